@@ -140,7 +140,7 @@ class Stub:
             return f"E.{error}".encode()
         if self._session.now != here:
             self._monitor.forget_after(here)
-            self._written = f"written at {here}: from there on, the run has another future now"
+            self._written = f"written at {here}: later events are discarded"
         return b"OK"
 
     # Breakpoints and watchpoints

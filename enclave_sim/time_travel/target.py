@@ -52,7 +52,7 @@ class Subject(Protocol):
 
     @property
     def is_over(self) -> bool:
-        """True once nothing can happen any more, as far as that is known without trying."""
+        """True once nothing more can happen, as far as is known without trying."""
 
     def conclude(self) -> bool:
         """Record the findings at the end of the run. Return False if there are none."""

@@ -105,7 +105,7 @@ class Travel(Generic[S]):
     def take(self, one: AnyInput) -> Position:
         """Let an input take effect here, as a step that takes no time. It is part of the run from now on.
 
-        All that this object knew about later positions is discarded: the run has another future now. A recording
+        All that this object knew about later positions is discarded: the run now continues differently. A recording
         of its events can be replayed.
 
         Args:

@@ -8,7 +8,7 @@ from machine.architecture.processor_state import ProcessorState
 from machine.bus.ram import PAGE_SIZE, Ram
 
 _MOST_TABLES = 2048
-"""Tables that are looked at: tables that point to each other map more than anybody would wait for."""
+"""The maximum number of tables that are read: tables that point to each other can map too much to wait for."""
 _CR4_PSE = 1 << 4
 _ADDRESS_BITS = 0x000F_FFFF_FFFF_F000
 _PAGE_ADDRESS = (1 << PHYSICAL_ADDRESS_BITS) - PAGE_SIZE
@@ -18,7 +18,7 @@ _Rights = tuple[bool, bool]
 
 @dataclass(frozen=True, slots=True)
 class MappedRange:
-    """Linear addresses that are mapped with the same rights, one page after the other, to whatever there is."""
+    """Consecutive linear pages that are mapped with the same rights, to any physical pages."""
 
     start: int
     end: int

@@ -91,7 +91,7 @@ def _refusal(kind: int, content: bytes, *, screen: bool) -> str:
         if not flags & _CONSOLE_REQUIRED or (screen and flags & _EGA_TEXT_SUPPORTED):
             return ""
         return f"a screen; there is only a {'text screen, which it does not support' if screen else 'serial port'}"
-    return f"what tag {kind} stands for, which is not known"
+    return f"tag {kind}, which is unknown"
 
 
 def information(facts: Facts, _at: int = 0) -> bytes:

@@ -54,7 +54,7 @@ class Edges:
         return fits
 
     def forget(self, page: int) -> None:
-        """Forget a page from which nothing is fetched any more."""
+        """Forget a page from which no code is fetched now."""
         for pages in self._all():
             pages.discard(page)
 

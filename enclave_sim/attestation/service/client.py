@@ -141,7 +141,7 @@ def _checked_url(url: str, *, allow_insecure: bool) -> str:
         raise ConfigurationError(f"{url}: the URL of a verifier has no user, no query and no fragment")
     if parts.scheme == "http" and not allow_insecure and not _is_loopback(host):
         raise ConfigurationError(
-            f"{url}: plain http is for loopback addresses, since anybody on the way could answer; use https"
+            f"{url}: plain http is only for loopback addresses, because anyone on the network could answer; use https"
         )
     return url.rstrip("/")
 

@@ -39,7 +39,7 @@ class KeptFiles:
                 raise sqlite3.OperationalError(self._gone(path, "it was cut short"))
 
     def _gone(self, path: Path, reason: str) -> str:
-        return f"{path}: {reason}; nothing is kept any more until the verifier is started again"
+        return f"{path}: {reason}; nothing is stored until the verifier is restarted"
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

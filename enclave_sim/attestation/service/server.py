@@ -34,7 +34,7 @@ class Tls:
         for path in (self.certificate, self.key):
             read_file(path, SMALL)  # OpenSSL, which reads them again, has no limit
         try:
-            # Without this OpenSSL would ask for a pass phrase at the terminal, where nobody answers a service.
+            # Without this OpenSSL would ask for a pass phrase at the terminal, where nobody would answer.
             context.load_cert_chain(self.certificate, self.key, password=lambda: b"")
         except ssl.SSLError as error:
             raise ConfigurationError(

@@ -119,7 +119,7 @@ def _reset(path: Path) -> ModelState:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ConfigurationError(f"{path} is not the file of a TPM model ({_FORMAT})") from None
     if file.resets == _MOST_RESETS:
-        raise ConfigurationError(f"the TPM in {path} has been reset {file.resets} times, and no more are possible")
+        raise ConfigurationError(f"the TPM in {path} has been reset {file.resets} times and cannot be reset again")
     before = ModelState(file.seed, file.resets)
     file.resets += 1
     write_file(path, json.dumps(msgspec.to_builtins(file), indent=1).encode() + b"\n", mode=0o600)  # keys are in it

@@ -33,7 +33,7 @@ class Debugger:
         """See `Travel.add_breakpoint`."""
         made = Breakpoint(address, when)
         if len({one.address for one in (*self.breakpoints, made)}) > ADDRESSES:
-            raise ConfigurationError(f"there are {ADDRESSES} breakpoints already, and no more are possible")
+            raise ConfigurationError(f"there are {ADDRESSES} breakpoints already, which is the maximum")
         self.breakpoints.append(made)
         return made
 

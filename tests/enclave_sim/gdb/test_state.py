@@ -197,7 +197,7 @@ def test_what_a_write_ends_is_said_at_the_next_stop_and_later_names_are_gone() -
         assert client.monitor("snapshot") == f"gate {here}\n"
         before = len(client.output)
         client.ask(b"s")
-        assert client.output[before:] == f"written at {here}: from there on, the run has another future now\n"
+        assert client.output[before:] == f"written at {here}: later events are discarded\n"
         before = len(client.output)
         client.ask(b"s")
         assert client.output[before:] == ""

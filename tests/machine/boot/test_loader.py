@@ -140,7 +140,7 @@ def test_an_elf_header_that_is_cut_short_is_said_to_be_so(bits: int, length: int
         (change(HEADER, b"\0"), "has neither"),
         (change(HEADER + 12, b"\0\0\0\0"), "the checksum of the Multiboot 2 header at 0x1000 is wrong"),
         (change(HEADER + 4, b"\4\0\0\0"), "the checksum of the Multiboot 2 header at 0x1000 is wrong"),
-        (change(HEADER + 16, b"\x63\0"), "requires what tag 99 stands for"),
+        (change(HEADER + 16, b"\x63\0"), "requires tag 99, which is unknown"),
         (change(HEADER + 24, b"\x0a"), r"requires boot information that is not there \(tag 10\)"),
         (change(HEADER + 20, b"\0\0\0\0"), "impossible size 0"),
         (lambda image: image[:0x2000], "cut short"),

@@ -23,8 +23,8 @@ b sets a breakpoint at the cursor, or removes it; r runs to the cursor,
 R back to it.
 Enter on a jump or call shows where it leads; full stop (.) returns to
 RIP. / searches the whole program: instructions, symbols and source.
-y changes between the syntax of Intel and that of AT&T. Lines of assembly
-in the other one are left out but for their comments."""
+y changes between the syntax of Intel and that of AT&T. Of lines of
+assembly in the other syntax only the comments are shown."""
     FOOTER = "Enter follow jump  b break  r run here  . RIP  y syntax"
     FOLLOWS = "show where the jump or call leads"
     BINDINGS: ClassVar[list[BindingType]] = [

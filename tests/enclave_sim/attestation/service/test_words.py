@@ -192,7 +192,7 @@ def test_what_is_stored_as_something_else_is_noticed(rig: Rig, monkeypatch: pyte
 def test_a_file_that_is_lost_is_named_with_what_happened_to_it(tmp_path: Path) -> None:
     path = tmp_path / "x"
     files = [path, tmp_path / "x-wal", tmp_path / "x-shm"]
-    rest = "nothing is kept any more until the verifier is started again"
+    rest = "nothing is stored until the verifier is restarted"
     for lost in files:
         for file in files:
             file.write_bytes(b"12345")

@@ -9,6 +9,7 @@ from enclave_sim.enclave.attester.built_in import BuiltInVerifier
 from enclave_sim.enclave.attester.contract import Verifier
 from enclave_sim.enclave.attester.expected_measurements import reference_values_for
 from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource, read_payloads
+from enclave_sim.enclave.enclave_loop import EnclaveLoop
 from enclave_sim.enclave.header import header_of
 from enclave_sim.enclave.inputs.environment import Environment
 from enclave_sim.enclave.inputs.schedule import Schedule
@@ -16,7 +17,6 @@ from enclave_sim.enclave.loading import load_kernel
 from enclave_sim.enclave.memory_trace import MemoryTrace
 from enclave_sim.enclave.node import Node
 from enclave_sim.enclave.recorders import Outlets, Recorders
-from enclave_sim.enclave.run_loop import RunLoop
 from enclave_sim.inputs import AnyInput
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -79,7 +79,7 @@ class Assembly:
             self.trace = MemoryTrace(configuration.trace_memory, self.node, aether())
             self.recorders.keep_state_of(self.trace)
         self.environment = Environment(machine, block, host, len(self.payloads), schedule)
-        self.loop = RunLoop(machine, block, self.environment, self.recorders.summary)
+        self.loop = EnclaveLoop(machine, block, self.environment, self.recorders.summary)
 
     def reference_values(self) -> ReferenceValues:
         """Return the values with which a verifier accepts this enclave; see `Enclave.reference_values`."""

@@ -11,7 +11,7 @@ from machine.errors import UnicornStopped
 from machine.machine import Machine, Outcome
 
 
-class RunLoop:
+class EnclaveLoop:
     """Runs the machine of one enclave. Virtual times are in ns since reset; None for no limit."""
 
     def __init__(self, machine: Machine, block: EnclaveBlock, environment: Environment, summary: Summary) -> None:

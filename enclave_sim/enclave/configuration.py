@@ -18,6 +18,11 @@ PayloadSource = str | Path | bytes
 """The name of a built-in payload, a path, or the payload itself."""
 MAX_PAYLOADS = 8
 _LARGEST_NS = 0xFFFF_FFF0
+_TEXT = {
+    ".wat": "; compile and sign it first (enclave-sim payload sign)",
+    ".jsonl": "; a recording is repeated by enclave-sim replay",
+}
+"""Advice for a text file that is not a payload, by suffix."""
 _WASM = b"\0asm"
 _RANGES = {
     "cycles": (1, 0xFF_FFFF),
@@ -206,8 +211,7 @@ def _read_source(source: str | Path, native: bool) -> bytes:
     if not data:
         raise ConfigurationError(f"{path} is empty; a payload is a {kind if native else 'signed .wasm file'}")
     if not native and not data.startswith(_WASM) and _is_text(data):
-        hint = "; compile and sign it first (enclave-sim payload sign)" if path.suffix == ".wat" else ""
-        raise ConfigurationError(f"{path} is text, not a WebAssembly module{hint}")
+        raise ConfigurationError(f"{path} is text, not a WebAssembly module{_TEXT.get(path.suffix, '')}")
     return data
 
 

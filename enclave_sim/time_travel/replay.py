@@ -253,7 +253,10 @@ def making(
 
 def _configuration(header: Header) -> EnclaveConfiguration:
     if "cycles" not in header.configuration:
-        raise RecordingError("it is not the recording of an enclave; only those can be replayed")
+        raise RecordingError(
+            "it is not the recording of an enclave; that of a kernel is re-executed by "
+            "`enclave-sim inspect RECORDING --payload IMAGE`"
+        )
     if header.configuration.get("tpm") == EXTERNAL:
         raise RecordingError("it was made with a TPM outside the emulator, whose answers are not in the recording")
     ours = sha256(firmware.image()).hexdigest()

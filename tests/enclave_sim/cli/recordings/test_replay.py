@@ -112,4 +112,4 @@ def test_a_missing_payload_is_named_and_can_be_given(tmp_path: Path) -> None:
 
 def test_the_recording_of_boot_is_not_replayed(path: Path) -> None:
     bare = forge(path, lambda lines: lines[0].update(configuration={"ram_size": 1}))
-    assert_refused(command("replay", bare), "not the recording of an enclave")
+    assert_refused(command("replay", bare), "`enclave-sim inspect RECORDING --payload IMAGE`")

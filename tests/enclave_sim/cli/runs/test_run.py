@@ -343,3 +343,15 @@ def test_a_reader_that_has_gone_is_not_an_error() -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(timeout=300) == ExitCode.GUEST_FAULT
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("own.wat", "compile and sign it first (enclave-sim payload sign)"),
+        ("own.jsonl", "a recording is repeated by enclave-sim replay"),
+    ],
+)
+def test_a_text_file_in_the_place_of_a_payload_is_told_where_it_belongs(tmp_path: Path, name: str, advice: str) -> None:
+    (tmp_path / name).write_text("(module)")
+    assert_refused(run(tmp_path / name), f"is text, not a WebAssembly module; {advice}")

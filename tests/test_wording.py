@@ -42,6 +42,11 @@ INSTEAD = {
 """Each phrase, as a regular expression of whole words, and what to write."""
 INSTEAD_IN_CODE = INSTEAD | {r"in front of": "before", r"behind": "after", r"wants?": "needs, expects, asks for"}
 """Phrases sometimes right on a page, but not in code."""
+IN_ERRORS = re.compile(
+    r"\bright (is|are)\b|(?<!there )\bis no (?!longer|more)\w+|\bany more\b|\b(any|some)body\b|\bno more are\b",
+    re.IGNORECASE,
+)
+"""Phrases that no error has: write expected, is not a, no longer, anyone, is the maximum."""
 FIRST_WORDS = re.compile(r"(What|Whether|Where|How|That|Which|Whose|Who)\b")
 """A docstring begins with a verb or a noun."""
 ALLOWED: set[tuple[str, str]] = set()
@@ -97,6 +102,26 @@ def test_a_source_in_c_or_assembly_is_in_plain_words(path: Path) -> None:
     text = " ".join(re.findall(r"/\*.*?\*/|//[^\n]*|^\s*#\s[^\n]*", path.read_text(), re.DOTALL | re.MULTILINE))
     wrong = [(phrase, instead) for phrase, instead in found(text, INSTEAD_IN_CODE) if (name, phrase) not in ALLOWED]
     assert not wrong, "; ".join(f"for {phrase!r} write {instead}" for phrase, instead in wrong)
+
+
+def errors(source: str) -> Iterator[str]:
+    """Yield the texts in the errors that a module raises."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            for part in ast.walk(node.exc):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part.value
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_an_error_is_in_plain_words(module: Path) -> None:
+    assert [text for text in errors(module.read_text()) if IN_ERRORS.search(text)] == []
+
+
+def test_a_phrase_in_an_error_is_found() -> None:
+    (text,) = errors('raise E(f"{x} is no TPM")')
+    assert IN_ERRORS.search(text)
+    assert not IN_ERRORS.search("there is no TPM; expected one, which is no longer there")
 
 
 def test_phrases_are_found_in_prose_and_not_in_code() -> None:

@@ -38,7 +38,7 @@ def read_header(image: bytes, offset: int, screen: bool) -> Request:
     (flags,) = struct.unpack_from("<I", image, offset + 4)
     unknown = flags & _HEADER_REQUIREMENTS & ~_HEADER_KNOWN
     if unknown:
-        raise MachineError(f"the Multiboot 1 header requires what is not supported (flags {unknown:#x})")
+        raise MachineError(f"the Multiboot 1 header requires features that are not supported (flags {unknown:#x})")
     mode = image[offset + _HEADER_ADDRESSES_END : offset + _HEADER_ADDRESSES_END + 4]
     notes = (NO_GRAPHICS,) if flags & _HEADER_VIDEO and not (screen and mode == _EGA_TEXT) else ()
     if not flags & _HEADER_ADDRESSES:

@@ -91,7 +91,7 @@ def chosen_tpm(text: str) -> Iterator[TpmChoice]:
         with closing(Swtpm(*rest.split(",", 1))) as swtpm:
             yield TpmChoice(backend=swtpm)
         return
-    raise ConfigurationError(f"--tpm {text!r} is no TPM; it must be model, model:FILE or swtpm:SOCKET[,CONTROL]")
+    raise ConfigurationError(f"--tpm {text!r} is not a TPM; it must be model, model:FILE or swtpm:SOCKET[,CONTROL]")
 
 
 @contextmanager

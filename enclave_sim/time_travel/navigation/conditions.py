@@ -98,7 +98,7 @@ class TypedCondition:
             case ast.Call(func=ast.Name(id=name), args=[address], keywords=[]) if name in _SIZES:
                 place, size = inner(address), _SIZES[name]
                 return lambda session: _memory(session.machine, place(session), size)
-        raise ConfigurationError(f"{ast.unparse(node)[:40]!r} cannot stand in a condition; one is {HELP}")
+        raise ConfigurationError(f"{ast.unparse(node)[:40]!r} is not allowed in a condition; an example is {HELP}")
 
     def _named(self, name: str) -> _Value:
         lower = name.lower()

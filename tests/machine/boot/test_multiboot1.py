@@ -107,7 +107,7 @@ def test_on_a_machine_with_a_text_screen_that_is_the_framebuffer(mode: int, note
 
 @pytest.mark.parametrize("bit", range(3, 16))
 def test_an_unknown_requirement_is_refused(machine: Machine, bit: int) -> None:
-    with pytest.raises(MachineError, match=rf"requires what is not supported \(flags {1 << bit:#x}\)"):
+    with pytest.raises(MachineError, match=rf"requires features that are not supported \(flags {1 << bit:#x}\)"):
         loader.load(machine, images.kernel1(1 << bit))
 
 

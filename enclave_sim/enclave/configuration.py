@@ -106,7 +106,7 @@ class EnclaveConfiguration:
     def _check_trace(self) -> None:
         traced, names = self.trace_memory, [one.name for one in regions()]
         if traced is not None and traced not in names:
-            near = did_you_mean(traced, names)
+            near = did_you_mean(str(traced), names)
             raise ConfigurationError(f"trace_memory is {traced!r}: no region; {near}there are {', '.join(names)}")
 
     def _check_native(self) -> None:

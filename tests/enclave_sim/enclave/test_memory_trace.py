@@ -151,6 +151,8 @@ def test_every_region_can_be_traced() -> None:
 def test_a_region_that_is_not_there_is_refused_with_the_one_that_was_meant() -> None:
     with pytest.raises(ConfigurationError, match=r"trace_memory is 'haep': no region; did you mean heap\? there are"):
         Enclave(trace_memory="haep")
+    with pytest.raises(ConfigurationError, match=r"trace_memory is 5: no region; there are"):
+        Enclave(trace_memory=5)
     assert_refused(command("run", "--trace-memory", "haep"), "did you mean heap?")
 
 

@@ -106,3 +106,5 @@ def _show(found: "Iterator[Event]", *, as_json: bool) -> None:
             lines.clear()
         if not write(output):
             return
+    if lines:
+        click.echo("no event matches", err=True)

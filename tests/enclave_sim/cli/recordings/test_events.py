@@ -41,6 +41,15 @@ def test_every_event_is_a_line_in_columns(path: Path, events: list[AnyEvent]) ->
         assert [f" {name}=" for name in own if f" {name}=" not in line] == []
 
 
+def test_a_query_without_a_match_says_so_and_only_to_people(path: Path) -> None:
+    for query in (("--cycle", "9"), ("--kind", "shutdown")):
+        ended = command("events", path, *query)
+        assert (ended.code, ended.output, ended.error) == (0, "", "no event matches\n")
+        assert command("events", path, *query, "--json").error == ""
+        assert command("events", path, *query, "--count").error == ""
+    assert command("events", path, "--kind", "woken").error == ""
+
+
 def test_json_is_what_stands_in_the_file(path: Path) -> None:
     lines = path.read_text().splitlines(keepends=True)
     assert command("events", path, "--json").output == "".join(lines[1:-1])

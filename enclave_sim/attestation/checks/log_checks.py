@@ -122,4 +122,5 @@ def _payloads(found: Measurements, reference: ReferenceValues) -> str:
         if event.digest.hex() not in reference.payloads:
             count = len(reference.payloads)
             raise EvidenceError(f"payload {index}: {event.digest.hex()} is not on the allow list of {count}")
-    return f"{len(found.payloads)} payloads, all allowed"
+    count = len(found.payloads)
+    return "1 payload, allowed" if count == 1 else f"{count} payloads, all allowed"

@@ -249,7 +249,9 @@ def _verdict_text(file: Path, verdict: "Verdict") -> bytes:
     if verdict.accepted:
         table.add_row(Text("position", "dim"), Text(), Text(f"{verdict.position}"))
     word = Text("ACCEPTED", "bold green") if verdict.accepted else Text("REFUSED", "bold red")
-    page = Group(Text.assemble(word, f"  {printable(str(file))}"), Text(), table)
+    failed = ", ".join(check.name for check in verdict.checks if not check.passed)
+    heading = Text.assemble(word, f"  {printable(str(file))}{f': {failed}' if failed else ''}")
+    page = Group(heading, Text(), table)
     return draw(lambda _width, _unicode: page, whole_lines=True)
 
 

@@ -54,6 +54,7 @@ def test_attest_writes_evidence_that_is_accepted(folder: Path) -> None:
     ended = judge()
     assert (ended.code, ended.error) == (ExitCode.OK, "")
     assert ended.output.startswith("ACCEPTED  b.eat\n")
+    assert "1 payload, allowed" in ended.output
     assert "FAILED" not in ended.output
 
 
@@ -210,7 +211,7 @@ def test_a_dash_is_standard_output_and_a_file_is_named(folder: Path) -> None:
 def test_a_refusal_names_what_failed(folder: Path) -> None:
     ended = judge(nonce="00" * 32)
     assert (ended.code, ended.error) == (ExitCode.REFUSED, "")
-    assert ended.output.startswith("REFUSED  b.eat\n")
+    assert ended.output.startswith("REFUSED  b.eat: nonce, quote 1 extra data, quote 2 extra data\n")
     assert next(line.split()[1] for line in ended.output.splitlines() if line.startswith("FAILED")) == "nonce"
     assert failed(judge("--json", nonce="00" * 32)) == ["nonce", "quote 1 extra data", "quote 2 extra data"]
 

@@ -146,9 +146,9 @@ def _recorded(session: "Travel[Any]", path: Path | None) -> Iterator[None]:
     if path is None:
         yield
         return
-    from enclave_sim.recording.writer import RecordingWriter  # noqa: PLC0415
+    from enclave_sim.cli.runs.recording import recording_to  # noqa: PLC0415
 
-    with RecordingWriter.open(path, session.subject.header) as writer:
+    with recording_to(path, session.subject.header) as writer:
         yield
         for event in session.events:
             writer.record(event)

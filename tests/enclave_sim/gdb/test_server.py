@@ -173,6 +173,9 @@ def test_what_cannot_be_served_is_one_line(tmp_path: Path) -> None:
     assert "--stdio takes no --port" in refused("--stdio", "--port", "5")
     assert "--stdio takes no --port and no --host" in refused("--stdio", "--host", "::1")
     assert "cannot record to" in refused("--record", str(tmp_path), "--port", "0")
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "it exists and is not a recording" in refused("--record", str(tmp_path / "notes.txt"), "--stdio")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
     assert "--record is for payloads; this is a kernel image" in refused(
         "--record", "x", str(kernel_named(tmp_path, "kernel.elf"))
     )

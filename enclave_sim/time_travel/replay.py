@@ -92,6 +92,8 @@ class _Taken:
     """An input that was not scheduled."""
 
     event: Event
+    before: int
+    """The number of events before it, as counted by `_is_counted`."""
     until_ns: int
     """The virtual time until which to run before the input is taken again."""
     over: bool
@@ -116,7 +118,9 @@ class _Survey:
         over, scheduled = False, deque(one.at_ns for one in file.header.inputs if one.after is None)
         waiting: list[_Taken] = []
         """Those that came before the next scheduled input, even if that one was due."""
+        before = 0
         for event in file:
+            before += _is_counted(event)
             self.last_ns = max(self.last_ns, event.at_ns)
             if isinstance(event, events.ResidueScanned | events.KernelStopped):
                 over = True
@@ -124,7 +128,8 @@ class _Survey:
                 self.answers.append(event)
             elif isinstance(event, events.InputTaken):
                 if event.given is not None:
-                    waiting.append(_Taken(event, min([event.at_ns, *islice(scheduled, 1)]), over, event.given))
+                    until_ns = min([event.at_ns, *islice(scheduled, 1)])
+                    waiting.append(_Taken(event, before - 1, until_ns, over, event.given))
                     self.inputs.append(waiting[-1])
                 elif event.scheduled_ns is not None:
                     for one in waiting:
@@ -150,7 +155,7 @@ class _Comparer:
         self._recorded = recorded
         self._open_end = open_end
         self.seen = 0
-        """The number of events recorded by the run."""
+        """The number of events recorded by the run, as counted by `_is_counted`."""
         self._before: deque[Event] = deque(maxlen=CONTEXT)
         self._first: list[Event] = []
         self._second: list[Event] = []
@@ -159,7 +164,7 @@ class _Comparer:
 
     def record(self, event: Event) -> None:
         """Compare one event; after a difference, keep it for the report."""
-        self.seen += 1
+        self.seen += _is_counted(event)
         if self._parted:
             self._after(event)
             return
@@ -201,6 +206,11 @@ class _Comparer:
 
 def _nothing() -> None:
     pass
+
+
+def _is_counted(event: Event) -> bool:
+    """Return False for a traced write: those of an input are recorded before it, so they do not say when it came."""
+    return not isinstance(event, events.MemoryWritten)
 
 
 def _enclave(
@@ -277,7 +287,7 @@ def _run(enclave: Enclave, survey: _Survey, comparer: _Comparer) -> RunResult | 
         elif not _advance(enclave, taken.until_ns, comparer):
             return None
         # Several interrupts may be taken at one moment, some of them before the input.
-        while comparer.seen < taken.event.seq and enclave.machine.clock.now_ns <= taken.event.at_ns:
+        while comparer.seen < taken.before and enclave.machine.clock.now_ns <= taken.event.at_ns:
             if comparer.parted or not enclave.step():
                 break
         if comparer.parted:

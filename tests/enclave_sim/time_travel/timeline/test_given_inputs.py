@@ -12,6 +12,7 @@ from enclave_sim import events
 from enclave_sim.enclave.kernel.bare_kernel import BareKernel
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inputs import AfterEvent, AnyInput, ExternalInterrupt, MemoryWrite, RegisterWrite, SensorValue, Tamper
+from enclave_sim.memory_map import region
 from enclave_sim.recording import Recording
 from enclave_sim.time_travel import Position, Session
 from enclave_sim.time_travel.position import NoSuchPosition
@@ -212,3 +213,16 @@ def test_a_run_with_inputs_given_anywhere_repeats_itself_and_is_replayed(
 
 def run_inputs(known: list[Any]) -> list[events.InputTaken]:
     return [event for event in known if isinstance(event, events.InputTaken)]
+
+
+@pytest.mark.parametrize("back", [0, 1, 40])
+def test_an_input_that_a_trace_shows_is_replayed_where_it_was_given(tmp_path: Path, back: int) -> None:
+    run = session(trace_memory="call_stack")
+    run.run_to(event="ring_transition")
+    run.back(back)
+    here = run.now
+    run.take(MemoryWrite(at_ns=NOW, address=region("call_stack").base, data="a5"))
+    run.run_to(event="cycle_ended")
+    shown = [event.at_ns for event in run.events if isinstance(event, events.MemoryWritten) and event.by == "input"]
+    assert shown == [here.at_ns]
+    assert replays(run, tmp_path / "run.jsonl")

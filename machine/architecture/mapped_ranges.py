@@ -13,6 +13,10 @@ _CR4_PSE = 1 << 4
 _ADDRESS_BITS = 0x000F_FFFF_FFFF_F000
 _PAGE_ADDRESS = (1 << PHYSICAL_ADDRESS_BITS) - PAGE_SIZE
 _UPPER_HALF = 0xFFFF << 48
+_OF_NO_ACCOUNT = 0xF78
+"""PWT, PCD, accessed, dirty, global and three bits for software: an entry's rights do not depend on them."""
+_FOR_SOFTWARE = 0x7FF << 52
+"""The same in 64-bit mode, where they are not reserved."""
 _Rights = tuple[bool, bool]
 
 
@@ -72,6 +76,7 @@ class _Tables:
         self._left -= 1
         if self._left < 0:
             return
+        ignored = _OF_NO_ACCOUNT | (_FOR_SOFTWARE if self.mode is Mode.FOUR_LEVEL else 0)
         known: dict[int, _Rights | None] = {}  # they depend on the tables above, and not on the address of the page
         for index in range(min(count, (self._ram.size - table) // width)):
             slot = table + index * width
@@ -82,7 +87,7 @@ class _Tables:
                 yield from self._in_table(entry & _ADDRESS_BITS, level + 1, address)
                 continue
             start = address | _UPPER_HALF if address >> 47 & 1 else address
-            bits = entry & ~_PAGE_ADDRESS if shift == 12 else entry
+            bits = entry & ~(_PAGE_ADDRESS & -(1 << shift) | ignored)
             if bits not in known:
                 known[bits] = self._rights(start)
             rights = known[bits]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machine.architecture.mapped_ranges import mapped_ranges
-from machine.architecture.paging import Mode, SupervisorMemory
+from machine.architecture.paging import Mode, SupervisorMemory, Translation
 from machine.architecture.processor_state import ProcessorState
 from machine.bus.ram import PAGE_SIZE, Ram
 
@@ -32,7 +32,7 @@ def canonical(address: int) -> int:
 entries = st.tuples(
     st.sampled_from([0, 1, 255, 256, 510, 511]),
     st.sampled_from([0x2000, 0x3000, 0x4000, 0x5000, ROOT, SIZE]),
-    st.sampled_from([0, 1, 3, 5, 7, 0x81, 0x87, 1 | 1 << 63]),
+    st.sampled_from([0, 1, 3, 5, 7, 0x81, 0x87, 1 | 1 << 63, 1 | 1 << 52, 0xF7B, 0x2081, 1 | 1 << 40]),
 )
 
 
@@ -85,3 +85,24 @@ def test_tables_that_lead_back_to_themselves_come_to_an_end(mode: Mode, monkeypa
     found = mapped_ranges(ram, state(mode))
     assert found is not None
     assert len(found) <= 1
+
+
+def test_pages_with_the_same_rights_are_looked_up_once_for_each_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def look(memory: SupervisorMemory, address: int) -> Translation | None:
+        looked.append(address)
+        return real(memory, address)
+
+    real = SupervisorMemory.look
+    monkeypatch.setattr(SupervisorMemory, "look", look)
+    monkeypatch.setattr("machine.architecture.mapped_ranges._MOST_TABLES", 20)
+    ram = Ram(SIZE)
+    for index in range(512):  # whatever software keeps in the bits that are its own, and whatever was accessed
+        ram.write(
+            ROOT + 8 * index,
+            (ROOT | 1 | index % 8 << 9 | index << 52 & ~(1 << 63) | index % 4 << 5).to_bytes(8, "little"),
+        )
+    found = mapped_ranges(ram, state(Mode.FOUR_LEVEL))
+    assert found is not None
+    assert len(looked) <= 20

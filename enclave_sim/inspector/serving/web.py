@@ -5,9 +5,12 @@ browser would let pages of other sites connect, so their requests are refused. T
 from other sites, and shows the progress until the inspector draws.
 """
 
+import ipaddress
 import shlex
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 from aiohttp import web
@@ -18,7 +21,6 @@ from enclave_sim.listening import listen
 _WEB_OPTIONS = ("--port", "--host")
 _NAME = "Enclave Sim"
 _TEMPLATES = Path(__file__).parent / "templates"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _POLICY = "default-src 'self' 'unsafe-inline' data:; connect-src 'self' ws: wss:; frame-ancestors 'none'"
 
 
@@ -73,18 +75,36 @@ def is_welcome(host: str, asked: str, origin: str | None) -> bool:
     """Return whether a request comes from the page itself.
 
     Args:
-        host: The server's address.
-        asked: The request's Host. It must be a loopback name if `host` is one, because a foreign name may resolve to
-        this host.
+        host: The server's address, in any spelling.
+        asked: The request's Host. It must be `host`, localhost or a loopback address if the server is at one, because
+        a foreign name may resolve to this host.
         origin: The request's Origin, if any. It must be the requested host.
 
     Returns:
         True if the request may be answered.
     """
     name = asked.rsplit(":", 1)[0].strip("[]") if not asked.endswith("]") else asked.strip("[]")
-    if host in _LOOPBACK and name not in _LOOPBACK:
+    if _is_at_loopback(host) and name not in (host, "localhost") and not _is_loopback(name):
         return False
     return origin is None or origin.partition("://")[2] == asked
+
+
+@cache
+def _is_at_loopback(host: str) -> bool:
+    """Return whether the server's name or address, such as 127.1, is one of the loopback interface."""
+    try:
+        return _is_loopback(str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]))
+    except OSError:
+        return True  # nothing is known about it, so nothing is allowed
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = known.ipv4_mapped if isinstance(known, ipaddress.IPv6Address) else None
+    return (mapped or known).is_loopback
 
 
 def serve(command: str, host: str, port: int) -> None:

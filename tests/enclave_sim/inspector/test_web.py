@@ -143,6 +143,9 @@ def test_port_0_is_a_free_one_as_for_gdb_and_the_verifier(monkeypatch: pytest.Mo
     assert 0 < served[0] <= 0xFFFF
 
 
+LOOPBACK = ("127.0.0.2", "127.1", "LOCALHOST", "::ffff:127.0.0.1", "0:0:0:0:0:0:0:1")
+
+
 @pytest.mark.parametrize(
     ("host", "asked", "origin", "welcome"),
     [
@@ -151,6 +154,9 @@ def test_port_0_is_a_free_one_as_for_gdb_and_the_verifier(monkeypatch: pytest.Mo
         ("::1", "[::1]:8000", "http://[::1]:8000", True),
         ("127.0.0.1", "127.0.0.1:8000", "https://elsewhere.example", False),
         ("127.0.0.1", "rebound.example:8000", "http://rebound.example:8000", False),
+        *((host, "rebound.example:8000", "http://rebound.example:8000", False) for host in LOOPBACK),
+        *((host, "127.0.0.1:8000", "http://127.0.0.1:8000", True) for host in LOOPBACK),
+        ("127.1", "127.1:8000", "http://127.1:8000", True),
         ("0.0.0.0", "lab.example:8000", "http://lab.example:8000", True),
         ("0.0.0.0", "lab.example:8000", "http://elsewhere.example", False),
     ],

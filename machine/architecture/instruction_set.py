@@ -261,14 +261,16 @@ _TABLE = """
 38 28 29 2B 37-41 | 66 | rm | a16
 38 2A | 66 | m | a16
 38 DB-DF | 66 | rm | a16
-38 F0 F1 | np 66 | m |
+38 F0 | np 66 | m |
+38 F1 | np 66 | m | system
 38 F0 F1 | F2 | rm |
 38 F6 | 66 | rm |
 38 F6 | F3 | rm | look
 
 # 0F 3A
 3A 08 09 | 66 | rm | ib fp a16
-3A 0A 0B | 66 | rm | ib fp
+3A 0A 0B | 66 | r | ib fp
+3A 0A 0B | 66 | m | ib fp system
 3A 0C-0E | 66 | rm | ib a16
 3A 0F | np | rm | ib mmx look
 3A 0F | 66 | rm | ib a16

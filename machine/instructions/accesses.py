@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from machine.architecture.decoding import REPEAT, REPEAT_NOT_EQUAL, Instruction
+from machine.architecture.decoding import OPERAND_SIZE, REPEAT, REPEAT_NOT_EQUAL, Instruction
 from machine.architecture.instruction_set import ROWS, Map, Prefix
-from machine.architecture.processor_state import DEFAULT_32, ProcessorState
+from machine.architecture.processor_state import DEFAULT_32, GENERAL_REGISTERS, ProcessorState
 from machine.processor.cpu import Cpu
 from machine.processor.step_hook import STRINGS
 
@@ -24,6 +24,8 @@ _DEFAULT_TO_32 = frozenset(["retf", "iretd", "lcall", "ljmp"])
 """In 64-bit mode these move 32-bit words; other instructions with implied stack words move 64 bits."""
 _WORDS = {"retf": 2, "retfq": 2, "iret": 3, "iretd": 3, "iretq": 5}
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
+_BIT_TESTS = frozenset([0x0FA3, 0x0FAB, 0x0FB3, 0x0FBB])
+"""BT, BTS, BTR and BTC with a signed bit number in a register, which may be outside the operand named."""
 _NO_ACCESS = frozenset([0x8D, 0x0F0D, *range(0x0F18, 0x0F20)])
 """LEA, and hints, including every NOP with a memory operand."""
 _BASES = {Map.ONE_BYTE: 0, Map.TWO_BYTE: 0x0F00, Map.THREE_BYTE_38: 0x0F_3800, Map.THREE_BYTE_3A: 0x0F_3A00}
@@ -167,7 +169,7 @@ def accesses(cpu: Cpu, instruction: Instruction | None) -> list[Access]:
     if found is None or (found.counter_bits and not registers.rcx & (1 << found.counter_bits) - 1):
         return []
     result = [
-        Access(operand.segment, _offset(registers, operand, instruction.length), operand.size, operand.writes)
+        Access(operand.segment, _offset(registers, operand, instruction), operand.size, operand.writes)
         for operand in found.operands
     ]
     if found.pushes:
@@ -183,21 +185,26 @@ def accesses(cpu: Cpu, instruction: Instruction | None) -> list[Access]:
 def _without_meaningless_prefix(instruction: Instruction) -> bytes:
     """Return the code without ineffective prefixes.
 
-    With F2H and F3H capstone would ignore 66H; with CS, DS, ES and SS in 64-bit mode it would ignore FS and GS.
+    With F2H and F3H capstone would ignore 66H, and with 66H sometimes REX.W; with CS, DS, ES and SS in 64-bit mode it
+    would ignore FS and GS.
     """
     code, prefixes = instruction.code, instruction.prefixes
     ineffective = _NO_SEGMENTS_IN_64_BIT_MODE if instruction.long else frozenset[int]()
     if instruction.opcode not in STRINGS and (instruction.opcode, instruction.prefix) in _MEANINGLESS:
-        ineffective |= _REPEATS
+        ineffective |= _REPEATS | {OPERAND_SIZE} if instruction.wide else _REPEATS
     if ineffective.isdisjoint(prefixes):
         return code
     return bytes(byte for byte in prefixes if byte not in ineffective) + code[len(prefixes) :]
 
 
-def _offset(registers: ProcessorState, operand: _Operand, length: int) -> int:
+def _offset(registers: ProcessorState, operand: _Operand, instruction: Instruction) -> int:
     offset = operand.displacement
     for name, scale in operand.registers:
-        offset += _register(registers, name, length) * scale
+        offset += _register(registers, name, instruction.length) * scale
+    if instruction.opcode in _BIT_TESTS:
+        bits = 8 * operand.size
+        number = getattr(registers, GENERAL_REGISTERS[instruction.register]) & (1 << bits) - 1
+        offset += ((number ^ 1 << bits - 1) - (1 << bits - 1)) // bits * operand.size
     return int(offset & (1 << operand.address_bits) - 1)
 
 

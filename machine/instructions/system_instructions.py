@@ -43,6 +43,7 @@ _WIDE = int(Action.ALIGNED | Action.WIDE)
 _CR4_UMIP = 1 << 11
 _FXSAVE, _FXRSTOR, _LDMXCSR, _STMXCSR, _CLFLUSH = *range(4), 7
 _SGDT, _SIDT, _LGDT, _LIDT = range(4)
+_WRFSBASE = 2
 _SMSW, _LMSW, _INVLPG = 4, 6, 7
 _GROUP_7_REGISTER_FORMS = frozenset([0xCA, 0xCB, 0xF8])
 """CLAC, STAC, SWAPGS."""
@@ -317,11 +318,17 @@ class SystemInstructions:
         return Done.NATIVE
 
     def _write_segment_base(self, instruction: Instruction) -> Done:
-        """Check that the address is canonical, for WRFSBASE or WRGSBASE; Unicorn does not."""
-        allowed = self._cpu.registers.cr[4] & control_registers.CR4_FSGSBASE
-        if allowed and instruction.wide and not is_canonical(self._operand(instruction)):
+        """Execute WRFSBASE or WRGSBASE: Unicorn accepts any address, and with 66H writes 64 bits without REX.W."""
+        registers = self._cpu.registers
+        if not registers.cr[4] & control_registers.CR4_FSGSBASE:
+            return Done.NATIVE
+        value = self._operand(instruction)
+        if instruction.wide and not is_canonical(value):
             raise Fault(GP, 0)
-        return Done.NATIVE
+        segment = registers.fs if instruction.extension == _WRFSBASE else registers.gs
+        segment.base = value if instruction.wide else value & _LOW
+        self._cpu.skip(instruction.length)
+        return Done.COMPLETE
 
     # Interrupts
 

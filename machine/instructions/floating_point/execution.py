@@ -8,13 +8,16 @@ from machine.instructions.floating_point.table import Access, Form
 
 
 class Operand(Protocol):
-    """A memory operand. Both methods raise Fault with nothing changed."""
+    """A memory operand. All methods raise Fault with nothing changed."""
 
     def read(self, size: int) -> bytes:
         """Read its first `size` bytes."""
 
     def write(self, data: bytes) -> None:
         """Write its first bytes."""
+
+    def probe(self, size: int) -> None:
+        """Raise the Fault of a write of its first `size` bytes."""
 
 
 def execute(x87: X87State, form: Form, operand: Operand | None, *, wide: bool = True) -> None:
@@ -37,6 +40,7 @@ def execute(x87: X87State, form: Form, operand: Operand | None, *, wide: bool = 
     elif access == Access.LOADS:
         handler(x87, int.from_bytes(operand.read(argument), "little"))
     elif access == Access.STORES:
+        operand.probe(argument)  # also for a store that an unmasked exception prevents
         handler(x87, lambda value: operand.write(value.to_bytes(argument, "little")))
     else:
         _CONTROL[access](x87, operand, wide)

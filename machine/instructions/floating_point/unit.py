@@ -46,6 +46,9 @@ class _Operand:
     def write(self, data: bytes) -> None:
         self._memory.write(self.address, data, stack=self.on_stack)
 
+    def probe(self, size: int) -> None:
+        self._memory.probe(self.address, size, write=True, stack=self.on_stack)
+
 
 class FloatingPointUnit:
     """The x87 unit of one processor. Methods raise Fault: #NM, #MF, #UD, and those of memory operands."""

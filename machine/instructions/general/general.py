@@ -17,7 +17,7 @@ from machine.instructions.operand_size import operand_size
 from machine.processor.cpu import Cpu
 
 _PAUSE, _SAHF, _LAHF, _MOV_BYTE, _MOV, _GROUP_3_BYTE, _GROUP_3, _ARPL = (0x90, 0x9E, 0x9F, 0xC6, 0xC7, 0xF6, 0xF7, 0x63)
-_POPCNT, _CMPXCHG, _ADOX, _HINT = (0x0FB8, 0x0FB1, 0x0F38F6, 0x0F18)
+_POPCNT, _CMPXCHG, _ADOX, _HINT, _MOVBE = (0x0FB8, 0x0FB1, 0x0F38F6, 0x0F18, 0x0F38F1)
 _TEST_AGAIN, _NEG = 1, 3
 _IN_AH = 0xD5
 """SF, ZF, AF, PF, CF."""
@@ -38,6 +38,17 @@ def execute_flags_in_ah(cpu: Cpu, instruction: Instruction) -> Done:
 
 def execute_pause(cpu: Cpu, instruction: Instruction) -> Done:
     """Execute PAUSE. After it, Unicorn would not stop before the next instruction."""
+    cpu.skip(instruction.length)
+    return Done.COMPLETE
+
+
+def execute_store_swapped(cpu: Cpu, instruction: Instruction) -> Done:
+    """Execute MOVBE m, r: Unicorn reports a store to code with its bytes in the wrong order. Raises Fault."""
+    if instruction.prefix == Prefix.REPEAT_NOT_EQUAL:  # CRC32
+        return Done.NATIVE
+    size = operand_size(cpu, instruction)
+    value = read_general(cpu, instruction.register, size)
+    write_operand(cpu, instruction, int.from_bytes(value.to_bytes(size, "little"), "big"), size)
     cpu.skip(instruction.length)
     return Done.COMPLETE
 
@@ -182,4 +193,5 @@ RULES = {
     _POPCNT: execute_population_count,
     _CMPXCHG: execute_compare_exchange,
     _ADOX: execute_add_with_overflow,
+    _MOVBE: execute_store_swapped,
 }

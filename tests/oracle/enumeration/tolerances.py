@@ -101,6 +101,12 @@ _IN_PARTS = any_of(
 )
 """FXSAVE, FXRSTOR, MASKMOV, FLDENV, FNSTENV, FRSTOR, FNSAVE, FBLD, FBSTP, ENTER, far RET, IRET, far CALL, PUSHA,
 POPA, CMPS."""
+_COMPARES = any_of(
+    *(at(ONE, (0xD8, 0xDC, 0xDA, 0xDE), 2, 3, register=False), at(ONE, (0xD8, 0xDC), 2, 3, register=True)),
+    *(at(ONE, (0xDE,), 3, register=True), at(ONE, (0xDA,), 5, register=True), at(ONE, (0xDD,), 4, 5, register=True)),
+    *(at(ONE, (0xD9,), 4, register=True, rm=(4,)), at(ONE, (0xDE,), 2, register=True)),
+)
+"""FCOM, FCOMP, FCOMPP, FUCOM, FUCOMP, FUCOMPP, FICOM, FICOMP, FTST."""
 _COMPARES_INTO_FLAGS = any_of(at(ONE, (0xDB, 0xDF), 5, 6, register=True))
 """FCOMI, FUCOMI, FCOMIP, FUCOMIP."""
 _STATUS = frozenset(["FSW"])
@@ -194,6 +200,20 @@ TOLERANCES = (
         _STATUS,
         at(ONE, tuple(range(0xD8, 0xE0))),
         lambda case, _host, theirs, mine: (theirs ^ mine) & ~_undefined_conditions(case) == 0,
+    ),
+    Tolerance(
+        "condition codes after an unmasked exception of FCOM and the like",
+        "set only if the exception is masked (volume 2, FCOM, FUCOM, FICOM, FTST); AMD sets them",
+        _STATUS,
+        _COMPARES,
+        lambda _case, _host, theirs, mine: bool(theirs & _ES) and (theirs ^ mine) & ~(_C0 | _C2 | _C3) == 0,
+    ),
+    Tolerance(
+        "LSL of 80H",
+        "in the programs it names execute-only code; Linux's table ends before it (volume 3, 3.5.1)",
+        _REGISTERS | {"RFLAGS"},
+        at(TWO, (0x03,)),
+        lambda _case, _host, theirs, mine: mine == 0xFFFF_FFFF or (theirs ^ mine, theirs & ZF) == (ZF, 0),
     ),
     Tolerance(
         "C1 after FCOMI and the like",

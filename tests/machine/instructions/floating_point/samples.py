@@ -94,6 +94,9 @@ class Bytes:
     def write(self, data: bytes) -> None:
         self.data[: len(data)] = data
 
+    def probe(self, size: int) -> None:
+        assert size <= len(self.data)
+
 
 def find(code: bytes) -> Form | None:
     """Return the form of an instruction with its operand at RSI, or in registers."""

@@ -13,7 +13,7 @@ not a regular language. A Python loop over instructions would take as long as th
 """
 
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -188,17 +188,22 @@ _EXTENTS = {
 """Patterns of immediates. In Lime1 a block type cannot be a reference."""
 
 
-def _opcode(opcode: Opcode) -> bytes:
-    """Return a pattern of the opcode. The number after a prefix may be padded."""
-    *first, last = encode_opcode(opcode)
-    once = b"".join(map(_byte, (*first, last)))
-    if len(opcode) == 1:
-        return once
-    return rb"(?:%b|%b\x80*\x00)" % (once, b"".join(map(_byte, (*first, last | 0x80))))
+def _bytes(values: Iterable[int]) -> bytes:
+    """Return a pattern of any of these bytes."""
+    return b"[%b]" % b"".join(b"\\x%02x" % value for value in sorted(values))
 
 
-def _byte(value: int) -> bytes:
-    return b"\\x%02x" % value
+def _opcodes(opcodes: Iterable[Opcode]) -> list[bytes]:
+    """Return patterns of any of the opcodes. The number after a prefix may be padded."""
+    last: dict[bytes, set[int]] = {}
+    for opcode in opcodes:
+        code = encode_opcode(opcode)
+        last.setdefault(code[:-1], set()).add(code[-1])
+    patterns = [_bytes(last.pop(b""))] if b"" in last else []
+    for first, values in last.items():
+        before = b"".join(_bytes([byte]) for byte in first)
+        patterns.append(rb"%b(?:%b|%b\x80*\x00)" % (before, _bytes(values), _bytes(byte | 0x80 for byte in values)))
+    return patterns
 
 
 def _runs(included: Callable[[str], bool]) -> re.Pattern[bytes]:
@@ -207,16 +212,12 @@ def _runs(included: Callable[[str], bool]) -> re.Pattern[bytes]:
     No instruction is a prefix of another, so nothing is tried twice. The match is bounded, because each repetition
     takes memory.
     """
-    short: dict[bytes, bytes] = {}
-    long: list[bytes] = []
+    by_extent: dict[bytes, list[Opcode]] = {}
     for opcode, (name, kind) in OPCODES.items():
         extent = _EXTENTS.get(kind)
         if extent is not None and included(name):
-            if len(opcode) == 1:
-                short[extent] = short.get(extent, b"") + _opcode(opcode)
-            else:
-                long.append(_opcode(opcode) + extent)
-    alternatives = [b"[%b]%b" % (opcodes, extent) for extent, opcodes in short.items()] + long
+            by_extent.setdefault(extent, []).append(opcode)
+    alternatives = [pattern + extent for extent, opcodes in by_extent.items() for pattern in _opcodes(opcodes)]
     return re.compile(b"(?:%b){1,512}" % b"|".join(alternatives), re.DOTALL)
 
 

@@ -22,7 +22,6 @@ from enclave_sim.inspector.actions.navigation import Navigation
 from enclave_sim.inspector.actions.queries import Queries
 from enclave_sim.inspector.actions.text_search import TextSearch
 from enclave_sim.inspector.desk import WIDE, Desk, Update
-from enclave_sim.inspector.model.machine.disassembly import Syntax
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.strip import LEGEND
 from enclave_sim.inspector.panes import PANES
@@ -33,6 +32,7 @@ from enclave_sim.inspector.panes.strip import Strip
 from enclave_sim.inspector.screens import Page
 from enclave_sim.inspector.session.session_thread import Opener
 from enclave_sim.inspector.session.verification_thread import Verifying
+from enclave_sim.inspector.syntax import Syntax
 
 
 class Inspector(App[None]):

@@ -20,7 +20,7 @@ from enclave_sim.cli.options.types import FILE, PORT, Choice
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError, installing
-from enclave_sim.inspector.model.machine.disassembly import Syntax
+from enclave_sim.inspector.syntax import Syntax
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
 

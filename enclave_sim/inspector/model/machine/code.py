@@ -6,15 +6,10 @@ from collections.abc import Iterable, Iterator
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.enclave.kernel.source_lines import SourceLine
 from enclave_sim.inspector.model.machine.addresses import translation
-from enclave_sim.inspector.model.machine.disassembly import (
-    CodeLine,
-    Syntax,
-    disassembly,
-    program_code,
-    source_text,
-)
+from enclave_sim.inspector.model.machine.disassembly import CodeLine, disassembly, program_code, source_text
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note
+from enclave_sim.inspector.syntax import Syntax
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{5,16}\b")
 _CHECKPOINT = 500

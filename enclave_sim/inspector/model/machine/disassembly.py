@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from itertools import pairwise
 from typing import Any
 
 from enclave_sim.enclave.kernel.mapped_memory import read
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.enclave.kernel.source_lines import SourceLine
+from enclave_sim.inspector.syntax import Syntax
 from machine.machine import Machine
 
 _BEFORE = 96
@@ -21,20 +21,6 @@ _ASSEMBLY = (".s", ".asm", ".nasm")
 _COMMENT = re.compile(r"/\*.*|//.*|[;#](?![a-z]).*")
 _ATT = re.compile(r"[%$]\w")
 _INTEL = re.compile(r"\[|\b([re]?([abcd]x|[sd]i|[sb]p)|[abcd][lh]|r\d+[dwb]?|[cdefgs]s|cr\d)\b", re.IGNORECASE)
-
-
-class Syntax(Enum):
-    """Syntaxes of x86 assembly."""
-
-    INTEL = "intel"
-    """As in the manuals: destination first, plain register names."""
-    ATT = "att"
-    """As in the kernel's sources, and in gdb: destination last, `%` before registers, `$` before constants."""
-
-    @property
-    def other(self) -> "Syntax":
-        """The other one."""
-        return Syntax.ATT if self is Syntax.INTEL else Syntax.INTEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from enclave_sim.inspector.model.machine.code import code_view, find_code
-from enclave_sim.inspector.model.machine.disassembly import Syntax
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.panes.pane import Found, Pane, Search
+from enclave_sim.inspector.syntax import Syntax
 
 
 class CodePane(Pane):

@@ -102,7 +102,7 @@ def test_what_cannot_be_served_is_one_line(reference: Path, tmp_path: Path) -> N
     assert "--reference" in refusal()
     assert "cannot read" in refusal("--reference", tmp_path / "missing.json")
     assert "expected" in refusal("--reference", __file__)
-    assert "no database" in refusal(*good, "--database", reference)
+    assert "is not a database" in refusal(*good, "--database", reference)
     assert "belong together" in refusal(*good, "--tls-cert", reference)
     assert "PEM" in refusal(*good, "--tls-cert", reference, "--tls-key", reference)
     assert "--nonce-lifetime-s" in refusal(*good, "--nonce-lifetime-s", "0")

@@ -98,7 +98,7 @@ def _print_version(context: click.Context, _parameter: click.Parameter, wanted: 
 @click.group(
     cls=_Commands,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    context_settings={"show_default": True},
 )
 @click.option(
     "--version",

@@ -24,6 +24,10 @@ class Option(click.Option):
 class _Parsing(click.Command):
     """Errors of its parser name the command."""
 
+    def get_help_option_names(self, _ctx: click.Context) -> list[str]:
+        """Return the names, which no context changes: click keeps the option that it makes for the first one."""
+        return ["-h", "--help"]
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments."""
         try:

@@ -65,6 +65,14 @@ def test_every_help_looks_the_same(words: tuple[str, ...]) -> None:
     assert ended.output == command(*words, "-h").output
 
 
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_is_asked_for_in_two_ways_in_any_context(words: tuple[str, ...]) -> None:
+    """Also by those who make a context of their own, as documents and completion do."""
+    option = COMMANDS[words].get_help_option(click.Context(COMMANDS[words]))
+    assert option is not None
+    assert option.opts == ["-h", "--help"]
+
+
 def test_every_time_takes_units() -> None:
     """Options in nanoseconds or seconds, and no other ones, have the metavariable TIME."""
     for words, one in COMMANDS.items():

@@ -1,9 +1,9 @@
 /*
- * digest: SHA-256 (FIPS 180-4) in a guest, of two known messages.
+ * digest: computes SHA-256 (FIPS 180-4) of two known messages.
  *
  * Expected: sixteen signals, then `_start` returns. The first eight are the hash of "abc" as eight big-endian
- * words, ba7816bf 8f01cfea 414140de 5dae2223 b00361a3 96177a9c b410ff61 f20015ad; the next eight the hash of
- * 10,000 times the letter a. Any implementation of SHA-256 confirms both.
+ * words, ba7816bf 8f01cfea 414140de 5dae2223 b00361a3 96177a9c b410ff61 f20015ad; the next eight are the hash of
+ * the letter a, repeated 10,000 times. Any implementation of SHA-256 confirms both.
  *
  * There is no C library and no main(): the enclave calls `_start`, and this file is the whole program.
  */
@@ -16,8 +16,8 @@ typedef unsigned char byte;
 
 enum { BLOCK = 64, LETTERS = 10000 };
 
-/* Fractional parts of the cube roots of the first 64 primes (4.2.2). Constants are in a data segment,
- * which is written to linear memory whenever a guest is made. */
+/* Fractional parts of the cube roots of the first 64 primes (4.2.2). They are in a data segment,
+ * which is copied to linear memory whenever a guest is instantiated. */
 static const word K[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -94,7 +94,7 @@ static void finish(struct sha256 *hash)
     put(hash, 0x80);
     while (hash->filled != BLOCK - 8)
         put(hash, 0);
-    for (int i = 0; i < 4; i++) /* the upper half of the length, a 64-bit number of bits */
+    for (int i = 0; i < 4; i++) /* the upper half of the length, which is a 64-bit count of bits */
         put(hash, 0);
     for (int shift = 24; shift >= 0; shift -= 8)
         put(hash, (byte)(bits >> shift));

@@ -7,7 +7,7 @@
 #define SHRED_SELF      2
 #define RETURNED        3
 
-/* Number in RAX, argument in RDI; the result is in RAX, and all other registers are zero afterwards. */
+/* Host call: number in RAX, argument in RDI. Returns the result in RAX; all other registers are zeroed. */
         .macro  aether number
         movl    $\number, %eax
         int     $0x80

@@ -1,4 +1,4 @@
-/* forger: pretends to be the timer, by INT through a gate that ring 3 may not use.
+/* forger: imitates the timer, with an INT through a gate that ring 3 may not use.
    Expected: emits 4; GUEST_FAULT, #GP. */
 #include "flat.h"
         emit    $4

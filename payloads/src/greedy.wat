@@ -2,7 +2,7 @@
 ;;
 ;; Expected: the size in pages (2), then -1 (0xFFFFFFFF) for each of five requests, then the size again (still
 ;; 2); then `_start` returns. Memory is fixed at its declared minimum, and `memory.grow` fails as the WebAssembly
-;; specification says: with a result, not with a trap.
+;; specification says: it returns -1 and does not trap.
 (module
   (import "aether" "emit_signal" (func $emit_signal (param i32)))
 

@@ -1,8 +1,8 @@
 ;; mismatch: calls through a table, first with the right type, then with a wrong one.
 ;;
 ;; Expected: one signal, 42; then an invalid opcode (#UD) in ring 3, and self-annihilation with cause
-;; GUEST_FAULT. This is WebAssembly's control flow integrity: a corrupted index cannot call a function with
-;; arguments that it does not have.
+;; GUEST_FAULT. This is WebAssembly's control flow integrity: a corrupted index cannot call a function
+;; with arguments of the wrong types.
 (module
   (import "aether" "emit_signal" (func $emit_signal (param i32)))
 

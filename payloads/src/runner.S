@@ -1,5 +1,5 @@
-/* runner: computes without a call, for longer than a time slice, with a secret in every register.
-   Expected: emits the number of rounds, 20000, and 0 if no register was changed by others; COMPLETED. */
+/* runner: computes for longer than a time slice without a host call, with a secret in every register.
+   Expected: emits the number of rounds, 20000, then 0 if no register was changed from outside; COMPLETED. */
 #include "flat.h"
 #define ROUNDS          20000
 

@@ -8,5 +8,5 @@
   (func (export "_start")
     (call $emit_signal (i32.const 1))
     (call $shred_self)
-    ;; `unreachable` traps. If the call above returned by mistake, the run would end with cause GUEST_FAULT.
+    ;; `unreachable` traps. If the call above wrongly returned, the run would end with cause GUEST_FAULT.
     unreachable))

@@ -1,4 +1,4 @@
-/* smuggler: writes code that was never measured into its heap and jumps there.
+/* smuggler: writes unmeasured code into its heap and jumps to it.
    Expected: emits 6; GUEST_FAULT, #PF. */
 #include "flat.h"
         emit    $6

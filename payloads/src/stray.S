@@ -1,4 +1,4 @@
-/* stray: writes the last byte of its heap, then the next one.
+/* stray: writes the last byte of its heap, then the byte after it.
    Expected: emits 2; GUEST_FAULT, #PF. */
 #include "flat.h"
         emit    $2

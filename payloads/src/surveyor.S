@@ -1,5 +1,5 @@
-/* surveyor: looks for any data that was left by others, and leaves as much as it can itself.
-   Expected: each cycle emits the status word, and 0, as it has found nothing; COMPLETED. */
+/* surveyor: looks for data that others have left, and leaves as much as it can itself.
+   Expected: each cycle emits the status word, then 0, because nothing was found; COMPLETED. */
 #include "flat.h"
 #define SECRET          0x5EC2E75EC2E75EC2
 #define DEFAULT_MXCSR   0x1F80
@@ -7,7 +7,7 @@
 #define USER_DATA       0x1B
 
         .irp    register, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
-        orq     %\register, %rax        /* RAX collects what is not zero */
+        orq     %\register, %rax        /* collect nonzero bits in RAX */
         .endr
         .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
         movq    %xmm\n, %rcx
@@ -34,7 +34,7 @@
         addq    $8, %rcx
         cmpq    %rsp, %rcx
         jne     1b
-        movl    $HEAP, %ecx             /* a word of every page of the heap */
+        movl    $HEAP, %ecx             /* one word in each page of the heap */
 2:      orq     (%rcx), %rax
         movq    %rdx, (%rcx)
         addq    $0x1008, %rcx

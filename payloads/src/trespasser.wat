@@ -15,5 +15,5 @@
     (i32.store8 (i32.const 0xFFFF) (i32.const 0x5A))
     (call $emit_signal (i32.load8_u (i32.const 0xFFFF)))
 
-    ;; Invalid. The address is a constant to be visible here; the check is made at run time all the same.
+    ;; Invalid. The address is a constant, for clarity; it is still checked at run time.
     (call $emit_signal (i32.load8_u (i32.const 0x10000)))))

@@ -1,4 +1,4 @@
-/* vandal: overwrites its own code, which was measured.
+/* vandal: overwrites its own measured code.
    Expected: emits 5; GUEST_FAULT, #PF. */
 #include "flat.h"
         emit    $5

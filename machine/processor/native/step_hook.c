@@ -1,11 +1,11 @@
 /* The instruction hook, in native code.  Unicorn calls it before every instruction of the machine.
 
-   It counts retired instructions (the clock), and stops the engine before an instruction at which Python has to act:
-   see the STOP_ names.  machine/processor/portable_hook.py has the same rules in Python, for hosts that load no native
-   code; both must count and stop alike.  The tables of watched opcodes are made by machine/architecture/opcodes.py for
-   both.
+   It counts retired instructions, which are the clock, and stops the engine before each instruction that Python has to
+   handle: see the STOP_ names.  machine/processor/portable_hook.py implements the same rules in Python, for hosts that
+   cannot load native code; both must count and stop alike.  machine/architecture/opcodes.py makes the tables of watched
+   opcodes for both.
 
-   At the end is a second entry point, for reads of devices: some are answered from memory (machine/bus/mmio_window.py).
+   The last function answers some reads of devices from memory (machine/bus/mmio_window.py).
 
    machine/processor/native/build.py builds this as raw position-independent code, one blob for each host processor: no
    global data, no relocations, and every external function called through the state. */
@@ -32,31 +32,31 @@ struct tables {
 };
 
 struct state {
-    u64 retired;            /* instructions begun, minus those that Python took back */
-    u64 deadline;           /* stop before the instruction that would be number deadline + 1 */
-    u64 last;               /* the address of the last instruction counted */
+    u64 retired;            /* instructions begun, minus those that Python has uncounted */
+    u64 deadline;           /* stop when this many instructions have retired */
+    u64 last;               /* address of the last instruction counted */
     u64 watch_if;           /* nonzero: stop as soon as RFLAGS.IF is set */
     u64 watched;            /* stop before instructions with one of these actions */
     u64 breakpoint;         /* stop before this address; ~0 for none */
-    u64 pass_once;          /* breakpoints at this address are passed once; ~0 for none */
-    u64 debugging;          /* nonzero: the four addresses below are breakpoints of the machine's own */
+    u64 pass_once;          /* ignore breakpoints at this address once; ~0 for none */
+    u64 debugging;          /* nonzero: the addresses below are breakpoints set in DR0 to DR3 */
     u64 debug_address[4];
-    u64 pass_watched;       /* the instruction at this address is executed once, whatever it is; ~0 for none */
-    u64 reason;             /* why it stopped */
+    u64 pass_watched;       /* execute the instruction at this address once even if it is watched; ~0 for none */
+    u64 reason;             /* the STOP_ name of the last stop */
     u64 vector;             /* of STOP_INTERRUPT */
     u64 rflags;             /* at the stop */
     u64 flags_before;       /* RFLAGS before the last instruction that modifies its memory operand */
     u64 context;            /* where the processor's state is saved at the stop */
     const u8 *ram;          /* host address of physical address 0 */
     u64 ram_size;
-    u64 addresses;          /* how many of the next are in use */
-    u64 address[ADDRESSES]; /* an observer of the machine has set stops before these */
+    u64 addresses;          /* number of entries in use in the next array */
+    u64 address[ADDRESSES]; /* stop before these, for an observer of the machine */
     u64 passing;            /* while exactly this many instructions have retired ... */
     u64 passing_address;    /* ... do not stop before this address */
     u64 long_mode;          /* nonzero: 64-bit mode */
-    u64 mxcsr;              /* MXCSR as it was when the engine was entered */
+    u64 mxcsr;              /* MXCSR when the engine was entered */
     const struct tables *tables[2];     /* for other modes, and for 64-bit mode */
-    u64 code_size;          /* of STOP_WATCHED: bytes of `code`: the instruction, or as much as can be fetched */
+    u64 code_size;          /* of STOP_WATCHED: bytes in `code`, the instruction or as much of it as can be fetched */
     u8 code[16];
     void (*stop)(void *uc);
     int (*reg_read)(void *uc, int reg, void *value);
@@ -64,20 +64,20 @@ struct state {
     int (*vmem_translate)(void *uc, u64 address, u32 access, u64 *physical);
     int (*context_save)(void *uc, u64 context);
     u64 stepping;           /* how the engine was entered, or will be entered next: see stepping.h */
-    u64 debt;               /* instructions translated, minus those that retired instructions have paid for */
+    u64 debt;               /* instructions translated and not yet paid for by retired ones: see stepping.h */
     u64 paid_at;            /* `retired` when `debt` was last computed */
-    u64 credit;             /* the engine steps from this much debt on */
+    u64 credit;             /* the engine steps while `debt` is at least this */
     u64 rip, rcx;           /* before the repeated string instruction that began last, if `until` is not 0 */
     u64 until;              /* 0: another instruction; REPEAT or REPEAT_NOT_EQUAL: ZF ends it, too; else OPERAND_SIZE */
     u64 inhibited;          /* while stepping, STI or a load of SS inhibits interrupts: NEXT or REPETITION of stepping.h */
     u64 guarded;            /* an address in the page that is stepped through, in mode GUARDED */
     u64 code_base;          /* the base of CS outside 64-bit mode */
-    u64 begun;              /* the opcode of the instruction that began last, if it has one byte; else 0 */
+    u64 begun;              /* the opcode of the instruction that began last if it is one byte, else 0 */
     u64 general_register[16];           /* UC_X86_REG_ in the order of their numbers in an instruction */
-    struct page pages[PAGES];           /* host addresses of code pages; zeroed when mappings change */
+    struct page pages[PAGES];           /* cached host addresses of code pages; zeroed when mappings change */
 };
 
-/* An instruction up to its ModRM byte. */
+/* An instruction, decoded up to its ModRM byte. */
 struct decoded {
     u32 action;
     u32 modrm_at;           /* offset of ModRM, if there is one; 0 if the code ends before the opcode is known */
@@ -201,7 +201,7 @@ static u64 displacement(const u8 *code, u32 width)
     return width == 1 ? (u64)(i64)(signed char)value : (u64)(i64)(int)value;
 }
 
-/* The linear address of a memory operand in 64-bit mode; `following` is the address of the next instruction. */
+/* Return the linear address of a memory operand in 64-bit mode; `following` is the address of the next instruction. */
 static u64 operand_address(void *uc, const struct state *s, const u8 *code, u64 size, const struct decoded *d, u64 following)
 {
     u32 at = d->modrm_at + 1, mode = code[d->modrm_at] >> 6, low = code[d->modrm_at] & 7;
@@ -275,7 +275,7 @@ static void stop(void *uc, struct state *s, u64 reason)
     s->stop(uc);
 }
 
-/* Nonzero if Unicorn would access a memory operand of 16 bytes wrongly. */
+/* Return nonzero if Unicorn would access a memory operand of 16 bytes incorrectly. */
 static int misplaced(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
 {
     if (d->modrm_at >= size || code[d->modrm_at] >= 0xC0)
@@ -320,7 +320,7 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
         s->pass_watched = ~0ull;
         s->flags_before = s->rflags;
     } else {
-        if (!d.modrm_at && !d.action && size < LONGEST) {            /* `length` ends where Unicorn stopped decoding */
+        if (!d.modrm_at && !d.action && size < LONGEST) {            /* `length` covers only what Unicorn decoded */
             size = LONGEST;
             code = code_at(uc, s, address, &size, copy);
             decode(s, code, size, &d);
@@ -368,7 +368,7 @@ int on_invalid(void *uc, struct state *s)
     return 1;
 }
 
-/* Registers of a device that read as this memory: machine/bus/mmio_window.py. */
+/* Device registers whose reads are answered from memory: machine/bus/mmio_window.py. */
 struct window {
     u64 first;              /* offset of the registers in the device range, in bytes */
     u64 size;               /* bytes; 0: there is no window now */
@@ -377,7 +377,7 @@ struct window {
     u64 (*bus)(void *uc, u64 offset, u32 size, void *user);    /* answers all other reads */
 };
 
-/* A read in the device range: the callback of uc_mmio_map. */
+/* Read from the device range: the callback of uc_mmio_map. */
 u64 on_device_read(void *uc, u64 offset, u32 size, struct window *w)
 {
     u64 at = offset - w->first;

@@ -1,16 +1,16 @@
-/* Single-stepping of code that runs for the first time, where translating it would not pay.
+/* Single-stepping of code that runs for the first time, when translating it would cost more than it saves.
 
-   Part of step_hook.c.  Unicorn translates from where it is entered to the end of the page, which takes a millisecond,
-   and then it may be stopped before the next instruction.  So retiring instructions have to pay for those that Unicorn
-   translates (on_translation adds them to `debt`).  While they do not, the engine is entered with its own step flag
-   (machine/processor/engine.py), translates single instructions, and raises #DB after each.  That #DB ends here: software
-   in the machine never sees it. */
+   Part of step_hook.c.  When Unicorn is entered, it translates from there to the end of the page.  That takes a
+   millisecond, which is wasted if the engine is stopped a few instructions later.  So each translated instruction adds
+   to a debt (on_translation), and each retired one pays off some of it.  While the debt is too large, the engine is
+   entered with its step flag set (machine/processor/engine.py): it then translates one instruction at a time, and raises
+   #DB after each.  on_step() handles that #DB; software in the machine never sees it. */
 
 enum { NEXT = 1, REPETITION };                                        /* step_hook.c, inhibited */
 enum { NO_STEPS, WHILE_IN_DEBT, ONE_STEP, OF_SOFTWARE, GUARDED };     /* step_hook.py, Steps */
 enum { DEBUG = 1, TRAP_FLAG = 0x100, ZERO_FLAG = 0x40, PAYS = 2 };
 
-/* Nonzero if more was translated lately than the retired instructions have paid for. */
+/* Return nonzero if retired instructions have paid for too few of those that were translated. */
 static int in_debt(struct state *s)
 {
     u64 paid = s->retired > s->paid_at ? PAYS * (s->retired - s->paid_at) : 0;
@@ -28,8 +28,8 @@ static int is_repeated_string(const struct decoded *d)
            ((opcode >= 0x6C && opcode < 0x70) || (opcode >= 0xA4 && opcode < 0xA8) || (opcode >= 0xAA && opcode < 0xB0));
 }
 
-/* Record before a step what on_step() needs to know about the instruction that begins.  A repeated string instruction
-   after STI or a load of SS does not begin once more when its counter has become 0: Unicorn ends its block there, and
+/* Record before a step what on_step() needs to know about the instruction that begins.  After STI or a load of SS, a
+   repeated string instruction does not begin once more when its counter has reached 0: Unicorn ends its block there, and
    keeps interrupts inhibited through all iterations. */
 static void note_begin(void *uc, struct state *s, const u8 *code, const struct decoded *d)
 {
@@ -50,12 +50,13 @@ static void note_begin(void *uc, struct state *s, const u8 *code, const struct d
         int to_ss = d->opcode == 0x17 || (d->opcode == 0x8E && (code[d->modrm_at] >> 3 & 7) == 2);
         s->inhibited = inhibited != NEXT && (d->opcode == 0xFB || to_ss) ? NEXT : 0;    /* STI, POP SS, MOV SS */
         if (d->opcode == 0xCD)
-            s->stepping = NO_STEPS;                                             /* INT 1 must not be taken for a step */
+            s->stepping = NO_STEPS;                                             /* INT 1 must not be mistaken for a step */
     }
 }
 
-/* Return whether the next instruction has to be left to Python, after a step in a guarded page (code_pages.py): it
-   may be one that Unicorn aborts on, or lies, in part at least, in another page.  Far transfers are not stepped, so the base of CS is the same. */
+/* Return whether Python has to execute the next instruction, after a step in a guarded page (code_pages.py): it may be
+   one that Unicorn aborts on, or lie at least partly in another page.  Far transfers are not stepped, so the base of CS
+   has not changed. */
 static int leaves_guard(void *uc, struct state *s)
 {
     u64 rip = 0, size = LONGEST;
@@ -73,7 +74,7 @@ static int leaves_guard(void *uc, struct state *s)
 /* Handle #DB after a step.  Returns why the engine has to stop, or 0.
 
    When Unicorn does not step, a repeated string instruction begins (and is counted) once more after its counter has
-   become 0.  STOP_REPEAT makes Python return to it, so that stepping counts the same. */
+   reached 0.  STOP_REPEAT makes Python return to it, so that stepping counts the same. */
 static u64 on_step(void *uc, struct state *s)
 {
     u64 flags = 0, rcx = 0, rip = 0;

@@ -1,25 +1,25 @@
-/* The translation hook, in native code.  Unicorn calls it after each block of instructions that it has translated.
+/* The translation hook, in native code.  Unicorn calls it after it has translated a block of instructions.
 
-   It marks the lines of RAM from which the block was translated: see machine/processor/translations.py, which has the
-   same rule in Python.  Built as step_hook.c is. */
+   It marks the lines of RAM that the block was translated from: see machine/processor/translations.py, which implements
+   the same rule in Python.  It is built in the same way as step_hook.c. */
 typedef unsigned long long u64;
 typedef unsigned int u32;
 typedef unsigned short u16;
 typedef unsigned char u8;
 
 enum { PAGE = 0x1000, LINE_SHIFT = 8, PROT_EXEC = 4 };       /* machine/bus/ram.py; UC_PROT_EXEC */
-enum { OF_BLOCK = 4 };       /* debt of a block in addition to its instructions */
+enum { OF_BLOCK = 4 };       /* debt for a block, in addition to that for its instructions */
 
 struct block { u64 address; u16 instructions, size; };       /* uc_tb */
 
 struct translations {
-    u8 *lines;              /* a byte for each line of RAM: 1 if a translated instruction has a byte in it */
+    u8 *lines;              /* one byte per line of RAM: 1 if part of a translated instruction is in it */
     u64 ram_size;
     int (*vmem_translate)(void *uc, u64 address, u32 access, u64 *physical);
     u64 *debt;              /* the step hook's: see stepping.h */
 };
 
-/* Mark the lines of bytes that are in one page. */
+/* Mark the lines of a range of bytes that does not cross a page boundary. */
 static void note(void *uc, struct translations *t, u64 address, u64 size)
 {
     u64 physical;

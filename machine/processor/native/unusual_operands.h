@@ -1,10 +1,10 @@
-/* Instructions that Unicorn gets wrong for some operands only.  machine/processor/unusual_operands.py has the same
-   rules in Python.
+/* Instructions that Unicorn executes incorrectly for some operands only.  machine/processor/unusual_operands.py
+   implements the same rules in Python.
 
    Part of step_hook.c, which calls unusual_operands() before an instruction whose action is FLOATS or LOOK. */
 
 enum { REG_XMM0 = 122 };                            /* UC_X86_REG_ */
-enum { RCX = 1 };                                   /* its number in an instruction */
+enum { RCX = 1 };                                   /* register number, as instructions encode it */
 enum { PROT_READ = 1 };                             /* UC_PROT_ */
 enum { DENORMAL = 1 << 1, PRECISION = 1 << 5, DENORMALS_ARE_ZEROS = 1 << 6, EXCEPTIONS = 0x3F, MASKS = 7,
        FLUSH_TO_ZERO = 1 << 15 };                   /* MXCSR */
@@ -29,7 +29,7 @@ static u64 number_at(const u64 *vector, u32 index, u32 wide)
 
 enum { FAULTS, READ, NO_RAM };
 
-/* Copy `size` bytes of memory, if it is RAM. */
+/* Copy `size` bytes of memory, if all of them are RAM. */
 static int read_ram(void *uc, struct state *s, u64 address, u32 size, u8 *copy)
 {
     while (size) {
@@ -48,11 +48,11 @@ static int read_ram(void *uc, struct state *s, u64 address, u32 size, u8 *copy)
     return READ;
 }
 
-/* Nonzero if an SSE floating-point instruction has denormals whose flag in MXCSR is not set yet, or two NaNs. */
+/* Return nonzero if an SSE floating-point instruction has two NaNs, or a denormal while MXCSR.DE is not set yet. */
 static int unusual_numbers(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
 {
     u32 mxcsr = s->mxcsr;
-    int single = 0, ordered = 0, minimum = 0;       /* one operand; never propagates a NaN; MIN or MAX */
+    int single = 0, ordered = 0, minimum = 0;       /* has one operand; never propagates a NaN; is MIN or MAX */
     if ((~mxcsr >> MASKS & EXCEPTIONS) || mxcsr & FLUSH_TO_ZERO)
         return 1;
     if (d->map == THREE_BYTE_3A)                    /* ROUND: Unicorn always raises the precision exception */
@@ -76,7 +76,7 @@ static int unusual_numbers(void *uc, struct state *s, const u8 *code, u64 size, 
         break;
     case 0xC2:
         if (code[size - 1] & ~7)
-            return 1;                               /* Unicorn refuses reserved bits, which a processor ignores */
+            return 1;                               /* Unicorn rejects reserved bits; a processor ignores them */
         ordered = 1;
         break;
     case 0x2E: case 0x2F:
@@ -134,7 +134,7 @@ static u64 register_operand(void *uc, const struct state *s, const u8 *code, con
     return modrm >= 0xC0 ? general(uc, s, (modrm & 7) | (d->rex & 1) << 3) : 0;
 }
 
-/* Check SSSE3: PHADDx and PHSUBx with one register for both operands, and MMX registers with REX. */
+/* Return nonzero for PHADDx and PHSUBx with the same register twice, and for SSSE3 on MMX registers with REX. */
 static int unusual_registers(const u8 *code, const struct decoded *d)
 {
     u8 modrm = code[d->modrm_at], low = d->opcode & 7;
@@ -144,7 +144,7 @@ static int unusual_registers(const u8 *code, const struct decoded *d)
     return same && d->map == THREE_BYTE_38 && d->opcode < 8 && low & 3;
 }
 
-/* Nonzero for a CALL to a non-canonical address: Unicorn checks that only after the push. */
+/* Return nonzero for a CALL to a non-canonical address, which Unicorn checks only after the push. */
 static int calls_nowhere(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
 {
     u64 target = following;
@@ -177,9 +177,9 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
             s->reg_read(uc, REG_EFLAGS, &flags);
             return !(d->rex & 1) && (s->stepping || flags & 0x100);
         }
-        if (d->opcode >= 0x6C && d->opcode < 0x70)      /* REP INS, REP OUTS: flags of the instruction before are lost */
+        if (d->opcode >= 0x6C && d->opcode < 0x70)      /* REP INS, REP OUTS: Unicorn loses the flags set before them */
             return s->last != following - size;
-        if ((d->opcode & 0xFE) == 0xE0 && (general(uc, s, RCX) & 0xFFFF) == 1)  /* LOOPE, LOOPNE: the same */
+        if ((d->opcode & 0xFE) == 0xE0 && (general(uc, s, RCX) & 0xFFFF) == 1)  /* LOOPE, LOOPNE: likewise */
             return 1;
         if (d->opcode == 0xC6 || d->opcode == 0xC7)             /* MOV r/m, imm */
             return d->rex & 4;
@@ -209,9 +209,9 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
         return upper;                                           /* PDEP */
     }
     if (d->map == TWO_BYTE) {
-        if (d->opcode == 0xC7)                                  /* CMPXCHG8B, CMPXCHG16B: as REP INS */
+        if (d->opcode == 0xC7)                                  /* CMPXCHG8B, CMPXCHG16B: like REP INS */
             return 1;
-        if (d->opcode == 0xB1)                                  /* CMPXCHG r/m32 with upper halves that are not zero */
+        if (d->opcode == 0xB1)                                  /* CMPXCHG r/m32 with nonzero upper halves */
             return s->long_mode && !wide && !d->narrow && (general(uc, s, 0) >> 32 || register_operand(uc, s, code, d) >> 32);
         if (d->opcode == 0xA4 || d->opcode == 0xAC)             /* SHLD, SHRD with imm8, relative to RIP */
             return s->long_mode && (code[d->modrm_at] & 0xC7) == 5;

@@ -22,10 +22,10 @@ from enclave_sim.attestation.formats.envelope import (
 from enclave_sim.attestation.formats.plain_cbor import load
 from enclave_sim.attestation.formats.quote import parse_quote
 from enclave_sim.attestation.formats.reader import unsized
-from enclave_sim.attestation.verdict import MOST_CYCLE, NONCE_SIZE
+from enclave_sim.attestation.verdict import MAX_CYCLE, NONCE_SIZE
 
-MOST_FILE = 65536  # bytes
-MOST_QUOTES = 4
+MAX_FILE_BYTES = 65536  # bytes
+MAX_QUOTES = 4
 PROFILE = "tag:enclave-sim.invalid,2026:attestation-evidence:1"
 EAT_NONCE = 10
 UEID = 256
@@ -87,8 +87,8 @@ class Evidence:
         else:
             protected = protected_header(key.public)
             data = _signed_file(protected, claims, key.sign(signed_bytes(protected, claims)))
-        if len(data) > MOST_FILE:
-            raise EvidenceError(f"evidence file: it would have {len(data)} bytes; at most {MOST_FILE} are allowed")
+        if len(data) > MAX_FILE_BYTES:
+            raise EvidenceError(f"evidence file: it would have {len(data)} bytes; at most {MAX_FILE_BYTES} are allowed")
         return data
 
     @classmethod
@@ -144,10 +144,10 @@ def check_file(evidence: Evidence) -> bytes | None:
 def _claims(evidence: Evidence) -> dict[int, Any]:
     if len(evidence.nonce) != NONCE_SIZE:
         raise EvidenceError(f"evidence: the nonce has {len(evidence.nonce)} bytes; expected {NONCE_SIZE}")
-    if not 0 <= evidence.cycle <= MOST_CYCLE:
-        raise EvidenceError(f"evidence: the cycle is {shown(evidence.cycle)}; expected 0 to {MOST_CYCLE}")
-    if not 1 <= len(evidence.quotes) <= MOST_QUOTES:
-        raise EvidenceError(f"evidence: there are {len(evidence.quotes)} quotes; expected 1 to {MOST_QUOTES}")
+    if not 0 <= evidence.cycle <= MAX_CYCLE:
+        raise EvidenceError(f"evidence: the cycle is {shown(evidence.cycle)}; expected 0 to {MAX_CYCLE}")
+    if not 1 <= len(evidence.quotes) <= MAX_QUOTES:
+        raise EvidenceError(f"evidence: there are {len(evidence.quotes)} quotes; expected 1 to {MAX_QUOTES}")
     claims: dict[int, Any] = {
         EAT_NONCE: evidence.nonce,
         UEID: _UEID_RANDOM + sha256(unsized(evidence.quotes[0].public)).digest(),
@@ -190,8 +190,8 @@ def _is_quote(quote: Any) -> bool:
 
 
 def _open(data: bytes) -> _Opened:
-    if len(data) > MOST_FILE:
-        raise EvidenceError(f"evidence file: it has {len(data)} bytes; at most {MOST_FILE} are allowed")
+    if len(data) > MAX_FILE_BYTES:
+        raise EvidenceError(f"evidence file: it has {len(data)} bytes; at most {MAX_FILE_BYTES} are allowed")
     if data.startswith(_UNPROTECTED):
         return _Opened(data[len(_UNPROTECTED) :], b"", b"")
     if not data.startswith(_SIGNED):

@@ -8,7 +8,7 @@ from enclave_sim.attestation.formats.algorithms import ECDSA_P256, ML_DSA_65
 from enclave_sim.errors import ConfigurationError
 
 NONCE_SIZE = 32
-MOST_CYCLE = 2**32 - 1
+MAX_CYCLE = 2**32 - 1
 _SIGNATURES = frozenset({ECDSA_P256, ML_DSA_65})
 
 
@@ -63,8 +63,8 @@ class Challenge:
     def __post_init__(self) -> None:
         if len(self.nonce) != NONCE_SIZE:
             raise ConfigurationError(f"a challenge's nonce has {NONCE_SIZE} bytes, not {len(self.nonce)}")
-        if not 0 <= self.cycle <= MOST_CYCLE:
-            raise ConfigurationError(f"a challenge's cycle is 0 to {MOST_CYCLE}, not {shown(self.cycle)}")
+        if not 0 <= self.cycle <= MAX_CYCLE:
+            raise ConfigurationError(f"a challenge's cycle is 0 to {MAX_CYCLE}, not {shown(self.cycle)}")
 
 
 @dataclass(frozen=True, slots=True)

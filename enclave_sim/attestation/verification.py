@@ -9,7 +9,7 @@ from enclave_sim.attestation.checks.checklist import Checklist, Value
 from enclave_sim.attestation.checks.log_checks import check_log
 from enclave_sim.attestation.checks.quote_checks import QuoteChecks
 from enclave_sim.attestation.errors import EvidenceError, shown
-from enclave_sim.attestation.evidence import MOST_QUOTES, Evidence, check_file
+from enclave_sim.attestation.evidence import MAX_QUOTES, Evidence, check_file
 from enclave_sim.attestation.formats.public_area import PublicArea
 from enclave_sim.attestation.formats.quote import Quote
 from enclave_sim.attestation.reference_values import ReferenceValues
@@ -41,9 +41,7 @@ def verify(
     log = check_log(checklist, evidence.event_log, reference)
     checklist.check("number of quotes", len(evidence.quotes), "", _number)
     checks = QuoteChecks(challenge, reference, policy, log)
-    checked = [
-        checks.check(checklist, number, signed) for number, signed in enumerate(evidence.quotes[:MOST_QUOTES], 1)
-    ]
+    checked = [checks.check(checklist, number, signed) for number, signed in enumerate(evidence.quotes[:MAX_QUOTES], 1)]
     areas, needs = _all([one.area for one in checked], "AK")
     checklist.check("signature algorithms", areas, needs, lambda areas: _algorithms(areas, policy))
     quotes, needs = _all([one.quote for one in checked], "attest")
@@ -92,8 +90,8 @@ def _cycle(cycle: int, challenge: Challenge) -> str:
 
 
 def _number(count: int) -> str:
-    if not 1 <= count <= MOST_QUOTES:
-        raise EvidenceError(f"is {count}; expected 1 to {MOST_QUOTES}")
+    if not 1 <= count <= MAX_QUOTES:
+        raise EvidenceError(f"is {count}; expected 1 to {MAX_QUOTES}")
     return f"{count}"
 
 

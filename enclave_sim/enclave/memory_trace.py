@@ -7,8 +7,8 @@ event is the smallest that contains its writes. All other writes are detected by
 guest's after each of its stays, its data segments after the first one, interrupt delivery and inputs at their events. A
 write that changes nothing is then not detected. The scrub engine reports the ranges that it fills.
 
-The trace is bounded: it has at most `MOST_EVENTS`, the last of which reports its end. To find the function of a guest
-its run is repeated, for at most `MOST_SEARCHED_NS` in total.
+The trace is bounded: it has at most `MAX_EVENTS`, the last of which reports its end. To find the function of a guest
+its run is repeated, for at most `MAX_SEARCHED_NS` in total.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,8 +25,8 @@ from machine.state import Stateful
 if TYPE_CHECKING:
     from enclave_sim.enclave.kernel.program import Program
 
-MOST_EVENTS = 100_000
-MOST_SEARCHED_NS = 1_000_000_000
+MAX_EVENTS = 100_000
+MAX_SEARCHED_NS = 1_000_000_000
 """The total guest time, in virtual ns, that searches may repeat."""
 _AT_EVENT: dict[object, tuple[str, str]] = {
     events.InputTaken: ("input", "an input"),
@@ -116,7 +116,7 @@ class MemoryTrace(Stateful):
     def _function(self, where: range) -> str:
         """Name the guest's function that last stored to a range; or say that it was not searched for."""
         host = self._node.host
-        if host is None or self._searched_ns + self._spent_ns > MOST_SEARCHED_NS:
+        if host is None or self._searched_ns + self._spent_ns > MAX_SEARCHED_NS:
             return "a function not searched for"
         self._searched_ns += self._spent_ns
         found = Context().run(host.last_writer, where)  # without a host limit: it would end in the middle of a step
@@ -140,10 +140,10 @@ class MemoryTrace(Stateful):
             yield base + first, base + last
 
     def _report(self, writer: Writer, begin: int, end: int) -> None:
-        if self._events >= MOST_EVENTS:
+        if self._events >= MAX_EVENTS:
             return
         self._events += 1
-        if self._events == MOST_EVENTS:
+        if self._events == MAX_EVENTS:
             writer, begin, end = ("limit", "no more writes are traced"), self._region.base, self._region.base
         self._emitting = True
         try:

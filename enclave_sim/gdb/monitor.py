@@ -20,7 +20,7 @@ from machine.errors import MachineError
 from machine.events import Event, RingTransition
 
 _FEW, _MOST = 10, 1000
-_MOST_NAMES = 1000
+_MAX_NAMES = 1000
 _ALL_ONES = range(17, 23)
 _GOALS = "go takes the name of a snapshot, or a virtual time such as 1.29ms"
 _MOVED = "gdb shows the old registers, unless it has read the commands of enclave-sim gdb --script"
@@ -182,12 +182,12 @@ class Monitor:
                 yield from [f"{name} {position}" for name, position in self._names.items()] or [
                     "no position has a name"
                 ]
-            case [name] if name.isidentifier() and len(self._names) < _MOST_NAMES:
+            case [name] if name.isidentifier() and len(self._names) < _MAX_NAMES:
                 self._names[name] = self._session.now
                 yield f"{name} is {self._session.now}"
             case _:
                 raise ConfigurationError(
-                    f"snapshot takes nothing or one name, such as before_guest; {_MOST_NAMES} at most"
+                    f"snapshot takes nothing or one name, such as before_guest; {_MAX_NAMES} at most"
                 )
 
     def _go(self, arguments: list[str]) -> Iterator[str]:

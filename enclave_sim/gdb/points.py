@@ -11,7 +11,7 @@ from enclave_sim.gdb.memory import place_of
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Watchpoint
 from enclave_sim.time_travel.travel import Travel
 
-MOST_WATCHED = 4096
+MAX_WATCHED = 4096
 """The maximum size of a watchpoint in bytes."""
 
 
@@ -53,8 +53,8 @@ class Points:
             self._watchpoints[key] = self._watch(kind, address, size)
 
     def _watch(self, kind: PointKind, address: int, size: int) -> Watchpoint:
-        if not 1 <= size <= MOST_WATCHED:
-            raise ConfigurationError(f"{size} bytes cannot be watched; 1 to {MOST_WATCHED} can")
+        if not 1 <= size <= MAX_WATCHED:
+            raise ConfigurationError(f"{size} bytes cannot be watched; 1 to {MAX_WATCHED} can")
         place = place_of(self._session.machine, address, size)
         if place is None:
             raise ConfigurationError(f"{size} bytes at {address:#x} are not mapped to one piece of RAM here")

@@ -7,7 +7,7 @@ from machine.architecture.paging import PAGE_SIZE_BIT, PHYSICAL_ADDRESS_BITS, PR
 from machine.architecture.processor_state import ProcessorState
 from machine.bus.ram import PAGE_SIZE, Ram
 
-_MOST_TABLES = 2048
+_MAX_TABLES = 2048
 """The maximum number of tables that are read: tables that point to each other can map too much to wait for."""
 _CR4_PSE = 1 << 4
 _ADDRESS_BITS = 0x000F_FFFF_FFFF_F000
@@ -64,7 +64,7 @@ class _Tables:
         self._root = state.cr[3] & (0xFFFF_FFE0 if self.mode is Mode.PAE else _ADDRESS_BITS)
         large = {Mode.PAE: (21,), Mode.FOUR_LEVEL: (30, 21)}.get(self.mode)
         self._page_shifts = (12, *(large or ((22,) if state.cr[4] & _CR4_PSE else ())))
-        self._left = _MOST_TABLES
+        self._left = _MAX_TABLES
 
     def pages(self) -> Iterator[MappedRange]:
         """Yield each page that is mapped, large ones as one."""

@@ -14,7 +14,7 @@ from tests.house.reading import Arrow
 _ROOM, _FLOOR, _STOREY = 50, 100, 40
 _LEFT, _RIGHT, _TOP, _BOTTOM = 30, 30, 40, 62
 _LETTER, _SMALL_LETTER = 8.9, 5.9
-_MOST_INNER = 34
+_MAX_INNER = 34
 """The maximum number of letters of folder names per line in a room."""
 _STYLE = """
 :root { --ground: #ffffff; --storey: #f3f5f8; --room: #dfe9f5; --line: #6b7c93; --text: #14202e; --quiet: #4d5b6b;
@@ -113,7 +113,7 @@ class _Drawing:
     def _inner(self, room: str) -> list[str]:
         """Return the names of the folders in the room, in at most two lines."""
         names = ", ".join(self.plan.inner[room])
-        if len(names) <= _MOST_INNER:
+        if len(names) <= _MAX_INNER:
             return [names] if names else []
         middle = names.rfind(", ", 0, len(names) // 2 + 8) + 2
         return [names[:middle].strip(), names[middle:]]

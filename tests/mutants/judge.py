@@ -22,7 +22,7 @@ from tests.machine.fuzz.properties import search
 from tests.mutants.defect import LOUD, RING_3, SEARCH, Defect
 from tests.mutants.trials import TRIALS
 
-MOST_EXAMPLES, _SEED = 20_000, 2
+MAX_EXAMPLES, _SEED = 20_000, 2
 """Examples within which a search must find the defect."""
 
 
@@ -38,7 +38,7 @@ class Verdict:
         return bool(self.findings)
 
 
-def judge(names: Sequence[str], examples: int = MOST_EXAMPLES, enough: frozenset[str] = frozenset()) -> Verdict:
+def judge(names: Sequence[str], examples: int = MAX_EXAMPLES, enough: frozenset[str] = frozenset()) -> Verdict:
     """Run these trials and check every guarantee; a search tries up to `examples`.
 
     Args:

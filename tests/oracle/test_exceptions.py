@@ -8,7 +8,7 @@ from tests.oracle.disputes import verdict
 from tests.oracle.image import Image
 from tests.oracle.records import Run
 
-_MOST_SHOWN = 5
+_MAX_SHOWN = 5
 
 
 def _agree(image: Image, theirs: Run, ours_: Run, first_case: int = 0) -> None:
@@ -20,7 +20,7 @@ def _agree(image: Image, theirs: Run, ours_: Run, first_case: int = 0) -> None:
     )
     different = list(filter(None, (verdict(one.name, "QEMU", one, other) for one, other in pairs)))
     if different:
-        pytest.fail("\n\n".join([f"{len(different)} cases differ", *different[:_MOST_SHOWN]]), pytrace=False)
+        pytest.fail("\n\n".join([f"{len(different)} cases differ", *different[:_MAX_SHOWN]]), pytrace=False)
     if (theirs.records, theirs.end, theirs.status) != (ours_.records, ours_.end, ours_.status):
         pytest.fail(difference(image, theirs, ours_), pytrace=False)
 

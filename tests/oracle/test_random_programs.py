@@ -19,7 +19,7 @@ from tests.oracle.random_programs.verdict import third_differences
 
 SEED = int(os.environ.get("ORACLE_SEED", "1"))
 COUNT = int(os.environ.get("ORACLE_PROGRAMS", "2000"))
-_MOST_SHOWN = 3
+_MAX_SHOWN = 3
 
 
 @pytest.mark.slow
@@ -35,7 +35,7 @@ def test_random_programs_end_alike() -> None:
         excused.update(judgement.excuses)
         if judgement.differs:
             unexplained.append((index, pair))
-    shown = [describe(SEED, index, minimal(environment, pair)) for index, pair in unexplained[:_MOST_SHOWN]]
+    shown = [describe(SEED, index, minimal(environment, pair)) for index, pair in unexplained[:_MAX_SHOWN]]
     assert not unexplained, f"{len(unexplained)} of {COUNT} differ\n\n" + "\n\n".join(shown)
     assert excused.total() < COUNT // 4, excused
     assert ends[VECTOR_END] > COUNT // 4  # most run to completion, and the others end in many ways

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PUBLIC_SIZE = 33
 SIGNATURE_SIZE = 64
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256's base point
-_LEAST_SEED = 16
+_MIN_SEED = 16
 _PROTECTED_HEAD = bytes.fromhex("a2 01 26 04 58 21")  # {1: -7, 4: the 33 bytes that follow}
 
 
@@ -41,8 +41,8 @@ class EnvelopeKey:
         Raises:
             EvidenceError: The seed is shorter.
         """
-        if len(seed) < _LEAST_SEED:
-            raise EvidenceError(f"envelope key: a seed has at least {_LEAST_SEED} bytes, not {len(seed)}")
+        if len(seed) < _MIN_SEED:
+            raise EvidenceError(f"envelope key: a seed has at least {_MIN_SEED} bytes, not {len(seed)}")
         wide = b"".join(sha256(b"enclave-sim envelope key %d " % half + seed).digest() for half in (0, 1))
         return cls(int.from_bytes(wide, "big") % (_ORDER - 1) + 1)
 

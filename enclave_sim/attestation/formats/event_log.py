@@ -13,7 +13,7 @@ EV_IPL = 13
 _SIGNATURE = b"Spec ID Event03\0"
 _STARTUP_LOCALITY = b"StartupLocality\0"
 _STARTUP_LOCALITIES = (0, 3, 4)
-_MOST_ALGORITHMS = 16
+_MAX_ALGORITHMS = 16
 _LAST_PCR = 23
 
 
@@ -149,8 +149,8 @@ def _header(reader: Reader) -> Header:
 def _algorithms(reader: Reader) -> tuple[tuple[int, int], ...]:
     offset = reader.offset
     count = reader.number(4, "header numberOfAlgorithms")
-    if not 1 <= count <= _MOST_ALGORITHMS:
-        right = f"expected 1 to {_MOST_ALGORITHMS}"
+    if not 1 <= count <= _MAX_ALGORITHMS:
+        right = f"expected 1 to {_MAX_ALGORITHMS}"
         raise reader.error("header numberOfAlgorithms", offset, f"is {count}", right)
     algorithms: dict[int, int] = {}
     for index in range(count):

@@ -12,7 +12,7 @@ from enclave_sim.attestation.formats.reader import Reader
 _BYTE_STRING = 2
 _TEXT_STRING = 3
 _TAG = 6
-_MOST_ITEMS = 64
+_MAX_ITEMS = 64
 _WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}  # additional information: size of the argument in bytes
 
 
@@ -33,8 +33,8 @@ def load(data: bytes, what: str) -> Any:
     items = 0
     while reader.offset < len(data):
         items += 1
-        if items > _MOST_ITEMS:
-            raise reader.error("an item", reader.offset, "is one too many", f"no file needs more than {_MOST_ITEMS}")
+        if items > _MAX_ITEMS:
+            raise reader.error("an item", reader.offset, "is one too many", f"no file needs more than {_MAX_ITEMS}")
         _skip_head(reader)
     try:
         return cbor2.loads(data)

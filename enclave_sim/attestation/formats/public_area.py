@@ -26,7 +26,7 @@ AK_ATTRIBUTES = 0x00050472  # fixedTPM fixedParent sensitiveDataOrigin userWithA
 TPM_RH_OWNER = 0x40000001
 TPM_RH_ENDORSEMENT = 0x4000000B
 ML_DSA_65_KEY_SIZE = 1952
-_MOST_POLICY = 64
+_MAX_POLICY_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def parse_public(data: bytes) -> PublicArea:
         raise reader.error("type", 2, f"is 0x{kind:04x}", right)
     reader.expect(2, TPM_ALG_SHA256, "nameAlg", "TPM_ALG_SHA256")
     attributes = reader.number(4, "objectAttributes")
-    policy = reader.sized("authPolicy", 0, _MOST_POLICY)
+    policy = reader.sized("authPolicy", 0, _MAX_POLICY_BYTES)
     key = _ecc_key(reader) if kind == TPM_ALG_ECC else _ml_dsa_key(reader)
     reader.end()
     return PublicArea(attributes, policy, key)

@@ -9,8 +9,8 @@ TPM_GENERATED = 0xFF544347
 TPM_ST_ATTEST_QUOTE = 0x8018
 QUOTED_PCRS = tuple(range(8, 14))
 _NAME_SIZE = 34  # nameAlg and a SHA-256 digest
-_MOST_SELECTIONS = 16
-_MOST_EXTRA_DATA = 66  # TPM2B_DATA: a TPMT_HA of the largest hash
+_MAX_SELECTIONS = 16
+_MAX_EXTRA_DATA_BYTES = 66  # TPM2B_DATA: a TPMT_HA of the largest hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def parse_quote(data: bytes) -> Quote:
     reader.expect(4, TPM_GENERATED, "magic", "TPM_GENERATED_VALUE")
     reader.expect(2, TPM_ST_ATTEST_QUOTE, "type", "TPM_ST_ATTEST_QUOTE")
     qualified_signer = reader.sized("qualifiedSigner", _NAME_SIZE, _NAME_SIZE)
-    extra_data = reader.sized("extraData", 0, _MOST_EXTRA_DATA)
+    extra_data = reader.sized("extraData", 0, _MAX_EXTRA_DATA_BYTES)
     clock_info = _clock_info(reader)
     firmware_version = reader.number(8, "firmwareVersion")
     selections = _selections(reader)
@@ -115,8 +115,8 @@ def _clock_info(reader: Reader) -> ClockInfo:
 def _selections(reader: Reader) -> tuple[PcrSelection, ...]:
     offset = reader.offset
     count = reader.number(4, "pcrSelect.count")
-    if count > _MOST_SELECTIONS:
-        raise reader.error("pcrSelect.count", offset, f"is {count}", f"a TPM has at most {_MOST_SELECTIONS} banks")
+    if count > _MAX_SELECTIONS:
+        raise reader.error("pcrSelect.count", offset, f"is {count}", f"a TPM has at most {_MAX_SELECTIONS} banks")
     selections = []
     for index in range(count):
         algorithm = reader.number(2, f"pcrSelect[{index}].hash")

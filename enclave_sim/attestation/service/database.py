@@ -24,7 +24,7 @@ from enclave_sim.errors import ConfigurationError
 LOG = logging.getLogger("enclave_sim.verifier")
 KEPT_CHALLENGES = 100_000
 """Older challenges are dropped, and a submission for them is refused."""
-MOST_LISTED_BYTES = 2**20
+MAX_LISTED_BYTES = 2**20
 """Bytes of verdicts in one answer; every connection may hold one that its peer does not read."""
 _MASK_64 = (1 << 64) - 1
 _PROBE_BYTES = 16_384  # more than any verdict
@@ -276,7 +276,7 @@ class Database:
         """Return the last verdicts, newest first: all, or those that accept, or those that refuse.
 
         Args:
-            limit: The maximum number. Fewer are returned if they would exceed `MOST_LISTED_BYTES`.
+            limit: The maximum number. Fewer are returned if they would exceed `MAX_LISTED_BYTES`.
             accepted: The kind; None for both.
 
         Returns:
@@ -292,7 +292,7 @@ class Database:
         size = 0
         for (verdict,) in rows:
             size += len(verdict)
-            if listed and size > MOST_LISTED_BYTES:
+            if listed and size > MAX_LISTED_BYTES:
                 break
             listed.append(str(verdict))
         rows.close()

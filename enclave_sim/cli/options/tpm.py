@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _FORMAT: Literal["aether-tpm-model/1"] = "aether-tpm-model/1"
 _MODEL, _SWTPM = "model", "swtpm"
-_MOST_RESETS = 0xFFFF_FFFE
+_MAX_RESETS = 0xFFFF_FFFE
 tpm = option(
     "--tpm",
     metavar="TPM",
@@ -36,7 +36,7 @@ tpm = option(
 class _ModelFile(msgspec.Struct, forbid_unknown_fields=True):
     format: Literal["aether-tpm-model/1"]
     seed: str
-    resets: Annotated[int, msgspec.Meta(ge=0, le=_MOST_RESETS)]
+    resets: Annotated[int, msgspec.Meta(ge=0, le=_MAX_RESETS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _reset(path: Path) -> ModelState:
         file = _ModelFile(_FORMAT, secrets.token_hex(32), 0)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ConfigurationError(f"{path} is not the file of a TPM model ({_FORMAT})") from None
-    if file.resets == _MOST_RESETS:
+    if file.resets == _MAX_RESETS:
         raise ConfigurationError(f"the TPM in {path} has been reset {file.resets} times and cannot be reset again")
     before = ModelState(file.seed, file.resets)
     file.resets += 1

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SLICE_NS = 1_000_000
 _WAIT_S = 0.1
 """The interval between checks of the host limit while the kernel waits, in host seconds."""
-_MOST_BYTES = 4096
+_MAX_BYTES = 4096
 
 
 def recorded(path: str) -> tuple[tuple[int, bytes], ...]:
@@ -79,7 +79,7 @@ def _keys() -> Iterator[Callable[[float], bytes | None]]:
         if not select.select([descriptor], [], [], timeout_s)[0]:
             return b""
         try:
-            return os.read(descriptor, _MOST_BYTES) or None
+            return os.read(descriptor, _MAX_BYTES) or None
         except OSError as error:
             raise ConfigurationError(f"cannot read standard input: {error.strerror}") from None
 

@@ -71,10 +71,10 @@ class Backtrace(msgspec.Struct, frozen=True):
     module: bytes
     """The module to which the offsets refer: the compiled one, without signatures."""
     frames: tuple[Frame, ...]
-    """The active calls, the innermost first. An engine may report only the first `MOST_FRAMES`."""
+    """The active calls, the innermost first. An engine may report only the first `MAX_FRAMES`."""
 
 
-MOST_FRAMES = 20
+MAX_FRAMES = 20
 """If there are this many frames, outer ones may be missing."""
 
 

@@ -22,7 +22,7 @@ from enclave_sim.enclave.host_limit import poll_host_limit
 from enclave_sim.payload.wasm.store_notes import NotingModule, noting
 from machine.bus.host_memory import HostMemory
 
-_MOST_NOTED = 1 << 19
+_MAX_NOTED = 1 << 19
 """The largest instrumented module, in bytes, that is compiled: it takes a second."""
 CHECKPOINT_NS = 10_000_000
 """Fuel, in ns, between two checkpoints of a repeated run."""
@@ -146,10 +146,10 @@ class ShadowGuest:
     def _note(self, module: bytes) -> NotingModule | None:
         """Return a module that notes its stores; None if compiling it, which cannot be cancelled, would take long."""
         if module not in self._noting:
-            if len(module) > _MOST_NOTED:
+            if len(module) > _MAX_NOTED:
                 return None
             made = noting(module)
-            if len(made.module) > _MOST_NOTED:
+            if len(made.module) > _MAX_NOTED:
                 return None
             self._prepared[made.module] = self._linker.instantiate_pre(compile_module(self._engine, made.module))
             self._noting[module] = made

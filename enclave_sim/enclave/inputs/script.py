@@ -26,7 +26,7 @@ from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import EngineName
 from enclave_sim.times import nanoseconds
 
-MOST_INPUTS = 100_000
+MAX_INPUTS = 100_000
 """Limit for one script, repetitions included."""
 _KINDS: dict[str, type[AnyInput]] = {kind_of(kind): kind for kind in get_args(AnyInput)}
 _GUEST = "guest"
@@ -58,7 +58,7 @@ def read_inputs(path: Path, engine: EngineName = EngineName.WASMTIME) -> tuple[A
     found: list[AnyInput] = []
     for number, table in enumerate(tables, start=1):
         try:
-            found += _Table(table, path.parent, engine).inputs(MOST_INPUTS - len(found))
+            found += _Table(table, path.parent, engine).inputs(MAX_INPUTS - len(found))
         except ConfigurationError as error:
             kind = table.get("kind")
             name = f" ({kind})" if isinstance(kind, str) and kind in _KINDS else ""
@@ -96,7 +96,7 @@ class _Table:
             known = ", ".join(("kind", *_WHEN, *map(_key, _own_fields(kind))))
             raise ConfigurationError(f"unknown key {shown(next(iter(self._left)))}; there are {known}")
         if times > most:
-            raise ConfigurationError(f"too many; a script has at most {MOST_INPUTS} inputs, repetitions included")
+            raise ConfigurationError(f"too many; a script has at most {MAX_INPUTS} inputs, repetitions included")
         if first + every * (times - 1) >= LATEST_NS:
             raise ConfigurationError(f"every and times: the last is too late; times are below {LATEST_NS} ns")
         found = [kind(at_ns=first + every * n, after=after, **fields) for n in range(times)]

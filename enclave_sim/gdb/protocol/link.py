@@ -17,7 +17,7 @@ _SUPPORTED = (
     *(f"PacketSize={PACKET_SIZE:x}", "QStartNoAckMode+", "qXfer:features:read+", "qXfer:memory-map:read+"),
     *("ReverseStep+", "ReverseContinue+", "swbreak+", "hwbreak+", "vContSupported+", "binary-upload+"),
 )
-_MOST_WAITING = 4096
+_MAX_WAITING = 4096
 """The maximum number of pending packets and controls. gdb waits for each answer; other clients may not."""
 
 
@@ -81,7 +81,7 @@ class Link:
         if Control.INTERRUPT in self._waiting:
             self._waiting.remove(Control.INTERRUPT)
             return True
-        if len(self._waiting) > _MOST_WAITING:
+        if len(self._waiting) > _MAX_WAITING:
             raise Gone
         return False
 

@@ -14,7 +14,7 @@ from enclave_sim.inputs import ExternalInterrupt
 from machine.events import Halted, InterruptRaised
 
 _BAR = 40
-_LEAST_WAKE_NS, _MOST_WAKE_NS = 1_000, 3_000_000
+_MIN_WAKE_NS, _MAX_WAKE_NS = 1_000, 3_000_000
 _STI_HLT_BYTES = 2
 _WINDOW_NS = 300
 """About the time for which the kernel disables interrupts for one interrupt."""
@@ -151,7 +151,7 @@ def loads(scenario: Scenario, count: int, seed: int) -> Iterator[Scenario]:
     random = Random(seed)
     cycles = max(3, scenario.configuration.cycles)
     for _ in range(count):
-        wake_ns = random.randint(_LEAST_WAKE_NS, _MOST_WAKE_NS)
+        wake_ns = random.randint(_MIN_WAKE_NS, _MAX_WAKE_NS)
         quantum_ns = random.choice([20_000, 100_000, 1_000_000, 10_000_000])
         options = scenario.options.with_configuration(cycles=cycles, wake_ns=wake_ns, quantum_ns=quantum_ns)
         calm = replace(scenario, options=options)

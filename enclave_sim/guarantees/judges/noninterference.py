@@ -15,7 +15,7 @@ from enclave_sim.guarantees.report import Finding, Report
 from enclave_sim.specification import HostFunction
 from machine.events import Event
 
-_MOST_FINDINGS = 20
+_MAX_FINDINGS = 20
 _CONTEXT = 3
 _DECLARED: dict[type, tuple[str, ...]] = {
     events.PayloadMeasured: ("sha256",),
@@ -47,7 +47,7 @@ def noninterference(first: Run, second: Run) -> Report:
     elif first.result.halted != second.result.halted:
         findings.append(Finding("one run went dormant and the other did not"))
     looked = {"events": len(first.events), "probes": len(first.probes), "dormant": int(first.result.halted)}
-    return Report("non-interference", tuple(findings[:_MOST_FINDINGS]), looked)
+    return Report("non-interference", tuple(findings[:_MAX_FINDINGS]), looked)
 
 
 def _compare_events(first: Run, second: Run) -> list[Finding]:

@@ -12,7 +12,7 @@ from enclave_sim.guarantees.report import Finding
 from machine.machine import Machine
 from machine.state import Stateful
 
-_MOST_FINDINGS = 100
+_MAX_FINDINGS = 100
 
 
 class Watcher(Stateful):
@@ -40,5 +40,5 @@ class Watcher(Stateful):
 
     def find(self, what: str, at_ns: int | None, evidence: tuple[str, ...] = ()) -> None:
         """Keep a finding. Findings after the first hundred are dropped."""
-        if len(self.findings) < _MOST_FINDINGS:
+        if len(self.findings) < _MAX_FINDINGS:
             self.findings.append(Finding(what, at_ns, evidence))

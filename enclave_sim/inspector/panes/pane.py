@@ -16,7 +16,7 @@ from enclave_sim.inspector.panes.scrolling import Scrolling
 from enclave_sim.inspector.panes.theme import STYLES
 from enclave_sim.recording.text import printable
 
-_MOST_SEARCHED = 2000
+_MAX_SEARCHED = 2000
 """The maximum number of rows searched for the next heading."""
 _CHECKPOINT = 1000
 """Rows between two polls of the cancellation."""
@@ -209,7 +209,7 @@ class Pane(Scrolling, can_focus=True):
     def action_next_title(self) -> None:
         """Move the cursor to the next heading; after the last one, to the first."""
         count = self.count
-        for distance in range(1, min(count, _MOST_SEARCHED) + 1):
+        for distance in range(1, min(count, _MAX_SEARCHED) + 1):
             index = (self.cursor + distance) % count
             parts = self.row_at(index).parts
             if parts and parts[0][1] is Meaning.TITLE:

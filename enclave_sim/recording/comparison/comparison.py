@@ -26,7 +26,7 @@ from enclave_sim.recording.format import Header
 from enclave_sim.recording.reader import RecordingFile
 from machine.events import Event
 
-MOST_HUNKS = 20
+MAX_HUNKS = 20
 _SHOWN = 8
 _CONTEXT = 2
 
@@ -81,7 +81,7 @@ class Comparison:
     """Numbers of events that only the first has, by kind."""
     only_second: dict[str, int]
     hunks: tuple[Hunk, ...]
-    """The first `MOST_HUNKS`."""
+    """The first `MAX_HUNKS`."""
     hunk_count: int
 
     @property
@@ -154,7 +154,7 @@ class _Gathered:
         if not (self._counts[0] or self._counts[1]):
             return
         self.hunk_count += 1
-        if len(self.hunks) < MOST_HUNKS:
+        if len(self.hunks) < MAX_HUNKS:
             first, second = (tuple(events) for events in self._open)
             self.hunks.append(Hunk(self._before, first, second, *self._counts))
         self._open, self._counts, self._before = ([], []), [0, 0], ()

@@ -14,7 +14,7 @@ from enclave_sim.strategies.wasm.module import Function, FunctionType, Global, M
 
 MAX_COST = 50_000
 """The maximum number of instructions of a function and its callees, except straight-line code added later."""
-_MOST_FUNCTIONS, _MOST_NESTED_CALLS, _MOST_GLOBALS, _MOST_LOCALS = 8, 3, 8, 12
+_MAX_FUNCTIONS, _MAX_NESTED_CALLS, _MAX_GLOBALS, _MAX_LOCALS = 8, 3, 8, 12
 _IMPORT_AT = 1 << 16
 """Imports have provisional numbers from here on until all are known."""
 _LOCAL_GET = tuple(SourceInstruction("local.get", (i,)) for i in range(256))
@@ -78,7 +78,7 @@ class Body:
     def variable(self, type_: str, choice: int) -> int:
         """Return a local of that type: an existing or a new one."""
         known = self.variables.setdefault(type_, [])
-        if not known or (choice % 4 == 3 and len(known) < _MOST_LOCALS):
+        if not known or (choice % 4 == 3 and len(known) < _MAX_LOCALS):
             self.locals.append(type_)
             known.append(len(self.locals) - 1)
             return known[-1]
@@ -126,7 +126,7 @@ class Builder:
     def global_(self, type_: str, choice: int, init: Callable[[], tuple[SourceInstruction, ...]]) -> int:
         """Return a global of that type: an existing one, or a new one initialized by `init()`."""
         known = [index for index, variable in enumerate(self.globals) if variable.type == type_]
-        if known and (choice % 4 != 3 or len(self.globals) >= _MOST_GLOBALS):
+        if known and (choice % 4 != 3 or len(self.globals) >= _MAX_GLOBALS):
             return known[(choice >> 2) % len(known)]
         self.globals.append(Global(type_, init(), exported=bool(self.draw() & 1)))
         return len(self.globals) - 1
@@ -148,7 +148,7 @@ class Builder:
 
     def may_grow(self) -> bool:
         """Return whether a function may be added."""
-        return len(self._functions) + self._nesting < _MOST_FUNCTIONS and self._nesting <= _MOST_NESTED_CALLS
+        return len(self._functions) + self._nesting < _MAX_FUNCTIONS and self._nesting <= _MAX_NESTED_CALLS
 
     def add_function(self, kind: FunctionType) -> Callee:
         """Generate a function. It calls only functions that were completed before it."""

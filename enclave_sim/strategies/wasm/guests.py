@@ -14,7 +14,7 @@ from enclave_sim.strategies.wasm.module import ModuleSource
 from enclave_sim.strategies.wasm.statements import generate
 from enclave_sim.strategies.wasm.text import module_text
 
-MOST_STATEMENTS = 256
+MAX_STATEMENTS = 256
 _ANY = st.binary(max_size=32)
 _LONG = st.binary(min_size=8, max_size=32)
 _TAPES = _ANY | _LONG
@@ -73,7 +73,7 @@ def wasm_guests(
     Raises:
         ConfigurationError: The bounds cannot be met.
     """
-    check_sizes(min_size, max_size, MOST_STATEMENTS)
+    check_sizes(min_size, max_size, MAX_STATEMENTS)
     check_range("memory_pages", memory_pages, 1, region("heap").size // PAGE_BYTES)
     options = Options(traps, memory_pages, host_calls)
     tapes = st.lists(_TAPES, min_size=min_size, max_size=max_size)

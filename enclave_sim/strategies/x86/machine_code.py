@@ -13,7 +13,7 @@ from enclave_sim.strategies.x86.encoding import INT_80, RAX, load
 from enclave_sim.strategies.x86.operands import Decisions, Places, enclave_places
 from enclave_sim.strategies.x86.templates import choose
 
-MOST_INSTRUCTIONS = 4096
+MAX_INSTRUCTIONS = 4096
 _WASM = b"\0asm"
 _RETURN = load(RAX, HostFunction.RETURNED) + INT_80
 _DECISIONS = st.binary(min_size=16, max_size=16)
@@ -110,6 +110,6 @@ def instruction_sequences(
     Raises:
         ConfigurationError: The bounds cannot be met.
     """
-    check_sizes(min_size, max_size, MOST_INSTRUCTIONS)
+    check_sizes(min_size, max_size, MAX_INSTRUCTIONS)
     tapes = st.lists(_DECISIONS, min_size=min_size, max_size=max_size)
     return tapes.map(lambda drawn: sequence(drawn, enclave_places() if places is None else places))

@@ -9,7 +9,7 @@ from enclave_sim.time_travel.position import Position
 from machine.bus.ram import RamImage
 
 _MOST = 512
-_MOST_BYTES = 1 << 30
+_MAX_BYTES = 1 << 30
 """The maximum number of bytes of RAM in all snapshots."""
 
 
@@ -60,10 +60,10 @@ class Snapshots:
         return self._kept[max(bisect_right([one.seen for one in self._kept], seq) - 1, 0)]
 
     def _is_too_large(self, latest: KeptSnapshot) -> bool:
-        if len(self._kept) * sum(len(data) for _, data in _runs(latest)) <= _MOST_BYTES:
+        if len(self._kept) * sum(len(data) for _, data in _runs(latest)) <= _MAX_BYTES:
             return False
         each = {id(data): len(data) for one in self._kept for _, data in _runs(one)}
-        return sum(each.values()) > _MOST_BYTES
+        return sum(each.values()) > _MAX_BYTES
 
 
 def _runs(kept: KeptSnapshot) -> Iterator[tuple[int, bytes]]:

@@ -23,7 +23,7 @@ from machine.events import Event, Recorder
 from machine.machine import Outcome
 
 _SPACING_S = 0.01
-_FIRST_STRIDE_NS, _LEAST_STRIDE_NS, _MOST_STRIDE_NS = 100_000, 1_000, 10_000_000
+_FIRST_STRIDE_NS, _MIN_STRIDE_NS, _MAX_STRIDE_NS = 100_000, 1_000, 10_000_000
 
 
 class Given(NamedTuple):
@@ -249,9 +249,9 @@ class Timeline(Generic[S]):
     def _adapt(self, elapsed_s: float) -> None:
         spacing_s = max(_SPACING_S, 2 * self._snapshot_s)
         if elapsed_s > spacing_s:
-            self._stride_ns = max(self._stride_ns // 2, _LEAST_STRIDE_NS)
+            self._stride_ns = max(self._stride_ns // 2, _MIN_STRIDE_NS)
         elif elapsed_s < spacing_s / 2:
-            self._stride_ns = min(self._stride_ns * 2, _MOST_STRIDE_NS)
+            self._stride_ns = min(self._stride_ns * 2, _MAX_STRIDE_NS)
 
     # Snapshots
 

@@ -27,7 +27,7 @@ _PORT_AND_DMA = 3
 _ACCESS = struct.Struct(">IIQ")
 _FILE = struct.Struct(">IHH56s")
 _LONGEST_NAME = 55
-_MOST_FILES = 32
+_MAX_FILES = 32
 _ITEM = 0xBFFF  # in old versions, bit 14 of the selector requested write access
 
 
@@ -43,8 +43,8 @@ class FwCfg(Device):
     def __init__(self, ram: Ram, files: Mapping[str, bytes]) -> None:
         super().__init__()
         self._ram = ram
-        if len(files) > _MOST_FILES:
-            raise MachineError(f"{len(files)} fw_cfg files are more than {_MOST_FILES}")
+        if len(files) > _MAX_FILES:
+            raise MachineError(f"{len(files)} fw_cfg files are more than {_MAX_FILES}")
         self._items = {
             SIGNATURE: b"QEMU",
             FEATURES: struct.pack("<I", _PORT_AND_DMA),

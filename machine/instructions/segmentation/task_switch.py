@@ -32,7 +32,7 @@ _LOADED_FLAGS, _KEPT_BY_16_BITS = 0x25_7FD5, 0xFFFF_0000
 _STATE_32, _STATE_16 = 0x20, 0x0E
 _WORDS_32, _WORDS_16 = struct.Struct("<10I"), struct.Struct("<10H")
 _CR3, _LDT_32, _LDT_16 = 0x1C, 0x60, 0x2A
-_LEAST_LIMIT_32, _LEAST_LIMIT_16 = 0x67, 0x2B
+_MIN_LIMIT_32, _MIN_LIMIT_16 = 0x67, 0x2B
 _REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi")
 _SELECTORS = ("es", "cs", "ss", "ds", "fs", "gs")
 
@@ -84,7 +84,7 @@ class TaskSwitch:
         # CHECK
         at, task = self._task(selector, external, way)
         wide = task.system_type & 8
-        new = memory.read(task.base, _LEAST_LIMIT_32 + 1 if wide else _LEAST_LIMIT_16 + 1)
+        new = memory.read(task.base, _MIN_LIMIT_32 + 1 if wide else _MIN_LIMIT_16 + 1)
         self._check_image(new, wide, selector & ~3 | external)
         old_at, old_image = self._old_image()
         old_busy = registers.gdtr.base + (registers.tr.selector & ~7) + ACCESSED_BYTE
@@ -146,7 +146,7 @@ class TaskSwitch:
             raise Fault(TS if returning else GP, error)
         if not found[1].present:
             raise Fault(NP, error)
-        if found[1].limit < (_LEAST_LIMIT_32 if found[1].system_type & 8 else _LEAST_LIMIT_16):
+        if found[1].limit < (_MIN_LIMIT_32 if found[1].system_type & 8 else _MIN_LIMIT_16):
             raise Fault(TS, error)
         return found
 

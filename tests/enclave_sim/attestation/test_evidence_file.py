@@ -17,8 +17,8 @@ from enclave_sim.attestation.evidence import (
     CYCLE,
     EAT_NONCE,
     EAT_PROFILE,
+    MAX_FILE_BYTES,
     MEASUREMENTS,
-    MOST_FILE,
     PROFILE,
     QUOTES,
     UEID,
@@ -118,7 +118,7 @@ NESTED = b"\x81" * 5000 + b"\x00"
     [
         (b"", "it begins with nothing; expected the tags 61 and 18"),
         (b"not an evidence file", "it begins with 6e6f7420; expected the tags 61 and 18"),
-        (bytes(MOST_FILE + 1), "it has 65537 bytes; at most 65536 are allowed"),
+        (bytes(MAX_FILE_BYTES + 1), "it has 65537 bytes; at most 65536 are allowed"),
         (UNPROTECTED, "its claims cannot be read as CBOR"),
         (UNPROTECTED + b"\x18", "claims: an item at offset 1 is cut short"),
         (UNPROTECTED + b"\x58\x02\0", "claims: a string at offset 2 is cut short: 1 bytes are left; it takes 2"),
@@ -213,7 +213,7 @@ def test_a_claim_of_another_kind_is_refused(claim: int, content: object) -> None
         ({"nonce": b""}, "the nonce has 0 bytes; expected 32"),
         ({"cycle": 2**32}, "the cycle is 4294967296"),
         ({"quotes": ()}, "there are 0 quotes; expected 1 to 4"),
-        ({"event_log": bytes(MOST_FILE)}, "at most 65536 are allowed"),
+        ({"event_log": bytes(MAX_FILE_BYTES)}, "at most 65536 are allowed"),
     ],
 )
 def test_what_no_file_can_carry_is_not_written(change: dict[str, Any], message: str) -> None:
@@ -222,9 +222,9 @@ def test_what_no_file_can_carry_is_not_written(change: dict[str, Any], message: 
 
 
 def test_a_file_may_be_as_large_as_the_limit() -> None:
-    room = MOST_FILE - len(replace(EVIDENCE, event_log=bytes(50000)).encode(None)) + 50000
+    room = MAX_FILE_BYTES - len(replace(EVIDENCE, event_log=bytes(50000)).encode(None)) + 50000
     file = replace(EVIDENCE, event_log=bytes(room)).encode(None)
-    assert len(file) == MOST_FILE
+    assert len(file) == MAX_FILE_BYTES
     assert Evidence.decode(file).event_log == bytes(room)
 
 

@@ -117,14 +117,14 @@ def test_a_restored_snapshot_traces_the_same() -> None:
 
 
 def test_the_trace_ends_at_its_bound_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_trace, "MOST_EVENTS", 5)
+    monkeypatch.setattr(memory_trace, "MAX_EVENTS", 5)
     found = writes(traced("counter", "kernel_stack"))
     assert len(found) == 5
     assert found[-1] == ("limit", "no more writes are traced", region("kernel_stack").base, 0)
 
 
 def test_functions_of_guests_are_searched_for_within_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_trace, "MOST_SEARCHED_NS", 15)  # the guest has taken 10 ns when it calls
+    monkeypatch.setattr(memory_trace, "MAX_SEARCHED_NS", 15)  # the guest has taken 10 ns when it calls
     names = [writer for by, writer, *_ in writes(traced("counter", "heap", cycles=3)) if by == "guest"]
     assert names == [COUNTER[1], *["a function not searched for"] * 2]
 

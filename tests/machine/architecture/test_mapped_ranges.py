@@ -78,7 +78,7 @@ def test_without_paging_there_are_no_tables() -> None:
 
 @pytest.mark.parametrize("mode", [*MODES])
 def test_tables_that_lead_back_to_themselves_come_to_an_end(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("machine.architecture.mapped_ranges._MOST_TABLES", 20)
+    monkeypatch.setattr("machine.architecture.mapped_ranges._MAX_TABLES", 20)
     ram, width = Ram(SIZE), 4 if mode is Mode.TWO_LEVEL else 8
     for slot in range(ROOT, ROOT + PAGE_SIZE, width):
         ram.write(slot, (ROOT | 1).to_bytes(width, "little"))
@@ -96,7 +96,7 @@ def test_pages_with_the_same_rights_are_looked_up_once_for_each_table(monkeypatc
 
     real = SupervisorMemory.look
     monkeypatch.setattr(SupervisorMemory, "look", look)
-    monkeypatch.setattr("machine.architecture.mapped_ranges._MOST_TABLES", 20)
+    monkeypatch.setattr("machine.architecture.mapped_ranges._MAX_TABLES", 20)
     ram = Ram(SIZE)
     for index in range(512):  # whatever software keeps in the bits that are its own, and whatever was accessed
         ram.write(

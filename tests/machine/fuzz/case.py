@@ -12,7 +12,7 @@ from tests.machine.fuzz.instructions import PIECES
 from tests.machine.programs import layout
 from tests.machine.programs.program import CR0_DEFAULT, CR4_DEFAULT, Mode, Program
 
-_MOST_PIECES, _MOST_CODE = 8, 4000
+_MAX_PIECES, _MAX_CODE = 8, 4000
 _NE = 1 << 5
 LIMIT = 300
 
@@ -94,7 +94,7 @@ def _state(random: Random) -> Program:
 def generate(random: Random) -> Case:
     """A case of a random state and a few random pieces."""
     state = _state(random)
-    return Case(tuple(_piece(random, state) for _ in range(random.randrange(1, _MOST_PIECES))), state)
+    return Case(tuple(_piece(random, state) for _ in range(random.randrange(1, _MAX_PIECES))), state)
 
 
 def _piece(random: Random, state: Program) -> bytes:
@@ -125,6 +125,6 @@ def vary(random: Random, case: Case, other: Case) -> Case:
             state = other.state
         else:
             state = replace(state, ring=3 - state.ring)
-    while len(b"".join(pieces)) > _MOST_CODE:
+    while len(b"".join(pieces)) > _MAX_CODE:
         pieces.pop()
     return Case(tuple(pieces), state)

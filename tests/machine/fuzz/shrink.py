@@ -6,13 +6,13 @@ from dataclasses import fields, replace
 from tests.machine.fuzz.case import Case
 from tests.machine.programs.program import Program
 
-_MOST_TRIALS = 400
+_MAX_TRIALS = 400
 Broken = Callable[[Case], bool]
 
 
 def shrink(case: Case, breaks: Broken) -> Case:
     """The smallest case found for which `breaks` is true; the case itself if it is not."""
-    trials = iter(range(_MOST_TRIALS))
+    trials = iter(range(_MAX_TRIALS))
     smaller = case if breaks(case) else None
     while smaller is not None:
         case = smaller

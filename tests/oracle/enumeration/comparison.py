@@ -16,7 +16,7 @@ from tests.oracle.host_processor.records import CODE_64_SELECTOR
 
 _FXSAVE = at(TWO, (0xAE,), 0, register=False)
 _POINTERS_AND_MASK = (*range(6, 24), *range(28, 32))
-_MOST_SHOWN = 16
+_MAX_SHOWN = 16
 
 Difference = dict[str, tuple[object, object]]
 """Name: the witness's value and ours."""
@@ -91,5 +91,5 @@ def _compared_memory(case: Case, memory: Mapping[int, int]) -> Mapping[int, int]
 def _first(one: Mapping[int, int], other: Mapping[int, int]) -> str:
     """The first bytes of `one` that differ from those of `other`."""
     differing = [address for address in sorted(one.keys() | other.keys()) if one.get(address) != other.get(address)]
-    shown = (f"{one[address]:02x}" if address in one else "--" for address in differing[:_MOST_SHOWN])
+    shown = (f"{one[address]:02x}" if address in one else "--" for address in differing[:_MAX_SHOWN])
     return " ".join(f"{address:x}:{value}" for address, value in zip(differing, shown, strict=False))

@@ -22,7 +22,7 @@ text_\@: .asciz "\string"
 #define FRAME_FLAGS 152
 #define FRAME_RSP 160
 #define FRAME_SS 168
-#define MOST_LINES 40
+#define MAX_LINES 40
 
         .code64
         .text
@@ -126,7 +126,7 @@ trap:   pushq %r15
         cmpl $VECTOR_END, %ebx
         je next_case
         incq lines(%rip)
-        cmpq $MOST_LINES, lines(%rip)
+        cmpq $MAX_LINES, lines(%rip)
         jae next_case
         cmpq $0, nest(%rip)
         je end_of_interrupt

@@ -23,7 +23,7 @@
 #define RESTORER 0x04000000 /* SA_RESTORER, without which x86-64 delivers no signal */
 #define INPUT_SIZE (16 << 20)
 #define OUTPUT_SIZE (32 << 20)
-#define MOST_REGIONS 16
+#define MAX_REGIONS 16
 
 struct action { /* what the kernel takes for rt_sigaction */
     void (*handler)(void);
@@ -68,9 +68,9 @@ struct end {
     uint64_t changes; /* bytes of `struct patch` that follow: memory that differs from the start */
 };
 
-static struct region regions[MOST_REGIONS];
+static struct region regions[MAX_REGIONS];
 static uint32_t region_count;
-static uint8_t *originals[MOST_REGIONS]; /* what the regions hold when a program starts */
+static uint8_t *originals[MAX_REGIONS]; /* what the regions hold when a program starts */
 static uint8_t *input, *output;         /* `output` is shared with the copies of this process */
 static struct end *state;               /* where in `output` the running program's end goes */
 static uint8_t signal_stack[1 << 16] __attribute__((aligned(4096)));
@@ -285,7 +285,7 @@ __attribute__((used)) _Noreturn void main_loop(void)
     input = map(0, INPUT_SIZE, MAP_PRIVATE);
     output = map(0, OUTPUT_SIZE, MAP_SHARED);
     read_all(&region_count, sizeof region_count);
-    if (region_count > MOST_REGIONS)
+    if (region_count > MAX_REGIONS)
         quit(2);
     for (uint32_t i = 0; i < region_count; i++) {
         read_all(&regions[i], sizeof regions[i]);

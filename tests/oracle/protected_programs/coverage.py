@@ -9,7 +9,7 @@ from tests.oracle.protected_programs.batch import Ended
 from tests.oracle.protected_programs.forms import all_forms
 from tests.oracle.protected_programs.verdict import Verdict
 
-_MOST_SHOWN = 4
+_MAX_SHOWN = 4
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Coverage:
         missing = self.not_compared()
         lines.append(f"  {len(missing):8}  not compared")
         for reason, count in Counter(missing.values()).most_common():
-            names = [name for name, given in missing.items() if given == reason][:_MOST_SHOWN]
+            names = [name for name, given in missing.items() if given == reason][:_MAX_SHOWN]
             lines.append(f"    {count:6}  {reason}: {', '.join(names)}{' ...' if count > len(names) else ''}")
         lines.append(f"{self.excused.total()} cases in which the witnesses part:")
         lines += [f"  {count:6}  {what}" for what, count in self.excused.most_common()]
@@ -74,6 +74,6 @@ def described(ended: Ended, verdict: Verdict) -> str:
     case = ended.case
     values = (
         f"{name}: QEMU {one & 0xFFFF_FFFF:#x}, Bochs {other & 0xFFFF_FFFF:#x}, ours {mine & 0xFFFF_FFFF:#x}"
-        for name, (one, other, mine) in list(verdict.difference.items())[:_MOST_SHOWN]
+        for name, (one, other, mine) in list(verdict.difference.items())[:_MAX_SHOWN]
     )
     return f"[{case.form.name}] {case.variant}: {case.code.hex()} `{text(case.as_case)}` {'; '.join(values)}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
 
-from enclave_sim.enclave.engine.contract import MOST_FRAMES, Backtrace, Frame
+from enclave_sim.enclave.engine.contract import MAX_FRAMES, Backtrace, Frame
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, row, title
 from enclave_sim.payload.wasm.disassembler import WasmInstruction, disassembly
 from enclave_sim.payload.wasm.places import bodies_of, function_name, function_text, offset_text
@@ -25,8 +25,8 @@ def backtrace_rows(backtrace: Backtrace) -> Iterator[Row]:
     yield title("call stack, the innermost first")
     for frame, same in groupby(backtrace.frames):
         yield _frame(backtrace.module, frame, len(list(same)))
-    if len(backtrace.frames) == MOST_FRAMES:
-        yield row(f"  (there may be more: wasmtime reports {MOST_FRAMES})", Meaning.DIM)
+    if len(backtrace.frames) == MAX_FRAMES:
+        yield row(f"  (there may be more: wasmtime reports {MAX_FRAMES})", Meaning.DIM)
     innermost = backtrace.frames[0]
     yield title(f"instructions of {function_text(backtrace.module, innermost.function)}")
     code = _disassembly(backtrace.module, innermost.function)

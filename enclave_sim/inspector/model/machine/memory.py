@@ -15,7 +15,7 @@ from machine.bus.ram import PAGE_SIZE, Ram
 
 _PER_ROW = 64
 """Pages in a row of the heat map."""
-_MOST_SCRUBS = 4096
+_MAX_SCRUBS = 4096
 """The number of latest scrubs considered."""
 LEGEND = ". zero   o scrubbed and zero since   1-9 tenths in use   L in use, read-only"
 
@@ -141,7 +141,7 @@ def _marks(ram: Ram, used: list[int], scrubs: list[Scrubbed], states: list[Regio
 
 def _scrubs(moment: Moment) -> list[Scrubbed]:
     """Return the last scrubs, the latest first, only the latest for each range."""
-    places = moment.log.of_kind("scrubbed", moment.seen)[-_MOST_SCRUBS:]
+    places = moment.log.of_kind("scrubbed", moment.seen)[-_MAX_SCRUBS:]
     found: dict[tuple[int, int], Scrubbed] = {}
     for seq in reversed(places):
         event = moment.log.events[seq]

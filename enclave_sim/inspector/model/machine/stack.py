@@ -13,7 +13,7 @@ from enclave_sim.specification import describe_exception
 from machine.bus.ram import PAGE_SIZE
 from machine.events import InterruptDelivered, InterruptRaised, InterruptReturned, RingTransition
 
-_MOST_WORDS = 256
+_MAX_WORDS = 256
 _DEEPEST = 64
 _FRAME = ("RIP", "CS", "RFLAGS", "RSP", "SS")
 _PAGE_FAULT = 14
@@ -74,7 +74,7 @@ def stack_view(moment: Moment) -> View:
         return View((note(f"nothing is mapped at RSP, {top:#x}"),))
     where = program.region_at(base)
     left = where.end - base if where is not None else PAGE_SIZE - base % PAGE_SIZE
-    end = top + min(_MOST_WORDS * width, left)
+    end = top + min(_MAX_WORDS * width, left)
     frames = [one for one in open_frames(moment) if top <= one.base < end]
     rows = _frame_head(frames, _vector_words(moment))
     names = {address: name for one in frames for address, name in one.words.items()}

@@ -10,7 +10,7 @@ from enclave_sim.recording.text import plural, printable
 _WIDTH, _LEFT, _RIGHT = 960, 104, 12
 _LANE, _GAP, _TOP = 20, 6, 4
 _LETTER = 6.2
-_MOST_TICKS = 8
+_MAX_TICKS = 8
 _ROOM = 30
 """Half of a label's width in pixels."""
 _UNITS = {"ns": 1, "µs": 10**3, "ms": 10**6, "s": 10**9}
@@ -77,9 +77,9 @@ def _axis(scale: _Scale, height: int) -> Iterator[str]:
 def _step(length_ns: int) -> tuple[int, int, str]:
     """Choose the distance of ticks: 1, 2 or 5 times a power of ten in ns. Return it with a unit for the labels."""
     power = 1
-    while 5 * power * _MOST_TICKS < length_ns:
+    while 5 * power * _MAX_TICKS < length_ns:
         power *= 10
-    step = next(factor * power for factor in (1, 2, 5) if factor * power * _MOST_TICKS >= length_ns)
+    step = next(factor * power for factor in (1, 2, 5) if factor * power * _MAX_TICKS >= length_ns)
     unit = max((name for name in _UNITS if _UNITS[name] <= length_ns), key=_UNITS.__getitem__)
     return step, _UNITS[unit], unit
 

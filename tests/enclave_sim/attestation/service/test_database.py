@@ -207,7 +207,7 @@ def test_the_size_of_the_journal_is_limited(rig: Rig, monkeypatch: pytest.Monkey
 def test_one_answer_has_a_limited_size(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = [rig.verifier.judge(rig.challenge()[0], b"x") for _ in range(4)]
     for size, listed in ((2 * len(bad[0]), 2), (2 * len(bad[0]) - 1, 1), (0, 1)):
-        monkeypatch.setattr(database, "MOST_LISTED_BYTES", size)
+        monkeypatch.setattr(database, "MAX_LISTED_BYTES", size)
         assert len(rig.request("GET", "/verdicts").content["verdicts"]) == listed
 
 

@@ -35,4 +35,4 @@ def test_every_limit_is_documented() -> None:
     assert f"the last {database.KEPT_CHALLENGES:,} |" in PAGE
     accepted, refused = (f"the last {kept.rows:,}, at most {kept.size >> 20} MiB" for kept in database.KEPT.values())
     assert f"of those that accept, {accepted}; of those that refuse, {refused} |" in PAGE
-    assert f"{application.MAX_LISTED} or {database.MOST_LISTED_BYTES >> 20} MiB at most" in PAGE
+    assert f"{application.MAX_LISTED} or {database.MAX_LISTED_BYTES >> 20} MiB at most" in PAGE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from enclave_sim.cancellation import Cancelled
 from enclave_sim.enclave.engine.contract import (
-    MOST_FRAMES,
+    MAX_FRAMES,
     Backtrace,
     Departure,
     HostCall,
@@ -177,7 +177,7 @@ def test_of_a_deep_recursion_the_innermost_calls_are_reported(bench: Make) -> No
       (func (export "_start") (call $deep (i32.const 100)))""")
     assert isinstance(b.engine.resume(0, 1 << 40), HostCall)
     frames = b.engine.backtrace().frames
-    assert len(frames) == MOST_FRAMES
+    assert len(frames) == MAX_FRAMES
     assert {frame.function for frame in frames} == {3}
 
 

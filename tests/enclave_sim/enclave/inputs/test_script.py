@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from enclave_sim import ConfigurationError, Enclave
-from enclave_sim.enclave.inputs.script import MOST_INPUTS, read_inputs
+from enclave_sim.enclave.inputs.script import MAX_INPUTS, read_inputs
 from enclave_sim.enclave.inputs.validation import fields_of
 from enclave_sim.events import KINDS
 from enclave_sim.inputs import (
@@ -159,7 +159,7 @@ AFTER = f"{TAMPER}after = "
         (f"{TAMPER}at_ns = 1\nevery_ns = 2", "every (or every_ns) and times belong together"),
         (f"{TAMPER}at_ns = 1\nevery_ns = 0\ntimes = 2", "every is 0; repetitions are at least 1 ns apart"),
         (f"{TAMPER}at_ns = 1\nevery_ns = 1\ntimes = 0", "times is 0; it must be a whole number from 1"),
-        (f"{TAMPER}at_ns = 1\nevery_ns = 1\ntimes = {MOST_INPUTS + 1}", "at most 100000 inputs, repetitions included"),
+        (f"{TAMPER}at_ns = 1\nevery_ns = 1\ntimes = {MAX_INPUTS + 1}", "at most 100000 inputs, repetitions included"),
         (f"{TAMPER}at_ns = 1\nevery_ns = {LATEST_NS // 2}\ntimes = 4", "every and times: the last is too late"),
         (f"{AFTER}1", "after must be a table with an event"),
         (f"{AFTER}{{ count = 1 }}", "after must be a table with an event"),

@@ -13,7 +13,7 @@ from enclave_sim import Enclave
 from enclave_sim.events import SignalEmitted, name_of_kind
 from enclave_sim.inputs import AnyInput, SensorValue, Tamper
 from enclave_sim.recording.comparison.alignment import Aligner, Side
-from enclave_sim.recording.comparison.comparison import MOST_HUNKS, Comparison, compare
+from enclave_sim.recording.comparison.comparison import MAX_HUNKS, Comparison, compare
 from enclave_sim.recording.format import Header, RecordingError
 from enclave_sim.recording.reader import read_events
 from enclave_sim.recording.recording import Recording
@@ -253,8 +253,8 @@ def test_counts_of_a_comparison_add_up(tmp_path: Path, data: st.DataObject) -> N
     for side, only in enumerate((found.only_first, found.only_second)):
         assert found.aligned + sum(only.values()) == found.events[side] == len(events[side])
     assert found.equal == (events[0] == events[1]) == (found.divergence is None)
-    assert len(found.hunks) == min(found.hunk_count, MOST_HUNKS)
-    if found.hunk_count <= MOST_HUNKS:
+    assert len(found.hunks) == min(found.hunk_count, MAX_HUNKS)
+    if found.hunk_count <= MAX_HUNKS:
         counts = Counter(first=0, second=0)
         for hunk in found.hunks:
             counts.update(first=hunk.first_count, second=hunk.second_count)

@@ -58,7 +58,7 @@ def test_what_is_the_same_is_kept_once() -> None:
 
 
 def test_they_stay_within_so_many_bytes_and_shared_ones_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "_MOST_BYTES", 10_000)
+    monkeypatch.setattr(snapshots, "_MAX_BYTES", 10_000)
     kept, shared = Snapshots(), Snapshots()
     for at_ns in range(0, 1000, 10):
         kept.put(mark(at_ns, at_ns.to_bytes(1000, "little")))

@@ -14,7 +14,7 @@ from machine.devices.chipset import Chipset
 from machine.events import Halted, InterruptSource
 from machine.execution.alignment_check import AlignmentCheck
 from machine.execution.coprocessor import INSTRUCTION_LENGTH, Coprocessor
-from machine.execution.interruptions import Interruptions
+from machine.execution.interrupt_recognition import InterruptRecognition
 from machine.execution.observed_registers import ObservedRegisters
 from machine.execution.ring_and_mode import RingAndMode
 from machine.instructions.disposition import Done
@@ -76,7 +76,7 @@ class Execution(Stateful):
     PARTS = ("delivery", "ring_and_mode", "_returns")
     WIRING = (
         *("_cpu", "_chipset", "_journal", "coprocessor", "_observed", "_alignment", "_limits", "_x87", "_system"),
-        "_interruptions",
+        "_recognition",
         "_reached",
     )
 
@@ -95,7 +95,7 @@ class Execution(Stateful):
         self.ring_and_mode = RingAndMode(cpu, journal, self._returns, self._limits)
         self._observed = ObservedRegisters(cpu, journal)
         parts = self.delivery, self._returns, self.ring_and_mode, self._observed
-        self._interruptions = Interruptions(cpu, *parts, at_coprocessor=lambda: self.at_coprocessor)
+        self._recognition = InterruptRecognition(cpu, *parts, at_coprocessor=lambda: self.at_coprocessor)
         self._alignment = AlignmentCheck(cpu)
         self._x87 = FloatingPointUnit(cpu, OperandMemory(cpu))
         self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87, self._limits)
@@ -139,14 +139,14 @@ class Execution(Stateful):
             return True
         if not nmi and not (pending and self._cpu.hook.rflags & FLAG_IF):
             return False
-        repeating = self._interruptions.repeating()
+        repeating = self._recognition.repeating()
         if nmi:
             chipset.take_nmi()
             self.ring_and_mode.block_nmi(True)
         source: InterruptSource = "nmi" if nmi else "external"
         vector = NMI if nmi else chipset.acknowledge()
         self.halted = self.cut_short = False
-        self._interruptions.deliver(Interrupt(vector, source, registers.rip, repeating=repeating))
+        self._recognition.deliver(Interrupt(vector, source, registers.rip, repeating=repeating))
         return True
 
     # One instruction
@@ -179,7 +179,7 @@ class Execution(Stateful):
                 if self._alignment.wanted and (instruction is None or not _privileged(instruction)):
                     self._alignment.check(instruction)
             except Fault as fault:
-                self._interruptions.raise_fault(fault)
+                self._recognition.raise_fault(fault)
                 return
         self.step()
 
@@ -249,7 +249,7 @@ class Execution(Stateful):
             try:
                 done = self._system.execute(instruction)
             except Fault as fault:
-                self._interruptions.raise_fault(fault)
+                self._recognition.raise_fault(fault)
                 return
             if done is Done.NATIVE:
                 hook.pass_watched = cpu.linear_rip
@@ -268,15 +268,15 @@ class Execution(Stateful):
         cpu, hook = self._cpu, self._cpu.hook
         self.cut_short = False
         if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
-            self._interruptions.met(stop)
+            self._recognition.met(stop)
         elif stop is Stop.NO_CODE:  # the floating bus or a device reads as all ones, which is not an instruction
-            self._interruptions.raise_fault(Fault(UD))
+            self._recognition.raise_fault(Fault(UD))
         elif cpu.debug.met or (cpu.debug.held and not cpu.registers.interrupts_inhibited):
-            self._interruptions.trap(0)
+            self._recognition.trap(0)
         elif stop is Stop.WATCHED_INSTRUCTION:
             self._execute_watched(instruction or cpu.code.watched_instruction())
         elif stop is Stop.DEBUG:
-            self._interruptions.instruction_breakpoint()
+            self._recognition.instruction_breakpoint()
         elif stop is Stop.ADDRESS:
             self._reached = Reached.ADDRESS
         elif stop is Stop.BREAKPOINT:
@@ -284,7 +284,7 @@ class Execution(Stateful):
                 self._pass_return()
         elif stop is Stop.HALT:
             if hook.rflags & FLAG_TF:
-                self._interruptions.trap(DR6_BS)
+                self._recognition.trap(DR6_BS)
                 return
             self.halted = True
             self._journal.emit(Halted, bool(cpu.rflags & FLAG_IF))
@@ -314,7 +314,7 @@ class Execution(Stateful):
         except TaskFault as fault:  # of the new task, before its first instruction
             done, in_new_task = Done.COMPLETE, fault
         except Fault as fault:
-            self._interruptions.raise_fault(fault)
+            self._recognition.raise_fault(fault)
             return
         stop = self._execute_one() if done is Done.NATIVE else None
         if self._observed.look() != before:
@@ -333,8 +333,8 @@ class Execution(Stateful):
         if stop is not None:
             self.stopped(stop)
         elif in_new_task is not None:
-            self._interruptions.raise_fault(in_new_task)
+            self._recognition.raise_fault(in_new_task)
         elif registers.interrupts_inhibited:  # by MOV SS, which also delays #DB
             cpu.debug.hold()
         else:
-            self._interruptions.trap_after(done, stepping)
+            self._recognition.trap_after(done, stepping)

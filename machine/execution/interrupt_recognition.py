@@ -1,6 +1,6 @@
-"""Interruptions of a program by exceptions, traps and external interrupts: which one is due, and what it changed.
+"""Recognition of exceptions, traps and interrupts (SDM volume 3, 6.8 and 6.9): which one is due, and what it changes.
 
-machine/interrupts/delivery.py enters the handler.
+Delivery, which comes next, enters the handler: machine/interrupts/delivery.py.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from machine.processor.step_hook import NEVER, STRINGS, Stop
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
 
 
-class Interruptions:
-    """Interruptions of the program on one processor.
+class InterruptRecognition:
+    """Recognition of exceptions, traps and interrupts on one processor, each of which is then delivered.
 
     Args:
         cpu: The processor.

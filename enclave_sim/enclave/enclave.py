@@ -1,34 +1,30 @@
 """The Aether Enclave: a machine, the kernel booted on it, AetherHost and a guest engine, run as one."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
-from enclave_sim import events
 from enclave_sim.attestation import Evidence, ReferenceValues
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.assembly import Assembly
 from enclave_sim.enclave.attester.contract import Verifier
 from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource, configured
+from enclave_sim.enclave.end_of_run import EndOfRun
 from enclave_sim.enclave.engine.contract import Backtrace
 from enclave_sim.enclave.header import EXTERNAL
 from enclave_sim.enclave.inputs.validation import ordered
 from enclave_sim.enclave.kernel.program import Program, aether
 from enclave_sim.enclave.recorders import Outlets
-from enclave_sim.enclave.snapshot import EnclaveSnapshot
-from enclave_sim.errors import EnclaveError
+from enclave_sim.enclave.snapshot import EnclaveSnapshot, Snapshots
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper
 from enclave_sim.payload.keys import TrustAnchor
-from enclave_sim.payload.wasm.places import store_text
 from enclave_sim.recording.embedded import payload_names
 from enclave_sim.recording.format import Digest, Header
-from enclave_sim.recording.outcome.residue import Residue, scan
+from enclave_sim.recording.outcome.residue import Residue
 from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.recording.text import plural
 from enclave_sim.recording.writer import RecordingWriter
 from enclave_sim.specification import Phase
 from machine.events import Event, Recorder
-from machine.execution.deferred_signals import SignalsHeld
 from machine.machine import Outcome
 from machine.state import State
 from machine.tpm.backend import TpmBackend
@@ -119,15 +115,14 @@ class Enclave:
             portable=portable,
         )
         self._recorders, self._environment, self._loop = parts.recorders, parts.environment, parts.loop
-        self._tpm, self._host, self._gate = parts.tpm, parts.node.host, parts.node.gate
+        self._tpm, self._host = parts.tpm, parts.node.host
         self.machine, self.block = parts.node.machine, parts.node.block
+        self._end = EndOfRun(self.machine, self.block, self._loop, self._recorders, parts.loaded.executable.segments)
+        self._snapshots = Snapshots(parts, self._end)
         self.anchors, self.payloads = parts.anchors, parts.payloads
         """The trust anchors, sorted by label, and the payloads, in the order given."""
         self.recording = parts.recorders.recording
         """The recording in memory; None if `record` was False."""
-        self._result: RunResult | None = None
-        self.residue = Residue((), 0)
-        """The residue found by the scan at the end of the last run."""
 
     # What it shows of itself
 
@@ -138,17 +133,15 @@ class Enclave:
 
     def _repr_html_(self) -> str:
         """Return the view in a notebook: its state, and its recording, if there is one."""
-        from enclave_sim.recording.exports.html import fragment  # noqa: PLC0415 - only a notebook needs it
-        from enclave_sim.recording.exports.page import element  # noqa: PLC0415
+        from enclave_sim.recording.exports.html import notebook_view  # noqa: PLC0415 - only a notebook needs it
 
         rows = [
             ("payloads", ", ".join(payload_names(self.header))),
             ("state", self._state),
             ("virtual time", f"{self.machine.clock.now_ns:,} ns"),
         ]
-        recording = self.recording
-        more = [fragment(self.header, recording.events)] if recording is not None and recording.events else []
-        return element("Enclave", rows, *more)
+        events_so_far = [] if self.recording is None else self.recording.events
+        return notebook_view("Enclave", rows, self.header, events_so_far)
 
     @property
     def _state(self) -> str:
@@ -203,7 +196,12 @@ class Enclave:
     @property
     def serial(self) -> str:
         """The text that the kernel has sent to the serial line so far."""
-        return self.machine.uart.transmitted.decode("ascii", "replace")
+        return self._end.serial
+
+    @property
+    def residue(self) -> Residue:
+        """The residue found by the scan at the end of the last run."""
+        return self._end.residue
 
     @property
     def evidence(self) -> Evidence | None:
@@ -239,7 +237,7 @@ class Enclave:
         Returns:
             Every byte that is neither zero nor that of the measured read-only image.
         """
-        return scan(self.machine.ram, self._parts.loaded.executable.segments)
+        return self._end.scan()
 
     def guest_backtrace(self) -> Backtrace | None:
         """Find the active calls in a suspended guest, or in the last one that trapped.
@@ -252,23 +250,11 @@ class Enclave:
         Raises:
             Cancelled: `cancellation` was cancelled.
         """
-        if self._host is None:
-            return None
-        with SignalsHeld():
-            return self._host.guest_backtrace()
+        return None if self._host is None else self._host.guest_backtrace()
 
     def guest_store(self, where: range) -> Callable[[], str | None] | None:
         """See `Subject.guest_store`."""
-        find = None if self._host is None else self._host.store_finder(where)
-        if find is None:
-            return None
-
-        def words() -> str | None:
-            with SignalsHeld():
-                store = find()
-            return None if store is None else store_text(store.module, store.offset)
-
-        return words
+        return None if self._host is None else self._host.guest_store(where)
 
     # Execution
 
@@ -305,19 +291,7 @@ class Enclave:
             EmulatorFault: The emulator is at fault.
             HostLimitReached: A `HostLimit` expired; to continue, call `run` again.
         """
-        if self._result is not None:
-            return self._result
-        outcome = self._loop.run(limit_ns)
-        residue = Residue((), 0)
-        if outcome is Outcome.LIMIT and limit_ns is not None:
-            self._recorders.stop_at(limit_ns)
-        if self.dormant:
-            residue = self._record_residue()
-        now_ns = self.machine.clock.now_ns
-        result = self._recorders.result(dormant=self.dormant, residue=residue, virtual_ns=now_ns, serial=self.serial)
-        if outcome is not Outcome.LIMIT:
-            self._result = result
-        return result
+        return self._end.run(limit_ns)
 
     @property
     def is_over(self) -> bool:
@@ -330,15 +304,7 @@ class Enclave:
         Returns:
             False if there is nothing to record.
         """
-        if not self.dormant:
-            return self._loop.conclude()
-        self._record_residue()
-        return True
-
-    def _record_residue(self) -> Residue:
-        residue = self.residue = self.scan_residue()
-        self.machine.journal.emit(events.ResidueScanned, residue.scanned_bytes, residue.total_bytes)
-        return residue
+        return self._end.conclude()
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
         """Run until something stops the machine: a limit, an address to stop at, the end.
@@ -416,10 +382,7 @@ class Enclave:
         Raises:
             EnclaveError: The recording is being written to a file.
         """
-        observers = self._recorders.save_states()
-        gate = self._gate.save_state() if self._gate is not None else {}
-        reached, outside = frozenset(self._loop.reached), self._environment.save_state()
-        return EnclaveSnapshot(self.machine.snapshot(), gate, observers, reached, self._result, outside)
+        return self._snapshots.take()
 
     def restore(self, snapshot: EnclaveSnapshot) -> None:
         """Return to a snapshot of this enclave. From there the run repeats, event by event.
@@ -427,49 +390,12 @@ class Enclave:
         Args:
             snapshot: A snapshot that this enclave took.
         """
-        self.machine.restore(snapshot.machine)
-        if self._gate is not None:
-            self._gate.load_state(snapshot.gate)
-        self._recorders.load_states(snapshot.observers)
-        self._loop.load_reached(snapshot.reached)
-        self._result = snapshot.result
-        self._environment.load_state(snapshot.outside)
+        self._snapshots.restore(snapshot)
 
     def resume(self, snapshot: EnclaveSnapshot, events_so_far: Sequence[Event], host: State | None) -> None:
-        """Continue the run of another enclave with the same arguments.
-
-        Args:
-            snapshot: A snapshot of the other one. The states of its recorders are not used.
-            events_so_far: Its events up to the snapshot.
-            host: The value of `portable_host` at the snapshot.
-
-        Raises:
-            EnclaveError: The recording of this enclave is being written to a file.
-        """
-        if self._host is not None and host is not None:
-            self._host.load_portable(host)
-            snapshot = snapshot.with_vmm(self._host.save_state())
-        self.restore(replace(snapshot, observers=self._recorders.states))
-        if self._parts.trace is not None:
-            self._parts.trace.begin()
-        self._recorders.continue_run(events_so_far)
+        """See `Snapshots.resume`: continue the run of another enclave with the same arguments."""
+        self._snapshots.resume(snapshot, events_so_far, host)
 
     def restart(self, snapshot: EnclaveSnapshot, inputs: Iterable[AnyInput]) -> None:
-        """Return to a snapshot of a run without inputs, and continue from there like a run with these inputs.
-
-        Args:
-            snapshot: A snapshot that this enclave took.
-            inputs: The inputs. Those due at the snapshot's time take effect at once.
-
-        Raises:
-            ConfigurationError: An input is impossible, or was due before the snapshot.
-            EnclaveError: The enclave keeps no recording in memory, or is writing one to a file.
-        """
-        scheduled = ordered(inputs, self.machine.ram.size)
-        self.restore(snapshot)
-        if self.recording is None:
-            raise EnclaveError("an enclave without a recording cannot take other inputs")
-        self._environment.schedule(scheduled, self.recording.events, self.machine.clock.now_ns)
-        self._recorders.reschedule(scheduled)
-        while self._environment.next_ns == self.machine.clock.now_ns:
-            self._environment.take_next()
+        """See `Snapshots.restart`: return to a snapshot, and continue like a run with these inputs."""
+        self._snapshots.restart(snapshot, inputs)

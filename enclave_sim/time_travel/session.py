@@ -74,9 +74,7 @@ class Session(Travel[Enclave]):
 
     def _repr_html_(self) -> str:
         """Return the view in a notebook: the position, and the run up to there."""
-        from enclave_sim.recording.exports.html import fragment  # noqa: PLC0415 - only a notebook needs it
-        from enclave_sim.recording.exports.page import element  # noqa: PLC0415
+        from enclave_sim.recording.exports.html import notebook_view  # noqa: PLC0415 - only a notebook needs it
 
         rows = [("position", str(self.now)), ("source line", str(self.line or "none"))]
-        more = [fragment(self.enclave.header, self.events)] if self.events else []
-        return element("Session", rows, *more)
+        return notebook_view("Session", rows, self.enclave.header, self.events)

@@ -278,69 +278,27 @@ class Travel(Generic[S]):
         return self._search.reverse_to(event=event, address=address, symbol=symbol, at_ns=at_ns, when=when)
 
     def next_transition(self) -> Position:
-        """Run to the next ring transition.
-
-        Returns:
-            The position just after it.
-
-        Raises:
-            NoSuchPosition: None comes before the end of the run, where it then is.
-        """
+        """Run to the next ring transition. Return and raise as `run_to`."""
         return self.run_to(event="ring_transition")
 
     def previous_transition(self) -> Position:
-        """Go back to the last ring transition.
-
-        Returns:
-            The position just after it.
-
-        Raises:
-            NoSuchPosition: There was none before the current position, where the run stays.
-        """
+        """Go back to the last ring transition. Return and raise as `reverse_to`."""
         return self.reverse_to(event="ring_transition")
 
     def next_host_call(self) -> Position:
-        """Run to the guest's next host call.
-
-        Returns:
-            The position just after it.
-
-        Raises:
-            NoSuchPosition: None comes before the end of the run, where it then is.
-        """
+        """Run to the guest's next host call. Return and raise as `run_to`."""
         return self.run_to(event="host_called")
 
     def previous_host_call(self) -> Position:
-        """Go back to the guest's last host call.
-
-        Returns:
-            The position just after it.
-
-        Raises:
-            NoSuchPosition: There was none before the current position, where the run stays.
-        """
+        """Go back to the guest's last host call. Return and raise as `reverse_to`."""
         return self.reverse_to(event="host_called")
 
     def next_phase(self) -> Position:
-        """Run until the next phase reaches its target state.
-
-        Returns:
-            The position just after it.
-
-        Raises:
-            NoSuchPosition: None comes before the end of the run, where it then is.
-        """
+        """Run until the next phase reaches its target state. Return and raise as `run_to`."""
         return self.run_to(event="phase_completed")
 
     def previous_phase(self) -> Position:
-        """Go back to the moment when the last phase reached its target state.
-
-        Returns:
-            The position just after it.
-
-        Raises:
-            NoSuchPosition: There was none before the current position, where the run stays.
-        """
+        """Go back to the moment when the last phase reached its target state. Return and raise as `reverse_to`."""
         return self.reverse_to(event="phase_completed")
 
     # Breakpoints and watchpoints
@@ -422,11 +380,7 @@ class Travel(Generic[S]):
         return self._debugger.resume(self._holds, until)
 
     def reverse_resume(self) -> Stopped:
-        """Go back to the last breakpoint or watchpoint before the current position, or to the beginning of the run.
-
-        Returns:
-            The position reached, and the point that was hit, if any.
-        """
+        """Go back to the last breakpoint or watchpoint, or to the beginning. Return and raise as `resume`."""
         return self._debugger.reverse_resume(self._holds)
 
     def last_write(self, base: int, size: int = 1) -> Write | None:

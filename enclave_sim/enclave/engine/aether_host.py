@@ -5,6 +5,7 @@ proportional to the number of bytes, so that time does not depend on the host.
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from enclave_sim import events
@@ -17,6 +18,7 @@ from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.payload.wasm.places import store_text
 from machine.bus.ram import Ram
 from machine.errors import MachineError
+from machine.execution.deferred_signals import SignalsHeld
 from machine.journal import Journal
 from machine.processor.clock import Clock
 from machine.state import State, Stateful
@@ -139,20 +141,29 @@ class AetherHost(Stateful):
 
     def guest_backtrace(self) -> Backtrace | None:
         """Find the guest's place; see `WasmtimeEngine.backtrace`."""
-        return self._engine.backtrace()
+        with SignalsHeld():
+            return self._engine.backtrace()
 
-    def store_finder(self, where: range) -> StoreFinder | None:
-        """Return a finder of the guest's last store to a physical range; None if the range is not in the heap."""
+    def guest_store(self, where: range) -> Callable[[], str | None] | None:
+        """Return a function that names the guest's last store to a physical range; see `Subject.guest_store`."""
         heap = region("heap")
         if not heap.base <= where.start < where.stop <= heap.end:
             return None
-        return self._engine.store_finder(range(where.start - heap.base, where.stop - heap.base))
+        find = self._engine.store_finder(range(where.start - heap.base, where.stop - heap.base))
+        if find is None:
+            return None
+
+        def name() -> str | None:
+            with SignalsHeld():
+                store = find()
+            return None if store is None else store_text(store.module, store.offset)
+
+        return name
 
     def last_writer(self, where: range) -> str | None:
         """Return text that names the guest's function that last stored to a physical range; None if it is not found."""
-        find = self.store_finder(where)
-        store = find() if find is not None else None
-        return None if store is None else store_text(store.module, store.offset)
+        find = self.guest_store(where)
+        return None if find is None else find()
 
     def save_state(self) -> State:
         """See `Stateful`."""

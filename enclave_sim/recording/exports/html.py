@@ -4,10 +4,10 @@ If there are too many events to show individually, a density is shown, so that t
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from enclave_sim.recording.exports.page import STYLE, Cell, table, text
+from enclave_sim.recording.exports.page import STYLE, Cell, element, table, text
 from enclave_sim.recording.exports.picture.figures import Figures
 from enclave_sim.recording.exports.picture.svg import draw
 from enclave_sim.recording.format import Header
@@ -48,6 +48,11 @@ def fragment(header: Header, events: Iterable[Event]) -> str:
     figures = Figures(header, events)
     body = "\n".join(_overview(figures))
     return f'<div class="aether">\n<style>{STYLE}</style>\n{body}\n</div>'
+
+
+def notebook_view(title: str, rows: Iterable[tuple[str, str]], header: Header, events_so_far: Sequence[Event]) -> str:
+    """Return a table of names and values, then the recording so far, as an element to embed in a notebook."""
+    return element(title, rows, *([fragment(header, events_so_far)] if events_so_far else []))
 
 
 def _title(figures: Figures) -> str:

@@ -10,6 +10,7 @@ from machine.architecture.control_registers import CR0_BITS, CR0_PE
 from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import NMI, UD, Fault
 from machine.architecture.opcodes import Action
+from machine.bus.ram import PAGE_SIZE
 from machine.devices.chipset import Chipset
 from machine.events import Halted, InterruptSource
 from machine.execution.alignment_check import AlignmentCheck
@@ -230,13 +231,15 @@ class Execution(Stateful):
         the same instructions are checked afterwards.
         """
         cpu, hook, limits = self._cpu, self._cpu.hook, self._limits
+        instruction: Instruction | None = None
         while True:
-            instruction, stop = None, cpu.engine.execute()
-            if stop is not Stop.WATCHED_INSTRUCTION or hook.rflags & FLAG_TF or cpu.debug.met:
-                break
-            instruction = cpu.code.watched_instruction()
             if instruction is None:
-                break
+                stop = cpu.engine.execute()
+                if stop is not Stop.WATCHED_INSTRUCTION or hook.rflags & FLAG_TF or cpu.debug.met:
+                    break
+                instruction = cpu.code.watched_instruction()
+                if instruction is None:
+                    break
             scope = None
             if not (is_quiet(instruction) or instruction.action & hook.watched == _OVERRIDE):
                 if not (loads_data_segment(instruction) and cpu.registers.cr[0] & CR0_PE):
@@ -245,7 +248,7 @@ class Execution(Stateful):
             self.cut_short = False
             hook.rflags &= ~FLAG_RF
             before = self._observed.look() if instruction.opcode == _MOV_TO_CR else None
-            rip = cpu.registers.rip
+            rip, page = cpu.registers.rip, cpu.linear_rip & -PAGE_SIZE
             try:
                 done = self._system.execute(instruction)
             except Fault as fault:
@@ -261,6 +264,8 @@ class Execution(Stateful):
                 self._observed.record_changes(before, rip)
             if cpu.debug.met:
                 break
+            follows = done is Done.COMPLETE and scope is None and before is None
+            instruction = cpu.engine.watched_next(page) if follows else None
         self.stopped(stop, instruction)
 
     def stopped(self, stop: Stop, instruction: Instruction | None = None) -> None:

@@ -54,6 +54,17 @@ class CodeReader:
         # Unicorn reported the size, and may have rejected the instruction before its end
         return self.instruction_at(self._registers.linear_rip) if found is None else found
 
+    def following(self, address: int) -> Instruction | None:
+        """Decode the instruction at a linear address in the page of the instruction at which the engine stopped.
+
+        Ring and mapping must be those of that stop. Return None if it may extend into the next page.
+        """
+        if address % PAGE_SIZE > PAGE_SIZE - _LONGEST_INSTRUCTION:
+            return None
+        if vmem_read(self._engine, address, UC_PROT_EXEC, self._code, _LONGEST_INSTRUCTION):
+            return None
+        return self._decode(self._code.raw)
+
     def _decode(self, code: bytes) -> Instruction | None:
         registers = self._registers
         return decode(code, registers.in_64_bit_code, bool(registers.cs.flags & DEFAULT_32))

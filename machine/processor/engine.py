@@ -16,6 +16,7 @@ from unicorn import (
     x86_const,
 )
 
+from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import PF
 from machine.architecture.paging import SupervisorMemory
 from machine.architecture.processor_state import HFLAG_TF, SegmentRegister
@@ -107,6 +108,26 @@ class Engine:
         if held and hook.retired == retired:
             hook.rflags |= _FLAG_RF
         return stop
+
+    def watched_next(self, page: int) -> Instruction | None:
+        """Return the next instruction if `execute` would only stop before it, because it is watched.
+
+        Entering the engine takes longer than most instructions that the machine executes itself. The processor must
+        have stopped at an instruction that changed neither ring nor mapping.
+
+        Args:
+            page: The linear page of that instruction.
+
+        Returns:
+            The instruction; None if the engine must be entered.
+        """
+        hook, at = self.hook, self.registers.linear_rip
+        if at & -PAGE_SIZE != page or hook.retired >= hook.deadline or hook.stepping or hook.watch_if:
+            return None
+        if at == hook.breakpoint or hook.addresses or hook.debugging or self._ram.stale_code or self._ram.rewritten:
+            return None
+        found = self.code.following(at)
+        return found if found is not None and found.action & hook.watched else None
 
     def _attempt(self) -> Stop | None:
         """Enter the engine once. Return why it stopped; None if it must be entered again. Raises UnicornStopped."""

@@ -13,14 +13,14 @@ A subclass declares only what it adds. tests/test_declared_state.py compares the
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable
-from copy import copy
 from enum import Enum
 from typing import Any, ClassVar
 
 import msgspec
 
 State = dict[str, Any]
-_VALUES = frozenset([type(None), bool, int, str, bytes])
+_IMMUTABLE: set[type] = {type(None), bool, int, str, bytes}
+"""Types whose values need no copy. Frozen types are added when they are first met."""
 
 
 class Stateful:
@@ -46,10 +46,10 @@ class Stateful:
     def save_state(self) -> State:
         """Return a copy of the state, independent of later changes."""
         attributes = vars(self)
-        saved = {}
+        saved: State = {}
         for name in self.STATE:
             value = attributes[name]
-            saved[name] = value if type(value) in _VALUES else _copy(value)
+            saved[name] = value if type(value) in _IMMUTABLE else _copy(value)
         for name in self.PARTS:
             part = attributes[name]
             saved[name] = [p.save_state() for p in part] if isinstance(part, list) else part.save_state()
@@ -60,50 +60,57 @@ class Stateful:
         attributes = vars(self)
         for name in self.STATE:
             value = state[name]
-            attributes[name] = value if type(value) in _VALUES else _copy(value)
+            attributes[name] = value if type(value) in _IMMUTABLE else _copy(value)
         for name in self.PARTS:
             part, saved = attributes[name], state[name]
-            parts, states = (part, saved) if isinstance(part, list) else ([part], [saved])
-            for one, one_state in zip(parts, states, strict=True):
-                one.load_state(one_state)
+            if isinstance(part, list):
+                for one, one_state in zip(part, saved, strict=True):
+                    one.load_state(one_state)
+            else:
+                part.load_state(saved)
 
 
 def _copy(value: Any) -> Any:
     """Return a copy of a plain value. Raises TypeError for anything else: it must not be declared as state."""
     kind = type(value)
-    if kind in _VALUES:
+    if kind in _IMMUTABLE:
         return value
     copied = _COPIES.get(kind)
     if copied is not None:
         return copied(value)
-    if _is_frozen(value):
+    if _is_frozen(kind):
+        _IMMUTABLE.add(kind)
         return value
     raise TypeError(f"{kind.__name__} is not a plain value and cannot be state")
 
 
-def _is_frozen(value: Any) -> bool:
-    parameters = getattr(type(value), "__dataclass_params__", None)
-    return isinstance(value, Enum | msgspec.Struct) or (parameters is not None and parameters.frozen)
+def _is_frozen(kind: type) -> bool:
+    parameters = getattr(kind, "__dataclass_params__", None)
+    return issubclass(kind, Enum | msgspec.Struct) or (parameters is not None and parameters.frozen)
 
 
 def _copy_sequence(value: Any) -> Any:
-    return copy(value) if _VALUES.issuperset(map(type, value)) else type(value)(map(_copy, value))
+    return value.copy() if _IMMUTABLE.issuperset(map(type, value)) else type(value)(map(_copy, value))
+
+
+def _copy_tuple(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    return value if _IMMUTABLE.issuperset(map(type, value)) else tuple(map(_copy, value))
 
 
 def _copy_mapping(value: dict[Any, Any]) -> dict[Any, Any]:
-    if _VALUES.issuperset(map(type, value.values())):
+    if _IMMUTABLE.issuperset(map(type, value.values())):
         return value.copy()
     return {key: _copy(item) for key, item in value.items()}
 
 
 _COPIES: dict[type, Callable[[Any], Any]] = {
     list: _copy_sequence,
-    tuple: _copy_sequence,
+    tuple: _copy_tuple,
     deque: _copy_sequence,
     set: set,
     frozenset: frozenset,
     dict: _copy_mapping,
     Counter: Counter,
-    array: copy,
+    array: lambda value: value[:],
     bytearray: bytearray,
 }

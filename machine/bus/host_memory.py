@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 import weakref
+from collections.abc import Iterator
 
 LINUX = sys.platform == "linux"
 _PROT_NONE = 0
@@ -91,6 +92,20 @@ class HostMemory:
     def equals(self, offset: int, data: bytes) -> bool:
         """Report whether a range holds `data`."""
         return bool(_libc.memcmp(self.address + offset, data, len(data)) == 0)
+
+    def differing(self, offset: int, data: bytes, size: int) -> Iterator[int]:
+        """Yield the offsets in `data` of its blocks of `size` bytes that the range at `offset` does not hold."""
+        if self.equals(offset, data):
+            return
+        compare, here, wanted = (
+            _libc.memcmp,
+            self.address + offset,
+            ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value,
+        )
+        assert wanted is not None, "bytes have an address"
+        for at in range(0, len(data), size):
+            if compare(here + at, wanted + at, min(size, len(data) - at)):
+                yield at
 
     def is_zero(self, offset: int, length: int) -> bool:
         """Report whether a range is all zero. Untouched pages are zero and need not be read."""

@@ -9,8 +9,7 @@ needs a host address gets it from `lend`.
 """
 
 import ctypes
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -24,7 +23,7 @@ LINE_SIZE = 256
 Short lines allow data close to code; long ones are faster to search.
 """
 _LONGEST_RUN = 64
-_RUNS = re.compile(b"\1{1,%d}" % _LONGEST_RUN)
+"""Pages in a run, at most."""
 
 
 class RamImage(msgspec.Struct, frozen=True):
@@ -135,16 +134,14 @@ class Ram:
         found: list[int] = []
         touched = self._touched()
         for part in [range(self.size)] if within is None else within:
-            for run in _RUNS.finditer(touched, part.start // PAGE_SIZE, part.stop // PAGE_SIZE):
-                base, end = run.start() * PAGE_SIZE, run.end() * PAGE_SIZE
+            for base, end in _runs(touched, part.start // PAGE_SIZE, part.stop // PAGE_SIZE):
                 if not self._memory.is_zero(base, end - base):
                     found += (page for page in range(base, end, PAGE_SIZE) if not self._memory.is_zero(page, PAGE_SIZE))
         return found
 
     def image(self, without: Iterable[range] = ()) -> RamImage:
         """Return a copy of RAM, excluding some ranges of whole pages."""
-        runs = ((found.start() * PAGE_SIZE, found.end() * PAGE_SIZE) for found in _RUNS.finditer(self._flags(without)))
-        return RamImage(tuple((base, bytes(self.view[base:end])) for base, end in runs))
+        return RamImage(tuple((base, bytes(self.view[base:end])) for base, end in _runs(self._flags(without))))
 
     def changed_pages(self, image: RamImage, without: Iterable[range] = ()) -> list[int]:
         """Return the physical addresses of pages that differ from `image`, in order, excluding some ranges."""
@@ -152,12 +149,9 @@ class Ram:
         changed: list[int] = []
         for base, data in image.runs:
             others[base // PAGE_SIZE : (base + len(data)) // PAGE_SIZE] = bytes(len(data) // PAGE_SIZE)
-            if not self._memory.equals(base, data):
-                pages = range(base, base + len(data), PAGE_SIZE)
-                changed += (p for p in pages if not self._memory.equals(p, data[p - base : p - base + PAGE_SIZE]))
-        for found in _RUNS.finditer(others):
-            pages = range(found.start() * PAGE_SIZE, found.end() * PAGE_SIZE, PAGE_SIZE)
-            changed += (page for page in pages if not self._memory.is_zero(page, PAGE_SIZE))
+            changed += (base + at for at in self._memory.differing(base, data, PAGE_SIZE))
+        for start, end in _runs(others):
+            changed += (page for page in range(start, end, PAGE_SIZE) if not self._memory.is_zero(page, PAGE_SIZE))
         return sorted(changed)
 
     def _flags(self, without: Iterable[range]) -> bytearray:
@@ -173,17 +167,23 @@ class Ram:
         for base, data in image.runs:
             first, count = base // PAGE_SIZE, len(data) // PAGE_SIZE
             others[first : first + count] = bytes(count)
-            if not self._memory.equals(base, data):
-                for page in range(base, base + len(data), PAGE_SIZE):
-                    self._put(page, data[page - base : page - base + PAGE_SIZE])
-        for found in _RUNS.finditer(others):
-            base, length = found.start() * PAGE_SIZE, len(found[0]) * PAGE_SIZE
-            self._memory.drop(base, length)
-            self.changed(base, length)
+            for at in self._memory.differing(base, data, PAGE_SIZE):
+                self.write(base + at, data[at : at + PAGE_SIZE])
+        for base, end in _runs(others):
+            self._memory.drop(base, end - base)
+            self.changed(base, end - base)
 
     def _touched(self) -> bytes:
         return self._memory.touched_pages()
 
-    def _put(self, page: int, wanted: bytes) -> None:
-        if not self._memory.equals(page, wanted):
-            self.write(page, wanted)
+
+def _runs(flags: bytes | bytearray, first: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+    """Yield start and end address of each run of pages whose flag is 1."""
+    stop = len(flags) if stop is None else stop
+    start = flags.find(1, first, stop)
+    while start >= 0:
+        longest = min(start + _LONGEST_RUN, stop)
+        end = flags.find(0, start, longest)
+        end = longest if end < 0 else end
+        yield start * PAGE_SIZE, end * PAGE_SIZE
+        start = flags.find(1, end, stop)

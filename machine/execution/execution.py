@@ -19,6 +19,7 @@ from machine.execution.interrupt_recognition import InterruptRecognition
 from machine.execution.observed_registers import ObservedRegisters
 from machine.execution.ring_and_mode import RingAndMode
 from machine.instructions.disposition import Done
+from machine.instructions.floating_point.runs import FloatingPointRuns
 from machine.instructions.floating_point.unit import FloatingPointUnit
 from machine.instructions.memory import OperandMemory
 from machine.instructions.quiet import is_quiet, loads_data_segment
@@ -77,7 +78,7 @@ class Execution(Stateful):
     PARTS = ("delivery", "ring_and_mode", "_returns")
     WIRING = (
         *("_cpu", "_chipset", "_journal", "coprocessor", "_observed", "_alignment", "_limits", "_x87", "_system"),
-        "_recognition",
+        *("_x87_runs", "_recognition"),
         "_reached",
     )
 
@@ -99,6 +100,7 @@ class Execution(Stateful):
         self._recognition = InterruptRecognition(cpu, *parts, at_coprocessor=lambda: self.at_coprocessor)
         self._alignment = AlignmentCheck(cpu)
         self._x87 = FloatingPointUnit(cpu, OperandMemory(cpu))
+        self._x87_runs = FloatingPointRuns(cpu, self._x87.state)
         self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87, self._limits)
 
     def take_reached(self) -> Reached:
@@ -250,7 +252,7 @@ class Execution(Stateful):
             before = self._observed.look() if instruction.opcode == _MOV_TO_CR else None
             rip, page = cpu.registers.rip, cpu.linear_rip & -PAGE_SIZE
             try:
-                done = self._system.execute(instruction)
+                done = Done.COMPLETE if self._x87_runs.execute(instruction) else self._system.execute(instruction)
             except Fault as fault:
                 self._recognition.raise_fault(fault)
                 return

@@ -11,7 +11,7 @@ from machine.architecture.unicorn_ffi import vmem_read
 from machine.bus.ram import PAGE_SIZE
 from machine.processor.step_hook import HookState
 
-_LONGEST_INSTRUCTION = 15
+_LONGEST_INSTRUCTION, _MAX_READ = 15, 32
 
 
 class CodeReader:
@@ -31,7 +31,7 @@ class CodeReader:
         self._hook = hook
         self._hook_code = ctypes.addressof(hook.code)
         self._give_back = give_back
-        self._code = ctypes.create_string_buffer(_LONGEST_INSTRUCTION)
+        self._code = ctypes.create_string_buffer(_MAX_READ)
 
     def at(self, address: int) -> bytes:
         """Return up to 15 bytes of code at a linear address, as the processor would fetch them; fewer at a page end."""
@@ -57,13 +57,32 @@ class CodeReader:
     def following(self, address: int) -> Instruction | None:
         """Decode the instruction at a linear address in the page of the instruction at which the engine stopped.
 
-        Ring and mapping must be those of that stop. Return None if it may extend into the next page.
+        Ring and mapping must be those of that stop.
+
+        Args:
+            address: The linear address.
+
+        Returns:
+            The instruction; None if it may extend into the next page.
         """
         if address % PAGE_SIZE > PAGE_SIZE - _LONGEST_INSTRUCTION:
             return None
-        if vmem_read(self._engine, address, UC_PROT_EXEC, self._code, _LONGEST_INSTRUCTION):
-            return None
-        return self._decode(self._code.raw)
+        return self._decode(self.in_page(address, _LONGEST_INSTRUCTION))
+
+    def in_page(self, address: int, most: int) -> bytes:
+        """Return code from a linear address as `following` reads it.
+
+        Args:
+            address: The linear address.
+            most: The number of bytes, at most 32; fewer are returned at the end of the page.
+
+        Returns:
+            The bytes.
+        """
+        length = min(most, PAGE_SIZE - address % PAGE_SIZE)
+        if vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):
+            return b""
+        return self._code.raw[:length]
 
     def _decode(self, code: bytes) -> Instruction | None:
         registers = self._registers

@@ -125,6 +125,12 @@ class Cpu:
         self.retire(self.linear_rip)
         self.registers.rip += length
 
+    def skip_several(self, count: int, length: int) -> None:
+        """Retire `count` consecutive instructions at RIP, of `length` bytes each, like `skip`."""
+        self.retire(self.linear_rip + (count - 1) * length)
+        self.hook.retired += count - 1
+        self.registers.rip += count * length
+
     def retire(self, at: int) -> None:
         """Count an instruction that the machine executed instead of Unicorn, and that has loaded RIP itself.
 

@@ -121,13 +121,26 @@ class Engine:
         Returns:
             The instruction; None if the engine must be entered.
         """
-        hook, at = self.hook, self.registers.linear_rip
-        if at & -PAGE_SIZE != page or hook.retired >= hook.deadline or hook.stepping or hook.watch_if:
-            return None
-        if at == hook.breakpoint or hook.addresses or hook.debugging or self._ram.stale_code or self._ram.rewritten:
+        at = self.registers.linear_rip
+        if at & -PAGE_SIZE != page or not self.passes(range(at, at + 1), 1):
             return None
         found = self.code.following(at)
-        return found if found is not None and found.action & hook.watched else None
+        return found if found is not None and found.action & self.hook.watched else None
+
+    def passes(self, addresses: range, count: int) -> bool:
+        """Report whether nothing but the instructions themselves would stop the engine.
+
+        Args:
+            addresses: The linear addresses of the next instructions.
+            count: Their number.
+
+        Returns:
+            True if `execute` would do nothing but stop at each of them that is watched.
+        """
+        hook, ram = self.hook, self._ram
+        if hook.retired + count > hook.deadline or hook.stepping or hook.watch_if or hook.breakpoint in addresses:
+            return False
+        return not (hook.addresses or hook.debugging or ram.stale_code or ram.rewritten)
 
     def _attempt(self) -> Stop | None:
         """Enter the engine once. Return why it stopped; None if it must be entered again. Raises UnicornStopped."""

@@ -20,6 +20,7 @@ _SIGNALS = (signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, *((signal.SIGBUS,) if 
 
 _found: dict[int, "ctypes.Array[ctypes.c_char]"] = vars(sys).setdefault("_wasmtime_signal_actions", {})
 """wasmtime's actions, by signal. They are process-wide, because this module may be imported again, as by pytester."""
+_now = ctypes.create_string_buffer(_SIGACTION_BYTES)
 
 
 class _DlInfo(Structure):
@@ -35,7 +36,8 @@ def let_wasmtime_handle_faults() -> None:
     if not _found:
         _find()
     for number, action in _found.items():
-        if _handler(_current(number)) != _handler(action):
+        _libc.sigaction(number, None, _now)  # into a buffer made once, because this is done for each guest
+        if _handler(_now) != _handler(action):
             _libc.sigaction(number, action, None)
 
 

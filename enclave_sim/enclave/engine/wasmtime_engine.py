@@ -105,7 +105,10 @@ class WasmtimeEngine:
         if not 0 <= payload < len(self._payloads):
             raise ValueError(f"there is no payload {payload}; {len(self._payloads)} were admitted")
         self._payloads[payload] = self._admitted(module)
-        if self._guests and not self._guests[0].started and self._instantiated == payload:
+        waiting = self._owed.payload if self._owed is not None and not self._owed.started else None
+        if self._guests and not self._guests[0].started:
+            waiting = self._instantiated
+        if waiting == payload:
             self.instantiate(payload)
         return self._payloads[payload].memory_bytes
 
@@ -160,6 +163,9 @@ class WasmtimeEngine:
         Raises EmulatorFault if anything else has changed the guest's memory, and Cancelled, which changes nothing.
         """
         if self._owed is None:
+            return
+        if not self._owed.started:
+            self._make(self._owed.payload, self._owed.made_of)
             return
         owed, size = self._owed, self._owed.made_of.memory_bytes
         start = self._window.host_address + self._window.size - size
@@ -262,20 +268,14 @@ class WasmtimeEngine:
         """Bring a guest to the position of another one, given the result of `Progress.plain`."""
         if progress is not None:
             payload, module, *rest = progress
-            self._load(Progress(payload, self._payloads[payload] if module is None else self._admitted(module), *rest))
+            self._owed = Progress(payload, self._payloads[payload] if module is None else self._admitted(module), *rest)
 
     def load_state(self, state: State) -> None:
         """See `GuestEngine.load_state`."""
         self.destroy()
         self._payloads[:] = state["payloads"]
-        self._load(state["progress"])
+        self._owed = state["progress"]
         self._trapped_at = state["trapped_at"]
-
-    def _load(self, progress: Progress | None) -> None:
-        if progress is not None and progress.started:
-            self._owed = progress
-        elif progress is not None:
-            self._make(progress.payload, progress.made_of)
 
 
 def _drop_all(

@@ -26,7 +26,7 @@ _REGISTER_FORMS = 0xC0
 """The lowest ModRM byte without a memory operand."""
 _WAIT_MONITORED = CR0_MP | CR0_TS
 _UNDEFINED = int(Action.UNDEFINED)
-_OPCODE_BITS = 7
+OPCODE_BITS = 7
 """The bits of the first opcode byte that FOP holds above the ModRM byte."""
 
 
@@ -144,7 +144,7 @@ class FloatingPointUnit:
                 registers.rax = registers.rax & ~0xFFFF | x87.ax
                 x87.ax = None
         if not form.is_control:
-            x87.note_instruction((opcode & _OPCODE_BITS) << 8 | instruction.modrm, registers.cs.selector, registers.rip)
+            x87.note_instruction((opcode & OPCODE_BITS) << 8 | instruction.modrm, registers.cs.selector, registers.rip)
         cpu.skip(instruction.length)
 
 

@@ -1,0 +1,81 @@
+"""Runs of x87 instructions without memory operands, executed at once.
+
+Kernels clear the x87 registers by such runs, and execute the same ones again and again. The result of a run depends on
+nothing but the unit's state, the code and its address, so recent results are kept.
+"""
+
+from functools import lru_cache
+
+from machine.architecture.control_registers import CR0_EM, CR0_TS
+from machine.architecture.decoding import Instruction
+from machine.instructions.floating_point.state import X87State
+from machine.instructions.floating_point.table import REGISTER_FORMS
+from machine.instructions.floating_point.unit import OPCODE_BITS
+from machine.processor.cpu import Cpu
+
+_WITHOUT_OTHER_REGISTERS = frozenset([0xD8, 0xD9, 0xDC, 0xDD, 0xDE])
+"""Opcodes whose register forms use neither EFLAGS nor AX."""
+_CLEARING = frozenset([(0xDB, 0xE2), (0xDB, 0xE3)])
+"""FNCLEX and FNINIT."""
+_INSTRUCTION_BYTES, _MAX_BYTES = 2, 32
+
+
+class FloatingPointRuns:
+    """The runs of one processor, whose x87 state is `state`."""
+
+    def __init__(self, cpu: Cpu, state: X87State) -> None:
+        self._cpu = cpu
+        self._state = state
+
+    def execute(self, instruction: Instruction) -> bool:
+        """Execute the run that begins with the instruction at RIP, if nothing can stop the processor within it.
+
+        Args:
+            instruction: That instruction, at which the engine has stopped.
+
+        Returns:
+            True if it was executed; False if the instruction must be executed alone.
+        """
+        if instruction.length != _INSTRUCTION_BYTES or not _belongs(instruction.opcode, instruction.modrm):
+            return False
+        cpu, registers, state = self._cpu, self._cpu.registers, self._state
+        at = cpu.linear_rip
+        code = _run_at_start(cpu.code.in_page(at, _MAX_BYTES))
+        count = len(code) // _INSTRUCTION_BYTES
+        if count < 2 or registers.cr[0] & (CR0_EM | CR0_TS) or not cpu.engine.passes(range(at, at + len(code)), count):
+            return False
+        result = _result(code, registers.cs.selector, registers.rip, state.save())
+        if result is None:
+            return False
+        state.load(result)
+        cpu.skip_several(count, _INSTRUCTION_BYTES)
+        return True
+
+
+def _belongs(opcode: int, modrm: int) -> bool:
+    known = opcode in _WITHOUT_OTHER_REGISTERS or (opcode, modrm) in _CLEARING
+    return known and (opcode, modrm) in REGISTER_FORMS
+
+
+@lru_cache(maxsize=1024)
+def _run_at_start(code: bytes) -> bytes:
+    """Return the part of the code that is a run; empty if there is none."""
+    end = 0
+    while end < len(code) - 1 and _belongs(code[end], code[end + 1]):
+        end += _INSTRUCTION_BYTES
+    return code[:end]
+
+
+@lru_cache(maxsize=256)
+def _result(code: bytes, selector: int, rip: int, before: bytes) -> bytes | None:
+    """Return the unit's state after a run; None if one of its instructions waits for an exception that is pending."""
+    x87 = X87State(bytearray(before))
+    for at in range(0, len(code), _INSTRUCTION_BYTES):
+        opcode, modrm = code[at : at + _INSTRUCTION_BYTES]
+        form = REGISTER_FORMS[opcode, modrm]
+        if form.waits and x87.is_pending:
+            return None
+        form.handler(x87, form.argument)
+        if not form.is_control:
+            x87.note_instruction((opcode & OPCODE_BITS) << 8 | modrm, selector, rip + at)
+    return x87.save()

@@ -1,0 +1,86 @@
+"""Watched instructions in a row are executed without entering the engine between them, and nobody can tell."""
+
+from typing import Any
+
+import pytest
+
+from machine.architecture import unicorn_ffi
+from machine.machine import Outcome
+from machine.processor import engine as engine_module
+from tests.machine.test_snapshot import everything
+from tests.machine.test_stepping import booted
+
+ROUNDS = 3
+CLEARING = "fninit;" + "fldz;" * 8 + "fninit;"
+OTHER = "fld1; fldpi; fadd %st(1), %st; fxch; fptan; fstp %st(0); fsqrt; fninit;"
+SYSTEM = "movq %cr0, %rax; movq %cr4, %rbx; movq %rax, %dr1; cpuid; rdtsc;"
+MIXED = f"movl ${ROUNDS}, %esi; 1: .globl here; fld1; fld1; here: {CLEARING} {OTHER} {SYSTEM} decl %esi; jnz 1b; hlt"
+PENDING = "movq %cr0, %rax; orl $0x20, %eax; movq %rax, %cr0; movw $0x37B, 0x240000; fninit; fldcw 0x240000;"
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_running_is_stepping(assemble: Any, portable: bool) -> None:
+    image = assemble(MIXED, 0, 2, 0)
+    running, recorded = booted(image, portable=portable)
+    stepping, stepped = booted(image, portable=portable)
+    assert running.run() is Outcome.HALTED
+    while stepping.step() is None:
+        pass
+    assert stepped.events == recorded.events
+    assert everything(stepping) == everything(running)
+
+
+def test_a_limit_within_a_run_is_exact(assemble: Any) -> None:
+    image = assemble(MIXED, 0, 2, 0)
+    whole, _ = booted(image)
+    whole.run()
+    end_ns = whole.clock.now_ns
+    stepping, _ = booted(image)
+    limited, _ = booted(image)
+    for at_ns in range(end_ns - 100, end_ns):
+        while stepping.clock.now_ns < at_ns:
+            stepping.step()
+        assert limited.run(at_ns) is Outcome.LIMIT
+        assert limited.clock.now_ns == at_ns
+        assert everything(limited) == everything(stepping)
+
+
+def test_a_stop_within_a_run_is_before_its_address(assemble: Any) -> None:
+    machine, _ = booted(assemble(f"fninit; fldz; fld1; .byte 0xeb, 0; {MIXED}", 0, 2, 0))
+    begun = machine.snapshot()
+    addresses = set()
+    while machine.step() is None:
+        addresses.add(machine.cpu.linear_rip)
+    machine.restore(begun)
+    for address in sorted(addresses)[-40:-1]:
+        machine.stop_at([address])
+        machine.restore(begun)
+        assert machine.run() is Outcome.STOPPED
+        assert machine.at_stop
+        assert machine.cpu.linear_rip == address
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_a_fault_within_a_run_is_at_its_instruction(kernel: Any, before: int) -> None:
+    """A division by zero is pending after it, and the next waiting instruction raises #MF."""
+    ran = kernel(PENDING + "fldz; fld1;" + "fxch;" * 2 * before + "fdiv %st(1), %st; 1: fld1; fldz; ud2")
+    assert [taken.vector for taken in ran.taken] == [16]
+    alone = kernel(PENDING + "fldz; fld1;" + "fxch; nop;" * 2 * before + "fdiv %st(1), %st; nop; fld1; fldz; ud2")
+    assert alone.taken[0].rip - ran.taken[0].rip == 2 * before + 1
+    assert alone.machine.cpu.context.x87[:8] == ran.machine.cpu.context.x87[:8]
+
+
+def test_the_engine_is_not_entered_in_between(assemble: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, _ = booted(assemble(f"{(CLEARING + OTHER) * 4} hlt", 0, 2, 0))
+    entries, original = [0], unicorn_ffi.emu_start
+
+    def counting(*arguments: int) -> int:
+        entries[0] += 1
+        return int(original(*arguments))
+
+    without, _ = booted(assemble("hlt", 0, 2, 0))
+    monkeypatch.setattr(engine_module, "emu_start", counting)
+    without.run()
+    fewest, entries[0] = entries[0], 0
+    machine.run()
+    assert entries[0] <= fewest + 4

@@ -11,6 +11,7 @@ layout is refused.
 """
 
 import ctypes
+import re
 import struct
 from collections.abc import Mapping
 
@@ -37,6 +38,7 @@ _VECTORS, _VECTOR_BYTES = 16, 16
 _BEFORE_DR1 = 24  # error_code, exception_is_int, exception_next_eip, DR0
 _OLD_EXCEPTION = 7 * 8 + 4 * 8  # from DR1 on: DR1-DR7, the four pointers
 _CR2_AT: int = vars(ProcessorState)["cr"].offset + 2 * 8
+_NONZERO = re.compile(rb"[^\0]")
 
 
 class SavedContext:
@@ -93,7 +95,7 @@ class SavedContext:
             before = self._content.raw
             uc.reg_write(x86_const.UC_X86_REG_MXCSR, _MXCSR_DEFAULT ^ value)
             self.save()
-            return [at for at, byte in enumerate(self._content.raw) if byte != before[at]]
+            return _differences(before, self._content.raw)
 
         rounding = changed_by(3 << _MXCSR_ROUNDING)
         zeros = changed_by(_DENORMALS_ARE_ZEROS)
@@ -269,3 +271,9 @@ class SavedContext:
 
     def __del__(self) -> None:
         uclib.uc_context_free(self._allocation)
+
+
+def _differences(one: bytes, other: bytes) -> list[int]:
+    """Return the offsets of the bytes in which two strings of the same length differ."""
+    differing = int.from_bytes(one, "little") ^ int.from_bytes(other, "little")
+    return [found.start() for found in _NONZERO.finditer(differing.to_bytes(len(one), "little"))]

@@ -4,12 +4,13 @@ source."""
 import importlib.metadata
 import os
 import subprocess
-import sys
 import tempfile
 from hashlib import sha256
 from pathlib import Path
 
 HERE = Path(__file__).parent
+_ZIG = str(importlib.metadata.distribution("ziglang").locate_file("ziglang/zig"))
+"""Started directly: `python -m ziglang` would start another Python for each kernel."""
 _SCRIPT = HERE / "link.ld"
 _OPTIONS = ["-target", "x86_64-freestanding-none", "-nostdlib", "-static", "-Wl,-z,max-page-size=4096"]
 
@@ -30,7 +31,7 @@ class Assembler:
             with tempfile.TemporaryDirectory(dir=self._directory) as directory:
                 text, output = Path(directory, "body.inc"), Path(directory, "kernel.elf")
                 text.write_text(body)
-                command = [sys.executable, "-m", "ziglang", "cc", *_OPTIONS, f"-Wl,-T,{_SCRIPT}", f'-DBODY="{text}"']
+                command = [_ZIG, "cc", *_OPTIONS, f"-Wl,-T,{_SCRIPT}", f'-DBODY="{text}"']
                 command += [f"-D{name}={value}" for name, value in defines.items()]
                 subprocess.run([*command, str(path), "-o", str(output)], check=True)
                 os.replace(output, built)

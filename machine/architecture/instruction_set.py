@@ -195,7 +195,9 @@ _TABLE = """
 0F 5A | F3 F2 | rm | fp
 0F 5A | 66 | rm | fp a16
 0F 5B | np 66 F3 | rm | fp a16
-0F 60-6B | np | rm | mmx
+0F 60-62 | np | r | mmx
+0F 60-62 | np | m | mmx system
+0F 63-6B | np | rm | mmx
 0F 60-6D | 66 | rm | a16
 0F 6E | np | rm | mmx
 0F 6E | 66 | rm |
@@ -275,7 +277,7 @@ _TABLE = """
 3A 0F | np | rm | ib mmx look
 3A 0F | 66 | rm | ib a16
 3A 14-17 20-22 | 66 | rm | ib
-3A 40 41 | 66 | rm | ib system
+3A 40 41 | 66 | rm | ib a16 system
 3A 42 44 DF | 66 | rm | ib a16
 3A 60-63 | 66 | rm | ib system
 

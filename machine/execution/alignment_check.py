@@ -23,6 +23,8 @@ _FAULT_OTHERWISE = frozenset([0x0FAE, 0x0FC7])
 """FXSAVE, FXRSTOR, CMPXCHG16B: they raise #GP instead."""
 _GROUP_5, _MASKED_MOVE = 0xFF, 0x0FF7
 _FAR_RETURNS = frozenset([0xCA, 0xCB, 0xCF])
+_POPS_OF_SELECTORS = frozenset([0x07, 0x17, 0x1F, 0x0FA1, 0x0FA9])
+_SELECTOR = 2
 
 
 class AlignmentCheck:
@@ -61,6 +63,8 @@ def _alignment(instruction: Instruction, access: Access, *, narrow: bool) -> int
         A power of two, or 0.
     """
     opcode, extension = instruction.opcode, instruction.extension
+    if opcode in _POPS_OF_SELECTORS:
+        return _SELECTOR
     if opcode in _PAIRS or (opcode == _GROUP_5 and extension in (3, 5) and access.segment != "ss"):
         return 2 if narrow and not instruction.wide else 4
     if opcode in _ENVIRONMENTS and extension in (4, 6) and access.size > _WHOLE_BLOCK:

@@ -71,8 +71,8 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
         return both or _unusual_numbers(instruction, registers, mxcsr)
     if opcode in _AH:
         return bool(instruction.rex)
-    if opcode == _PAUSE:  # with REX.B it is XCHG
-        return not instruction.rex & _REX_B and registers.stepping
+    if opcode == _PAUSE:  # with REX.B, too, where Unicorn executes XCHG
+        return bool(instruction.rex & _REX_B) or registers.stepping
     loses_flags = _loses_flags(opcode, registers)
     if loses_flags or opcode in _PORT_STRINGS:
         return loses_flags

@@ -14,6 +14,7 @@ from machine.processor.cpu import Cpu
 _POPPED = {0x07: "es", 0x17: "ss", 0x1F: "ds", 0x0FA1: "fs", 0x0FA9: "gs"}
 _POINTERS = {0xC4: "es", 0xC5: "ds", 0x0FB2: "ss", 0x0FB4: "fs", 0x0FB5: "gs"}
 _MOV, _POP_SS, _SS = 0x8E, 0x17, 2
+_SELECTOR_SIZE = 2
 
 
 def loads_ss(instruction: Instruction) -> bool:
@@ -40,13 +41,13 @@ class SegmentLoads:
         return Done.COMPLETE
 
     def pop(self, instruction: Instruction) -> Done:
-        """Execute POP Sreg (07, 17, 1F, 0F A1, 0F A9). Raises Fault with nothing changed."""
+        """Execute POP Sreg (07, 17, 1F, 0F A1, 0F A9), which reads only the selector's bytes. Raises Fault."""
         cpu, registers = self._cpu, self._cpu.registers
         if not registers.cr[0] & CR0_PE:
             return Done.NATIVE
         size, stack, name = stack_operand_size(cpu, instruction), current_stack(cpu), _POPPED[instruction.opcode]
-        (selector,) = pop(self._memory, stack, registers.rsp, size, 1)
-        self._load(name, selector & 0xFFFF)
+        (selector,) = pop(self._memory, stack, registers.rsp, _SELECTOR_SIZE, 1)
+        self._load(name, selector)
         registers.rsp = stack.pointer(registers.rsp, registers.rsp + size)
         self._retire(name, instruction)
         return Done.COMPLETE

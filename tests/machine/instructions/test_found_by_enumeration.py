@@ -2,7 +2,7 @@
 
 import pytest
 
-from machine.architecture.exceptions import AC, PF, SS
+from machine.architecture.exceptions import AC, GP, PF, SS
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import FX_AT_RESET, GENERAL, End, Mode, Program, Result
@@ -67,3 +67,40 @@ def test_a_store_that_an_unmasked_exception_prevents_faults_all_the_same(code: s
     result = run(code, fx=unmasked, RBX=layout.USER_READ_ONLY)
     assert (result.vector, result.error_code) == (PF, 7)
     assert run(code, fx=unmasked, RBX=layout.DATA).memory == ()
+
+
+@pytest.mark.parametrize("code", ["f34190", "f34f90", "66f34990"])
+@pytest.mark.parametrize("rflags", [0x202, 0x302])
+def test_pause_with_rex_b_exchanges_nothing(code: str, rflags: int) -> None:
+    """F3H makes it PAUSE on Intel's processors; AMD's exchange RAX and R8."""
+    result = run(code, rflags=rflags, RAX=1, R8=2)
+    assert (result.registers["RAX"], result.registers["R8"]) == (1, 2)
+
+
+@pytest.mark.parametrize(("mode", "code"), [(Mode.LONG, "0fa1"), (Mode.LONG, "480fa9"), (Mode.COMPATIBILITY, "07")])
+def test_a_pop_of_a_segment_register_reads_only_the_selector(mode: Mode, code: str) -> None:
+    """At the end of the stack, and aligned to two bytes."""
+    end = layout.STACK + 0x2000
+    assert run(code, mode, rflags=0x40202, RSP=end - 2).end is End.DONE
+    assert run(code, mode, RSP=end - 1).vector == PF
+    assert run(code, mode, rflags=0x40202, RSP=layout.STACK + 0x801).vector == AC
+
+
+@pytest.mark.parametrize("code", ["660f3a4003ff", "660f3a4103ff"])
+def test_dpps_and_dppd_of_a_misaligned_operand_are_gp_not_ac(code: str) -> None:
+    for rflags in (0x202, 0x40202):
+        assert run(code, rflags=rflags, RBX=layout.DATA + 4).vector == GP
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("0f600b", "0001000200030004"), ("0f610b", "0000010200000304"), ("0f620b", "0000000001020304")],
+)
+def test_punpckl_of_mmx_reads_four_bytes(code: str, expected: str) -> None:
+    """MM1, which is 0, with the last four bytes of the data."""
+    at = layout.DATA + 0x2000 - 4
+    result = run("c70301020304" + code, RBX=at)
+    assert result.registers["ST1"] & 2**64 - 1 == int.from_bytes(bytes.fromhex(expected), "little")
+    assert run(code, RBX=at + 1).vector == PF
+    assert run(code, rflags=0x40202, RBX=layout.DATA + 4).end is End.DONE
+    assert run(code, rflags=0x40202, RBX=layout.DATA + 2).vector == AC

@@ -315,11 +315,6 @@ def test_a_single_step_over_pause_is_reported(code: str, length: int, mode: Mode
     assert (ended.vector, ended.registers["RIP"], ended.retired) == (DB, layout.CODE + length, 1)
 
 
-def test_rex_b_makes_pause_an_exchange() -> None:
-    ended = run("F3 49 90", RAX=1, R8=2, flags=0x100)
-    assert (ended.vector, ended.registers["RAX"], ended.registers["R8"]) == (DB, 2, 1)
-
-
 @pytest.mark.parametrize(
     ("mode", "code", "size"), [(m, "0F 01 E0", 4) for m in Mode] + [(m, "66 0F 01 E0", 2) for m in Mode]
 )

@@ -71,7 +71,7 @@ ROWS = {
     "PUSHAD": push("60", 32, NARROW, first=28),
     "PUSHA": push("66 60", 16, NARROW, first=14),
     "POP r64": pop("58", 8, (LONG,)),
-    "POP FS": pop("0F A1", 8, (LONG,)),
+    "POP FS": pop("0F A1", 2, (LONG,)),
     "POPFQ": pop("9D", 8, (LONG,)),
     "POPAD": pop("61", 32, NARROW),
     "RET": pop("C3", 8, (LONG,)),

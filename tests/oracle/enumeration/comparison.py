@@ -5,16 +5,19 @@ from dataclasses import dataclass
 
 from tests.machine.programs.program import Mode
 from tests.oracle.enumeration.encoding import LOCK
-from tests.oracle.enumeration.judges import BY_THE_MANUAL, NOT_WITNESSED, UD
-from tests.oracle.enumeration.matching import TWO, at
+from tests.oracle.enumeration.ends import PUSH_SELECTOR, either_end
+from tests.oracle.enumeration.judges import BY_THE_MANUAL, GP, NOT_WITNESSED, PF, UD
+from tests.oracle.enumeration.matching import ONE, TWO, any_of, at
 from tests.oracle.enumeration.offered import lacking
 from tests.oracle.enumeration.programs import Case
-from tests.oracle.enumeration.tolerances import tolerated, wraps
+from tests.oracle.enumeration.tolerances import IN_PARTS, tolerated
 from tests.oracle.enumeration.undefined import undefined
 from tests.oracle.enumeration.witnesses import State
 from tests.oracle.host_processor.records import CODE_64_SELECTOR
 
 _FXSAVE = at(TWO, (0xAE,), 0, register=False)
+_CALL = any_of(at(ONE, (0xE8,)), at(ONE, (0xFF,), 2))
+_RETURN_ADDRESS, _SELECTOR, _DOUBLEWORD = 8, 2, 4
 _POINTERS_AND_MASK = (*range(6, 24), *range(28, 32))
 _MAX_SHOWN = 16
 
@@ -51,7 +54,7 @@ def judge(case: Case, host: State, ours: State, features: Collection[str]) -> Ve
     lacks = lacking(case, features)
     if lacks is not None:
         return _not_compared(f"the host's processor has no {lacks}", ours)
-    if host.end != ours.end and not wraps(case, host, ours):
+    if host.end != ours.end and not either_end(case, host, ours):
         return Verdict("host", "", {"end": (host.end, ours.end)})
     if host.end == "limit" or host.end != ours.end:
         return Verdict("host", "", {})
@@ -73,19 +76,26 @@ def _differences(case: Case, host: State, ours: State) -> Difference:
             theirs, mine = theirs & ~flags, mine & ~flags
         if theirs != mine and not tolerated(case, host, name, theirs, mine):
             found[name] = (theirs, mine)
-    theirs_memory, mine_memory = _compared_memory(case, host.memory), _compared_memory(case, ours.memory)
+    theirs_memory, mine_memory = _compared_memory(case, host, ours)
     if theirs_memory != mine_memory and not no_result:
         found["memory"] = (_first(theirs_memory, mine_memory), _first(mine_memory, theirs_memory))
     return found
 
 
-def _compared_memory(case: Case, memory: Mapping[int, int]) -> Mapping[int, int]:
-    """Memory without the pointers of FXSAVE, which AMD keeps only for unmasked exceptions, and MXCSR_MASK."""
-    if not _FXSAVE(case) or not memory:
-        return memory
-    start = min(memory) & -16
-    hidden = frozenset(start + offset for offset in _POINTERS_AND_MASK)
-    return {address: value for address, value in memory.items() if address not in hidden}
+def _compared_memory(case: Case, host: State, ours: State) -> tuple[Mapping[int, int], Mapping[int, int]]:
+    """The memory of both, without what processors store differently."""
+    hidden: Collection[int] = ()
+    if _FXSAVE(case) and (host.memory or ours.memory):  # AMD keeps the pointers only for unmasked exceptions
+        start = min((*host.memory, *ours.memory)) & -16
+        hidden = [start + offset for offset in _POINTERS_AND_MASK]
+    elif _CALL(case) and host.end == GP:  # to an address that is not canonical: Intel pushes before it checks
+        hidden = range(ours.values["RSP"] - _RETURN_ADDRESS, ours.values["RSP"])
+    elif PUSH_SELECTOR(case):  # zero-extended or of 16 bits: either is right (volume 2, PUSH)
+        hidden = range(ours.values["RSP"] + _SELECTOR, ours.values["RSP"] + _DOUBLEWORD)
+    elif IN_PARTS(case) and host.end == PF:  # some parts may have been stored
+        hidden = host.memory.keys() - ours.memory.keys()
+    theirs, mine = ({at: value for at, value in one.memory.items() if at not in hidden} for one in (host, ours))
+    return theirs, mine
 
 
 def _first(one: Mapping[int, int], other: Mapping[int, int]) -> str:

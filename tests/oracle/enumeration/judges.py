@@ -12,7 +12,7 @@ from tests.oracle.enumeration.encoding import LOCK, OPERAND_SIZE, REP, REPNE
 from tests.oracle.enumeration.matching import ONE, THREE_3A, THREE_38, TWO, Applies, any_of, at, modrm
 from tests.oracle.enumeration.programs import Case
 
-UD, GP, DB = "vector 6", "vector 13", "vector 1"
+UD, GP, PF, DB = "vector 6", "vector 13", "vector 14", "vector 1"
 _LONG = Mode.LONG.value
 _AC = 1 << 18
 _UMIP = "where CR4.UMIP is set (volume 3, 2.5), Linux answers in the processor's place"
@@ -97,6 +97,9 @@ BY_THE_MANUAL = (
         "RDRAND, RDSEED", at(TWO, (0xC7,), 6, 7, register=True), (1, "ECX", 30), (7, "EBX", 18), (7, "ECX", 22)
     ),
     _not_offered("XGETBV, XTEST", at(TWO, (0x01,), 2, register=True), _XSAVE, (7, "EBX", 11), (7, "EBX", 4)),
+    _not_offered("PTWRITE", at(TWO, (0xAE,), 4, register=True, prefix=REP), (7, "EBX", 25)),
+    _not_offered("XABORT, XBEGIN", at(ONE, (0xC6, 0xC7), 7, register=True), (7, "EBX", 11)),
+    _not_offered("TDCALL, SEAMCALL, ENCLS", at(TWO, (0x01,), 1, register=True, rm=(4, 5, 6, 7)), (7, "EBX", 2)),
     _not_offered("VMCALL, SGX", at(TWO, (0x01,), 0, register=True), _VMX, (7, "EBX", 2)),
     _not_offered("VMREAD, VMWRITE", at(TWO, (0x78, 0x79)), _VMX, (0x8000_0001, "ECX", 6)),
     _not_offered("INVEPT, INVVPID", at(THREE_38, (0x80, 0x81)), _VMX),

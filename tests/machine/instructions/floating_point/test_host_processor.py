@@ -146,11 +146,14 @@ def ulps(a: int, b: int) -> int:
 def is_defined(code: bytes, st0: int) -> bool:
     """The manual defines the result for the operand, and the host's processor has a sufficiently exact pi.
 
-    AMD's processors reduce arguments with a pi of 66 bits, as Intel's do.
+    AMD's processors reduce arguments with a pi of 66 bits, as Intel's do. Intel's return the smallest operands as they
+    are, without the underflow of volume 1, 8.5.5.
     """
     magnitude = st0 & ~SIGN
     name = TRANSCENDENTAL[code[1]]
     if name in ("FSIN", "FCOS", "FPTAN", "FSINCOS"):
+        if 0 < magnitude < 2 << 64:
+            return False
         return magnitude >> 64 < 0x3FFE or magnitude >> 64 >= 0x403E  # below a half, or special, or too large
     if name == "F2XM1":
         return magnitude <= ONE or magnitude >> 64 == EXPONENT

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import settings
 
 ANY_HOST, QUICK, LONG = "any host", "quick", "long"
-FACTORS = {QUICK: 0.25, LONG: 20}
-_FEWEST = 10
+FACTORS = {QUICK: 0.1, LONG: 20}
+_FEWEST = 5
 _SETTINGS = "_hypothesis_internal_use_settings"
 """The attribute in which Hypothesis stores `@settings`; its pytest plugin also reads it."""
 
@@ -24,6 +24,15 @@ def register() -> None:
     settings.load_profile(ANY_HOST)
 
 
+def seeded(count: int, profile: str | None = None) -> int:
+    """How many of `count` seeded cases a test tries under a profile, or the current one: fewer in `make test-fast`."""
+    return _scaled(count, min(FACTORS.get(profile or settings.get_current_profile_name(), 1), 1))
+
+
+def _scaled(count: int, factor: float) -> int:
+    return max(int(factor * count), min(_FEWEST, count))
+
+
 def scale(items: Iterable[pytest.Item], profile: str) -> None:
     """Multiply the examples of each property by the factor of a profile, whatever its `@settings` say."""
     factor = FACTORS.get(profile, 1)
@@ -31,8 +40,7 @@ def scale(items: Iterable[pytest.Item], profile: str) -> None:
     for function in functions.values():
         own = getattr(function, _SETTINGS, None)
         if own is not None and factor != 1:
-            examples = max(int(factor * own.max_examples), min(_FEWEST, own.max_examples))
-            scaled = settings(own, max_examples=examples)
+            scaled = settings(own, max_examples=_scaled(own.max_examples, factor))
             if profile == LONG:
                 scaled = settings(scaled, derandomize=False, database=None, print_blob=True)
             setattr(function, _SETTINGS, scaled)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.profiles import ANY_HOST, FACTORS, LONG, QUICK, scale
+from tests.profiles import ANY_HOST, FACTORS, LONG, QUICK, scale, seeded
 
 
 def a_property(examples: int) -> tuple[Callable[[], None], list[int]]:
@@ -29,7 +29,7 @@ def scaled(function: Callable[[], None], profile: str) -> None:
 
 @pytest.mark.parametrize(
     ("profile", "written", "tried"),
-    [(ANY_HOST, 80, 80), (QUICK, 80, 20), (QUICK, 20, 10), (QUICK, 6, 6), (LONG, 7, 140)],
+    [(ANY_HOST, 80, 80), (QUICK, 80, 8), (QUICK, 20, 5), (QUICK, 3, 3), (LONG, 7, 140)],
 )
 def test_a_profile_multiplies_the_examples_whatever_the_settings_of_a_property_say(
     profile: str, written: int, tried: int
@@ -38,6 +38,11 @@ def test_a_profile_multiplies_the_examples_whatever_the_settings_of_a_property_s
     scaled(function, profile)
     function()
     assert len(drawn) == tried
+
+
+@pytest.mark.parametrize(("profile", "tried"), [(ANY_HOST, 120), (QUICK, 12), (LONG, 120)])
+def test_seeded_cases_are_fewer_in_the_fast_set_alone(profile: str, tried: int) -> None:
+    assert seeded(120, profile) == tried
 
 
 def test_only_the_long_profile_draws_again_each_time() -> None:

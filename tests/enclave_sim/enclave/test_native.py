@@ -76,6 +76,7 @@ def test_the_same_run_gives_the_same_digest_and_names_its_engine() -> None:
     assert Enclave("beacon").header.configuration["engine"] == "wasmtime"
 
 
+@pytest.mark.slow  # the fast set has it with the engine for WebAssembly
 def test_portable_makes_no_difference() -> None:
     assert run("forger", portable=True)[1].digest == run("forger")[1].digest
 

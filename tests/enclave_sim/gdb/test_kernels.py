@@ -15,10 +15,11 @@ from enclave_sim.time_travel.travel import Travel
 from tests.c_kernel import compiled
 from tests.enclave_sim.cli.runs.boot_command import write
 from tests.enclave_sim.cli.runs.test_boot_serial import typed
-from tests.enclave_sim.enclave.kernel.serial_kernels import ECHO
+from tests.enclave_sim.enclave.kernel.serial_kernels import ECHO, RECEIVE_AND_LEAVE, on_interrupt
 from tests.enclave_sim.gdb.rig import needs_gdb, run_gdb, served
 from tests.enclave_sim.gdb.test_state import document
 from tests.machine.boot import images
+from tests.sampling import sampled
 
 
 def travel(image: bytes) -> Travel[BareKernel]:
@@ -55,14 +56,22 @@ def test_monitor_commands_speak_of_the_kernel() -> None:
         assert client.monitor("where").endswith(f"left, exit status {images.EXIT_STATUS}\n")
 
 
-def test_what_came_over_the_serial_line_comes_again_in_both_directions(tmp_path: Path) -> None:
-    image, recording = write(tmp_path, ECHO), tmp_path / "typed.jsonl"
-    assert typed(b"HALq", image, "--serial", "stdio", "--record", recording).output == b"IBM"
+POLLING, SLEEPING = (ECHO, b"HALq", b"IBM"), (on_interrupt(RECEIVE_AND_LEAVE), b"!", b">!")
+
+
+@pytest.mark.parametrize(
+    ("code", "keys", "output"), sampled([POLLING, SLEEPING], SLEEPING), ids=["polling", "sleeping"]
+)
+def test_what_came_over_the_serial_line_comes_again_in_both_directions(
+    tmp_path: Path, code: bytes, keys: bytes, output: bytes
+) -> None:
+    image, recording = write(tmp_path, code), tmp_path / "typed.jsonl"
+    assert typed(keys, image, "--serial", "stdio", "--record", recording).output == output
     run = _kernel(str(image), KernelOptions(ram_bytes=4 << 20), str(recording))
     with served(run) as client:
         for _ in range(2):
             assert b"replaylog:end" in client.ask(b"c")
-            assert run.machine.uart.transmitted == b"IBM"
+            assert run.machine.uart.transmitted == output
             assert b"replaylog:begin" in client.ask(b"bc")
             assert run.machine.uart.transmitted == b""
 

@@ -95,7 +95,7 @@ class Spoiling(Observer):
         mend()
 
 
-def spoilt(wanted: Callable[[Event], bool], change: Change, payload: str = "counter", **options: Any) -> Run:
+def spoilt(wanted: Callable[[Event], bool], change: Change, payload: str | bytes = "counter", **options: Any) -> Run:
     """Watch a run that is corrupted at one event, and otherwise sound."""
     observer, scenario = Spoiling(wanted, change), Scenario(payload, EnclaveOptions.of(**options))
     enclave = scenario.enclave(observer)

@@ -3,10 +3,13 @@ instruction of ring 3 but INT 80h reaches the kernel: none with implicit accesse
 look-ups, none that reveals the kernel's addresses, and none that CPUID does not offer.
 """
 
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from enclave_sim.files.writing import write_file
 from enclave_sim.guarantees import Run, isolated, observe, zero_trace
 from enclave_sim.memory_map import region
 from machine.architecture.exceptions import GP, PF, SS, UD
@@ -28,15 +31,17 @@ def far_call(stack: int, form: str = "m16:32") -> str:
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> "Watched":
-    return Watched(tmp_path)
+def watched(pytestconfig: pytest.Config, tmp_path: Path) -> "Watched":
+    """Caches assembled guests for the next run, if pytest has a cache."""
+    cache: pytest.Cache | None = getattr(pytestconfig, "cache", None)
+    return Watched(tmp_path, tmp_path if cache is None else cache.mkdir("guests"))
 
 
 class Watched:
     """Assembles a flat guest and watches its life."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, built: Path) -> None:
+        self._directory, self._built = directory, built
         for name in ("flat.h", "flat.ld"):
             (directory / name).write_text((build.SOURCES / name).read_text())
 
@@ -44,11 +49,19 @@ class Watched:
         """The guest emits 1 and executes `body`."""
         source = self._directory / "guest.S"
         source.write_text(f'#include "flat.h"\n emit $1\n {body}\n aether RETURNED\n')
-        run = observe(build.assemble(source), engine="native")
+        run = observe(self._assembled(source), engine="native")
         isolated([run]).check()
         zero_trace([run]).check()
         assert run.result.clean
         return run
+
+    def _assembled(self, source: Path) -> bytes:
+        names = ("flat.h", "flat.ld", source.name)
+        files = [Path(build.__file__).read_bytes(), *((self._directory / name).read_bytes() for name in names)]
+        built = self._built / f"{sha256(repr([version('ziglang'), *files]).encode()).hexdigest()}.bin"
+        if not built.exists():
+            write_file(built, build.assemble(source))
+        return built.read_bytes()
 
 
 def fault_of(run: Run) -> tuple[int, int | None, int | None]:

@@ -254,7 +254,7 @@ def refused_as_the_manual_says(name: str, place_name: str, mode: Mode, ring: int
             check(row, native, program, expected(row, place, address, ring, cr4, flags))
 
 
-_SAMPLE = 8
+_SAMPLE = 23
 
 
 @pytest.mark.parametrize("name", ROWS)

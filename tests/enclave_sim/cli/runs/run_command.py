@@ -5,9 +5,11 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from click.testing import CliRunner
 
 from enclave_sim.cli.app import app
@@ -57,7 +59,11 @@ def assert_refused(ended: Ended, *words: str) -> None:
         assert word in ended.error
 
 
+@cache
+def _run(payload: str) -> RunResult:
+    return Enclave(payload).run()
+
+
 def result_of(payload: str = "beacon", **changes: Any) -> RunResult:
     """The modified result of a run."""
-    fields = {name: getattr(Enclave(payload).run(), name) for name in RunResult.__struct_fields__}
-    return RunResult(**(fields | changes))
+    return msgspec.structs.replace(_run(payload), **changes)

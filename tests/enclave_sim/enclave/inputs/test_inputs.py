@@ -30,6 +30,7 @@ from enclave_sim.time_travel.replay import replay
 from machine.events import Event, ModeSwitched
 from payloads import read, read_flat
 from tests.enclave_sim.enclave.inputs.happenings import calm, events_of
+from tests.sampling import sampled
 
 
 @cache
@@ -127,7 +128,7 @@ def test_writes_take_effect_at_their_time() -> None:
     assert (result.outcome, result.residue_bytes) == ("KERNEL_FAULT", 0)
 
 
-@pytest.mark.parametrize("portable", [False, True], ids=["native", "portable"])
+@pytest.mark.parametrize("portable", sampled([False, True], False), ids=["native", "portable"])
 def test_a_memory_fault_in_code_that_has_run_is_executed(portable: bool) -> None:
     emits_1_again_and_again = bytes.fromhex("bf01000000b801000000cd80ebf2")  # EDI, EAX, INT 80H, JMP
     address = region("staging").base + 1

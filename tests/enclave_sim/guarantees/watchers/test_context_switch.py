@@ -1,6 +1,7 @@
 """Data left by a switch is found, register by register: each is corrupted while the watcher looks."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from enclave_sim.inputs import ExternalInterrupt
 from enclave_sim.memory_map import region
 from machine.events import Event, Halted, InterruptRaised
 from machine.machine import Machine
+from tests.enclave_sim.conftest import signed
 from tests.enclave_sim.guarantees.spoiling import (
     Change,
     byte,
@@ -29,7 +31,9 @@ from tests.sampling import sampled
 GENERAL = "RAX RBX RCX RDX RSI RDI RBP R8 R9 R10 R11 R12 R13 R14 R15".split()
 
 
-def found(wanted: Callable[[Event], bool], change: Change, payload: str = "counter", **options: Any) -> list[str]:
+def found(
+    wanted: Callable[[Event], bool], change: Change, payload: str | bytes = "counter", **options: Any
+) -> list[str]:
     """The findings of zero trace for a run that is corrupted at one event."""
     return [finding.what for finding in zero_trace([spoilt(wanted, change, payload, **options)]).findings]
 
@@ -53,6 +57,17 @@ def after_a_host_call() -> After:
 
 def after_an_interrupt() -> After:
     return After(lambda vector: vector != 0x80)
+
+
+def counter() -> str:
+    return "counter"
+
+
+@cache
+def busy() -> bytes:
+    """A guest that is interrupted a single time, unlike the spinner."""
+    loop = "(loop $again (br_if $again (local.tee $round (i32.sub (local.get $round) (i32.const 1)))))"
+    return signed(f'(func (export "_start") (local $round i32) (local.set $round (i32.const 3000000)) {loop})')
 
 
 def asleep(event: Event) -> bool:
@@ -110,7 +125,7 @@ IN_THE_FRAME = {"RIP", "RSP", "CS", "SS"}
 
 @pytest.mark.parametrize("name", sampled(INTERRUPTED, "RAX", "RSP", "RIP", "CS", "XMM", "x87", "RFLAGS"))
 def test_what_an_interrupt_does_not_give_back_is_found(name: str) -> None:
-    what = found(after_an_interrupt(), INTERRUPTED[name], "spinner")
+    what = found(after_an_interrupt(), INTERRUPTED[name], busy())
     assert what[0] == f"an interrupt changed the guest's {name}"
     assert what[1:] == (
         ["irq_stack holds another frame than the guest's after an interrupt"] if name in IN_THE_FRAME else []
@@ -121,7 +136,7 @@ def test_what_an_interrupt_does_not_give_back_is_found(name: str) -> None:
 def test_every_flag_but_rf_is_given_back(bit: int) -> None:
     """RF holds for one instruction: the processor clears it itself (SDM volume 3, 18.3.1.1)."""
     what = [] if bit == 16 else ["an interrupt changed the guest's RFLAGS"]
-    assert found(after_an_interrupt(), flags(1 << bit), "spinner") == what
+    assert found(after_an_interrupt(), flags(1 << bit), busy()) == what
 
 
 @pytest.mark.parametrize("name", FLOATING)
@@ -161,20 +176,20 @@ def test_a_byte_that_a_fresh_guest_could_find_is_found(name: str) -> None:
 @pytest.mark.parametrize(
     ("wanted", "payload", "name", "what"),
     [
-        (after_a_host_call, "counter", "call_stack", "a host call"),
-        (after_an_interrupt, "spinner", "irq_stack", "an interrupt"),
+        (after_a_host_call, counter, "call_stack", "a host call"),
+        (after_an_interrupt, busy, "irq_stack", "an interrupt"),
     ],
 )
 def test_the_stack_holds_the_frame_of_the_return_and_nothing_else(
-    wanted: Callable[[], After], payload: str, name: str, what: str
+    wanted: Callable[[], After], payload: Callable[[], str | bytes], name: str, what: str
 ) -> None:
     """The frame is the last 40 bytes: RIP, CS, RFLAGS, RSP, SS."""
     end = region(name).end
     for address in (region(name).base, end - 41):
-        assert found(wanted(), byte(address), payload) == [f"{name} is not scrubbed after {what}"]
+        assert found(wanted(), byte(address), payload()) == [f"{name} is not scrubbed after {what}"]
     for word, known in enumerate([True, True, False, True, True]):
         text = [f"{name} holds another frame than the guest's after {what}"] if known else []
-        assert found(wanted(), byte(end - 40 + 8 * word), payload) == text
+        assert found(wanted(), byte(end - 40 + 8 * word), payload()) == text
 
 
 @pytest.mark.parametrize("offset", [0, 1, 4095 - 64, 4096 - 64, 4095, 4096])

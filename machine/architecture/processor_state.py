@@ -133,6 +133,11 @@ class ProcessorState(ctypes.Structure):
         return ctypes.string_at(ctypes.addressof(self) + _SEGMENT_REGISTERS_AT, _SEGMENT_REGISTERS_BYTES)
 
     @property
+    def table_registers(self) -> bytes:
+        """The bytes of LDTR, TR, GDTR and IDTR."""
+        return ctypes.string_at(ctypes.addressof(self) + _SYSTEM_REGISTERS_AT, _TABLE_REGISTERS_BYTES)
+
+    @property
     def system_registers(self) -> bytes:
         """The bytes of the `SystemRegisters`."""
         return ctypes.string_at(ctypes.addressof(self) + _SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES)
@@ -160,3 +165,4 @@ class ProcessorState(ctypes.Structure):
 _SEGMENT_REGISTERS_AT = vars(ProcessorState)["es"].offset
 _SEGMENT_REGISTERS_BYTES = len(SEGMENT_REGISTERS) * ctypes.sizeof(SegmentRegister)
 _SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES = vars(ProcessorState)["ldtr"].offset, ctypes.sizeof(SystemRegisters)
+_TABLE_REGISTERS_BYTES = 4 * ctypes.sizeof(SegmentRegister)

@@ -6,11 +6,12 @@ slower but behave alike.
 
 import ctypes
 import mmap
-import os
 import platform
 import sys
 import weakref
 from collections.abc import Iterator
+
+from machine.bus import pagemap
 
 LINUX = sys.platform == "linux"
 _PROT_NONE = 0
@@ -18,8 +19,6 @@ _MAP_FIXED = 0x10
 _MAP_NORESERVE = 0x4000
 _MADV_NOHUGEPAGE = 15
 _WORTH_DROPPING = 1 << 16
-_SWAPPED = 0x40  # the top byte of a pagemap entry: 0x80 present, 0x40 swapped
-_TOUCHED = bytes(top >= _SWAPPED for top in range(256))
 _MAP_FAILED = ctypes.c_void_p(-1).value
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -97,12 +96,7 @@ class HostMemory:
         """Yield the offsets in `data` of its blocks of `size` bytes that the range at `offset` does not hold."""
         if self.equals(offset, data):
             return
-        compare, here, wanted = (
-            _libc.memcmp,
-            self.address + offset,
-            ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value,
-        )
-        assert wanted is not None, "bytes have an address"
+        compare, here, wanted = _libc.memcmp, self.address + offset, _address_of(data)
         for at in range(0, len(data), size):
             if compare(here + at, wanted + at, min(size, len(data) - at)):
                 yield at
@@ -113,40 +107,23 @@ class HostMemory:
             return True
         return is_filled_with_zero(self.address + offset, length)
 
-    def touched_pages(self) -> bytes:
+    def touched_pages(self) -> bytearray:
         """Return a byte for each page: 0 if it is certainly zero, else 1."""
         count = self.size // mmap.PAGESIZE
-        if _pagemap is None:
-            return bytes(not self.is_zero(page * mmap.PAGESIZE, mmap.PAGESIZE) for page in range(count))
-        entries = os.pread(_pagemap, 8 * count, 8 * (self.address // mmap.PAGESIZE))
-        return entries[7::8].translate(_TOUCHED)
+        runs = pagemap.touched_runs(self.address, self.size)
+        if runs is None:
+            return bytearray(not self.is_zero(page * mmap.PAGESIZE, mmap.PAGESIZE) for page in range(count))
+        flags = bytearray(count)
+        for start, end in runs:
+            first, stop = (start - self.address) // mmap.PAGESIZE, (end - self.address) // mmap.PAGESIZE
+            flags[first:stop] = b"\1" * (stop - first)
+        return flags
 
     def _is_untouched(self, offset: int, length: int) -> bool:
-        """Report whether no page of a range is present or swapped (proc_pid_pagemap(5))."""
-        if _pagemap is None:
-            return False
-        first = (self.address + offset) // mmap.PAGESIZE
-        count = (self.address + offset + length - 1) // mmap.PAGESIZE + 1 - first
-        entries = os.pread(_pagemap, 8 * count, 8 * first)
-        return len(entries) == 8 * count and max(entries[7::8]) < _SWAPPED
-
-
-def _open_pagemap() -> int | None:
-    try:
-        return os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC) if LINUX else None
-    except OSError:
-        return None
-
-
-def _reopen_pagemap() -> None:
-    """Open the page map of a forked child, which must not read its parent's."""
-    global _pagemap  # noqa: PLW0603
-    _pagemap = _open_pagemap()
-
-
-_pagemap = _open_pagemap()
-if LINUX:
-    os.register_at_fork(after_in_child=_reopen_pagemap)
+        """Report whether no page of a range is present or swapped."""
+        start = (self.address + offset) // mmap.PAGESIZE * mmap.PAGESIZE
+        end = -(-(self.address + offset + length) // mmap.PAGESIZE) * mmap.PAGESIZE
+        return pagemap.touched_runs(start, end - start, first_only=True) == []
 
 
 def executable(code: bytes) -> tuple[int, object]:
@@ -161,6 +138,10 @@ def executable(code: bytes) -> tuple[int, object]:
     page = mmap.mmap(-1, max(len(code), 1), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     page[: len(code)] = code
     return ctypes.addressof(ctypes.c_char.from_buffer(page)), page
+
+
+def _address_of(data: bytes) -> int:
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
 
 
 def is_filled_with_zero(address: int, size: int) -> bool:

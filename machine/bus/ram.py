@@ -139,9 +139,20 @@ class Ram:
                     found += (page for page in range(base, end, PAGE_SIZE) if not self._memory.is_zero(page, PAGE_SIZE))
         return found
 
-    def image(self, without: Iterable[range] = ()) -> RamImage:
-        """Return a copy of RAM, excluding some ranges of whole pages."""
-        return RamImage(tuple((base, bytes(self.view[base:end])) for base, end in _runs(self._flags(without))))
+    def image(self, without: Iterable[range] = (), *, like: RamImage | None = None) -> RamImage:
+        """Return a copy of RAM, excluding some ranges of whole pages. Runs equal to those of `like` are shared."""
+        known = {} if like is None else dict(like.runs)
+        return RamImage(tuple(self._run(base, end, known.get(base)) for base, end in _runs(self._flags(without))))
+
+    def _run(self, base: int, end: int, known: bytes | None) -> tuple[int, bytes]:
+        if known is not None and len(known) == end - base and self._memory.equals(base, known):
+            return base, known
+        return base, bytes(self.view[base:end])
+
+    def equals(self, base: int, data: bytes) -> bool:
+        """Report whether a range holds `data`."""
+        self.check(base, len(data))
+        return self._memory.equals(base, data)
 
     def changed_pages(self, image: RamImage, without: Iterable[range] = ()) -> list[int]:
         """Return the physical addresses of pages that differ from `image`, in order, excluding some ranges."""
@@ -156,14 +167,14 @@ class Ram:
 
     def _flags(self, without: Iterable[range]) -> bytearray:
         """Return a byte for each page: 1 if it may be nonzero and is outside `without`."""
-        flags = bytearray(self._touched())
+        flags = self._touched()
         for part in without:
             flags[part.start // PAGE_SIZE : part.stop // PAGE_SIZE] = bytes(len(part) // PAGE_SIZE)
         return flags
 
     def load(self, image: RamImage) -> None:
         """Restore the content of `image`."""
-        others = bytearray(self._touched())
+        others = self._touched()
         for base, data in image.runs:
             first, count = base // PAGE_SIZE, len(data) // PAGE_SIZE
             others[first : first + count] = bytes(count)
@@ -173,7 +184,7 @@ class Ram:
             self._memory.drop(base, end - base)
             self.changed(base, end - base)
 
-    def _touched(self) -> bytes:
+    def _touched(self) -> bytearray:
         return self._memory.touched_pages()
 
 

@@ -96,6 +96,11 @@ class DebugRegisters(Stateful):
         """Return DR0-DR3, DR6 or DR7."""
         return self._addresses[register] if register < 4 else self.dr6 if register == 6 else self.dr7
 
+    @property
+    def breakpoints(self) -> tuple[int, ...]:
+        """DR0 to DR3, and DR7."""
+        return (*self._addresses, self.dr7)
+
     def write(self, register: int, value: int) -> None:
         """Set DR0-DR3, DR6 or DR7; reserved bits keep their fixed values."""
         if register < 4:

@@ -7,7 +7,10 @@ Page tables are audited whenever they are switched or changed.
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
+
+import msgspec
 
 import firmware
 import machine.events as machine_events
@@ -21,24 +24,59 @@ from enclave_sim.recording.hex_lines import LINE_BYTES
 from machine.bus.ram import PAGE_SIZE, RamImage
 from machine.instructions.system.msrs import IA32_APIC_BASE, IA32_TSC_AUX
 
-_CONTROL = ("cr0", "cr3", "cr4")
-_MSRS = {"TSC_AUX": IA32_TSC_AUX, "APIC_BASE": IA32_APIC_BASE}
-_TABLES = ("gdtr", "idtr", "ldtr", "tr")
-_DEVICES = "a device, by so many accesses"
+_MSRS = (IA32_TSC_AUX, IA32_APIC_BASE)
+_TABLES = ("LDTR", "TR", "GDTR", "IDTR")
+"""In the order of `ProcessorState.table_registers`."""
 _CHANGED_BY_INPUT = frozenset(["memory_fault", "memory_write", "guest_replaced"])
 """Kinds of inputs that change memory."""
+
+
+class _Privileged(msgspec.Struct, frozen=True):
+    """Registers and devices that only ring 0 may change."""
+
+    cr0: int
+    cr3: int
+    cr4: int
+    tables: bytes
+    efer: int
+    fs_base: int
+    gs_base: int
+    breakpoints: tuple[int, ...]
+    """DR0 to DR3, and DR7."""
+    msrs: dict[int, int]
+    other_msrs: tuple[int, ...]
+    """In the order of `_MSRS`."""
+    kernel_gs_base: int
+    tsc_offset: int
+    accesses: int
+
+    def by_name(self) -> Iterator[tuple[str, Any]]:
+        """Yield each register or device with its name in a finding."""
+        yield from (("CR0", self.cr0), ("CR3", self.cr3), ("CR4", self.cr4))
+        size = len(self.tables) // len(_TABLES)
+        yield from ((name, self.tables[n * size : (n + 1) * size]) for n, name in enumerate(_TABLES))
+        yield from (("EFER", self.efer), ("FS base", self.fs_base), ("GS base", self.gs_base))
+        yield from zip(("DR0", "DR1", "DR2", "DR3", "DR7"), self.breakpoints, strict=True)
+        yield "MSRs", self.msrs
+        yield from zip(("TSC_AUX", "APIC_BASE"), self.other_msrs, strict=True)
+        yield from (("KERNEL_GS_BASE", self.kernel_gs_base), ("TSC offset", self.tsc_offset))
+        yield "a device, by so many accesses", self.accesses
 
 
 class IsolationWatcher(Watcher):
     """Compares memory and registers before and after each stay in ring 3."""
 
     NAME = "isolation"
-    STATE = ("_before", "_audited", "_asked_for")
+    STATE = ("_before", "_foreign", "_audited", "_last_audit", "_asked_for")
 
     def __init__(self) -> None:
         super().__init__()
-        self._before: tuple[RamImage, dict[str, Any]] | None = None
+        self._before: tuple[RamImage, _Privileged] | None = None
+        self._foreign = RamImage(())
+        """The memory at the last entry to ring 3. The next copy shares what is the same."""
         self._audited: set[bytes] = set()
+        self._last_audit: tuple[int, bytes] | None = None
+        """CR3, and the page tables, that were audited last."""
         self._asked_for: int | None = None
         """The vector of an INT in ring 3 that is being delivered."""
 
@@ -93,8 +131,12 @@ class IsolationWatcher(Watcher):
 
     def _audit(self, at_ns: int) -> None:
         ram, cr3 = self.machine.ram, self.machine.cpu.registers.cr[3]
-        tables = region("page_tables")
-        digest = hashlib.sha256(cr3.to_bytes(8, "little") + ram.read(tables.base, tables.size)).digest()
+        tables, last = region("page_tables"), self._last_audit
+        if last is not None and last[0] == cr3 and ram.equals(tables.base, last[1]):
+            return
+        content = ram.read(tables.base, tables.size)
+        self._last_audit = cr3, content
+        digest = hashlib.sha256(cr3.to_bytes(8, "little") + content).digest()
         if digest in self._audited:
             return
         self._audited.add(digest)
@@ -109,21 +151,28 @@ class IsolationWatcher(Watcher):
 
     def _foreign_memory(self) -> RamImage:
         """Return all nonzero memory outside the guest's regions."""
-        return self.machine.ram.image(_guest_ranges())
+        self._foreign = self.machine.ram.image(_guest_ranges(), like=self._foreign)
+        return self._foreign
 
-    def _privileged(self) -> dict[str, Any]:
+    def _privileged(self) -> "_Privileged":
         """Return the registers and devices that only ring 0 may change."""
         machine, state = self.machine, self.machine.cpu.registers
-        found: dict[str, Any] = {name.upper(): state.cr[int(name[2])] for name in _CONTROL}
-        found |= {name.upper(): bytes(getattr(state, name)) for name in _TABLES}
-        found |= {"EFER": state.efer, "FS base": state.fs.base, "GS base": state.gs.base}
-        found |= {f"DR{number}": machine.cpu.debug.read(number) for number in (0, 1, 2, 3, 7)}
-        found["MSRs"] = machine.msrs.kept
-        found |= {name: machine.msrs.read(number) for name, number in _MSRS.items()}
-        found["KERNEL_GS_BASE"] = machine.cpu.context.kernel_gs_base
-        found["TSC offset"] = machine.cpu.time_stamp_counter.offset
-        found[_DEVICES] = machine.bus.accesses
-        return found
+        cr, cpu = state.cr, machine.cpu
+        return _Privileged(
+            cr[0],
+            cr[3],
+            cr[4],
+            state.table_registers,
+            state.efer,
+            state.fs.base,
+            state.gs.base,
+            cpu.debug.breakpoints,
+            machine.msrs.kept,
+            tuple(machine.msrs.read(number) for number in _MSRS),
+            cpu.context.kernel_gs_base,
+            cpu.time_stamp_counter.offset,
+            machine.bus.accesses,
+        )
 
     def _compare(self, at_ns: int, *, memory: bool = True) -> None:
         """Compare with the state at entry, without `memory` if something other than ring 3 just changed it."""
@@ -131,9 +180,11 @@ class IsolationWatcher(Watcher):
         (foreign, privileged), self._before = self._before, None
         self.count("stays in ring 3")
         now = self._privileged()
-        for name, before in privileged.items():
-            if now[name] != before:
-                self.find(f"ring 3 changed {name}", at_ns, (f"before {before}", f"now    {now[name]}"))
+        if now != privileged:
+            after = dict(now.by_name())
+            for name, before in privileged.by_name():
+                if after[name] != before:
+                    self.find(f"ring 3 changed {name}", at_ns, (f"before {before}", f"now    {after[name]}"))
         if not memory:
             return
         changed = self.machine.ram.changed_pages(foreign, _guest_ranges())
@@ -152,8 +203,9 @@ class IsolationWatcher(Watcher):
         self.find(f"ring 3 changed {name}", at_ns, (f"before {before}", f"now    {after}"))
 
 
-def _guest_ranges() -> list[range]:
-    return [range(region(name).base, region(name).end) for name in ("guest_stack", "heap")]
+@cache
+def _guest_ranges() -> tuple[range, ...]:
+    return tuple(range(region(name).base, region(name).end) for name in ("guest_stack", "heap"))
 
 
 def _pages(image: RamImage) -> Iterator[tuple[int, bytes]]:

@@ -51,16 +51,17 @@ class Node:
         """The VMM; None for a flat guest."""
         self.gate: GateCoprocessor | None = None
         if configuration.engine is EngineName.WASMTIME:
-            self._attach_vmm(configuration, cancellation)
+            self._attach_vmm(configuration, cancellation, portable=portable)
 
-    def _attach_vmm(self, configuration: EnclaveConfiguration, cancellation: Cancellation) -> None:
+    def _attach_vmm(self, configuration: EnclaveConfiguration, cancellation: Cancellation, *, portable: bool) -> None:
         """Attach AetherHost to its mailbox, and the engine that runs its guests."""
         from enclave_sim.enclave.engine.profile import GuestProfile  # noqa: PLC0415 - wasmtime takes 60 ms to import
         from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine  # noqa: PLC0415
 
         machine, heap = self.machine, region("heap")
         window = HeapWindow(machine.ram.lend(heap.base, heap.size), heap.size, machine.ram.reserve)
-        engine = WasmtimeEngine(window, GuestProfile(heap.size, configuration.features), cancellation)
+        profile = GuestProfile(heap.size, configuration.features)
+        engine = WasmtimeEngine(window, profile, cancellation, portable=portable)
         self.host = AetherHost(machine.ram, machine.clock, machine.journal, engine, production=configuration.production)
         gate = firmware.symbols()["gate"]
         machine.coprocessor = self.gate = GateCoprocessor(gate, engine, machine.clock, machine.journal)

@@ -23,7 +23,7 @@ _TOUCHED = bytes(top >= _SWAPPED_IN_ENTRY for top in range(256))
 
 
 class _Scans:
-    """What this process can ask its kernel."""
+    """The open page map of this process, and whether its kernel scans it."""
 
     def __init__(self) -> None:
         self.regions = (ctypes.c_uint64 * (3 * _REGIONS))()

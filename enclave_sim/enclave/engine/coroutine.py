@@ -9,7 +9,8 @@ budgets. It is later than the trap, or earlier by no more than the code between 
 """
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from wasmtime import Engine, FuncType, InstancePre, Linker, Trap, TrapCode, ValType, WasmtimeError
@@ -18,6 +19,7 @@ from wasmtime import _ffi as ffi
 from enclave_sim.enclave.engine.contract import Departure, Frame, HostCall, Preempted, Returned, TrapKind, Trapped
 from enclave_sim.enclave.engine.linear_memory import NO_FINALIZER
 from enclave_sim.enclave.engine.profile import CONTRACT, ENTRY, NAMESPACE, TABLE_LIMIT
+from machine.processor.native.loading import load
 
 SLICE_NS = 1_000_000
 """Resolution, in ns, of the times of traps for which wasmtime does not account fuel."""
@@ -57,9 +59,39 @@ _NO_OFFSET = ctypes.c_size_t(-1).value
 _VALUE = ffi.wasmtime_val_t.of.offset
 
 
+@cache
+def _native_slices() -> Callable[[int], int] | None:
+    """Return `run_slices` of guest_slices.c; None if the host runs no native code."""
+    entries = load("guest_slices")
+    return None if entries is None else ctypes.CFUNCTYPE(ctypes.c_uint64, _address)(entries[0])
+
+
 def _known(offset: int) -> int | None:
     """Return an offset, or None at a function's entry, where wasmtime checks the stack and has no offset."""
     return None if offset == _NO_OFFSET else offset
+
+
+class _Slices(ctypes.Structure):
+    """`struct slices` of guest_slices.c."""
+
+    _fields_ = [
+        *[(name, _address) for name in ("context", "future", "arm", "poll", "read_fuel")],
+        *[(name, ctypes.c_uint64) for name in ("fuel", "left", "spent", "slice", "deadline", "calling")],
+    ]
+    context: int | None
+    future: int | None
+    fuel: int
+    spent: int
+    slice: int
+    deadline: int
+    calling: int
+
+
+_FUNCTIONS = {
+    "arm": "wasmtime_context_fuel_async_yield_interval",
+    "poll": "wasmtime_call_future_poll",
+    "read_fuel": "wasmtime_context_get_fuel",
+}
 
 
 class HostCalls:
@@ -69,6 +101,10 @@ class HostCalls:
         self.number: int | None = None
         """The function in which the guest waits."""
         self.argument = 0
+        self.slices = _Slices(
+            **{field: ctypes.cast(getattr(ffi.dll, name), _address) for field, name in _FUNCTIONS.items()}
+        )
+        """The stay of the current guest, if native code runs it."""
         self._result_address = 0
         self._trap_address = 0
         self._answered = ctypes.create_string_buffer(2)
@@ -121,7 +157,7 @@ class HostCalls:
     def _callback(self, number: int, takes: bool, gives: bool) -> Any:
         answered, value = self._answered, ctypes.c_uint32.from_address
         prepared, size = ctypes.addressof(self._continuation), ctypes.sizeof(self._continuation)
-        move = ctypes.memmove
+        move, slices = ctypes.memmove, self.slices
 
         def called(
             _env: Any, _caller: Any, arguments: int, _count: int, results: int, _n: int, trap: int, then: int
@@ -131,6 +167,7 @@ class HostCalls:
             self._result_address = results if gives else 0
             self._trap_address = trap
             self.number = number
+            slices.calling = 1
             move(then, prepared, size)
 
         return _Called(called)
@@ -146,6 +183,7 @@ class Guest:
         module: The module.
         fuel: If given, the guest traps at the first place at which it could be preempted with that much spent.
         preset: The values of exported globals (i64), set before `_start` is entered.
+        portable: Run without native code, more slowly.
     """
 
     def __init__(
@@ -157,6 +195,7 @@ class Guest:
         fuel: int = _FUEL,
         *,
         preset: Mapping[str, int] | None = None,
+        portable: bool = False,
     ) -> None:
         self._calls = calls
         self.instance_pre = instance_pre
@@ -167,6 +206,7 @@ class Guest:
         self._context_address = ctypes.cast(self._context, ctypes.c_void_p).value
         ffi.wasmtime_context_set_fuel(self._context, fuel)
         self._fuel = fuel
+        self._run = None if portable else _native_slices()
         self._preset = preset or {}
         self._instance = ffi.wasmtime_instance_t()
         self._future: Any = None
@@ -192,19 +232,36 @@ class Guest:
                 return trapped
         elif calls.number is not None:
             calls.answer(result)
-        spent, deadline = self._spent, begun + max(budget, 1)
+        deadline = begun + max(budget, 1)
+        finished = self._run_slices(deadline) if self._run is None else self._run_natively(self._run, deadline)
+        spent = self._spent
+        if calls.number is not None:
+            return HostCall(calls.number, calls.argument, spent - begun)
+        if finished:
+            self._forget_future()
+            return self._trapped(begun) or self._return(begun)
+        return Preempted(spent - begun)
+
+    def _run_slices(self, deadline: int) -> bool:
+        """Continue until the deadline at most. Return True if the guest is over."""
+        calls, spent = self._calls, self._spent
         while True:
             _arm(self._context_address, max(1, min(deadline, spent - spent % SLICE_NS + SLICE_NS) - spent))
             finished = _poll(self._future_address)
             _read_fuel(self._context_address, self._left_address)
             self._spent = spent = self._fuel - self._left.value
-            if calls.number is not None:
-                return HostCall(calls.number, calls.argument, spent - begun)
-            if finished:
-                self._forget_future()
-                return self._trapped(begun) or self._return(begun)
-            if spent >= deadline:
-                return Preempted(spent - begun)
+            if finished or calls.number is not None or spent >= deadline:
+                return bool(finished)
+
+    def _run_natively(self, run: Callable[[int], int], deadline: int) -> bool:
+        """Continue like `_run_slices`."""
+        slices = self._calls.slices
+        slices.context, slices.future, slices.fuel = self._context_address, self._future_address, self._fuel
+        slices.spent, slices.slice, slices.calling = self._spent, SLICE_NS, 0
+        slices.deadline = min(deadline, 2 * _FUEL)
+        finished = run(ctypes.addressof(slices))
+        self._spent = slices.spent
+        return bool(finished)
 
     @property
     def spent(self) -> int:

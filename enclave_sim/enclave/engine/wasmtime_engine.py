@@ -35,12 +35,21 @@ class WasmtimeEngine:
     """The engine of one enclave, which runs one guest at a time.
 
     The memory of `window` must outlive the engine. If its reserve is too small, code checks bounds. `cancellation` is
-    polled while a guest is re-executed; if that is cancelled, it happens when the guest is next resumed.
+    polled while a guest is re-executed; if that is cancelled, it happens when the guest is next resumed. `portable` is
+    that of `MachineConfiguration`.
     """
 
-    def __init__(self, window: HeapWindow, profile: GuestProfile, cancellation: Cancellation | None = None) -> None:
+    def __init__(
+        self,
+        window: HeapWindow,
+        profile: GuestProfile,
+        cancellation: Cancellation | None = None,
+        *,
+        portable: bool = False,
+    ) -> None:
         self._profile = profile
         self._cancellation = cancellation or Cancellation()
+        self._portable = portable
         self._check_bounds = window.reserve < RESERVATION_BYTES + GUARD_BYTES
         self._calls = HostCalls()
         memory = LinearMemory(window if not self._check_bounds else HeapWindow(window.host_address, window.size, 0))
@@ -134,7 +143,8 @@ class WasmtimeEngine:
         let_wasmtime_handle_faults()
         self._answers, self._trapped_at = [], None
         self._instantiated, self._made_of = payload, made_of
-        self._guests.append(Guest(self._engine, self._calls, made_of.prepared, made_of.module))
+        guest = Guest(self._engine, self._calls, made_of.prepared, made_of.module, portable=self._portable)
+        self._guests.append(guest)
 
     def resume(self, result: int, budget_ns: int) -> Departure:
         """Run the guest until it departs; see `GuestEngine.resume`.

@@ -9,6 +9,7 @@ from machine.bus.host_memory import executable, native_architecture
 ENTRY_POINTS = {
     "step_hook": ("on_instruction", "on_interrupt", "on_invalid", "on_device_read"),
     "translation_hook": ("on_translation",),
+    "guest_slices": ("run_slices",),
 }
 """Functions by the name of their source; a blob begins with their offsets."""
 

@@ -35,7 +35,9 @@ class Bench:
     two readable pages full of 0xEE follow, which code without bounds checks would read.
     """
 
-    def __init__(self, *, guarded: bool = True, features: Iterable[str] = (), pages: int = 16) -> None:
+    def __init__(
+        self, *, guarded: bool = True, features: Iterable[str] = (), pages: int = 16, portable: bool = False
+    ) -> None:
         self.size = pages * PAGE
         behind = 0 if guarded else 2 * PAGE
         self.memory = HostMemory(self.size + behind, 9 << 30 if guarded else 0)
@@ -43,7 +45,7 @@ class Bench:
         window = HeapWindow(self.memory.address, self.size, self.memory.reserve)
         self.checkpoints = Checkpoints()
         self.engine = WasmtimeEngine(
-            window, GuestProfile(self.size, frozenset(features)), Cancellation(self.checkpoints)
+            window, GuestProfile(self.size, frozenset(features)), Cancellation(self.checkpoints), portable=portable
         )
 
     def admit(self, text: str, *, imports: bool = True) -> int:

@@ -108,6 +108,20 @@ def test_the_date_of_a_trap_is_the_same_for_all_budgets_however_slices_fall(
         assert without_preemption(b.run(budgets)) == without_preemption(unbroken)
 
 
+@pytest.mark.parametrize("end", ENDS)
+@settings(max_examples=20)
+@given(budgets=BUDGETS, slice_ns=st.integers(1, 400))
+def test_native_code_cuts_a_stay_into_the_same_slices(bench: Make, end: str, budgets: list[int], slice_ns: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coroutine, "SLICE_NS", slice_ns)
+        runs = []
+        for portable in (False, True):
+            b = bench(portable=portable)
+            b.start(LOOPS.format(end=ENDS[end]))
+            runs.append((b.run(budgets), b.heap()))
+        assert runs[0] == runs[1]
+
+
 @settings(max_examples=60)
 @given(budgets=BUDGETS)
 def test_preemption_comes_at_the_first_place_at_or_after_the_budget(

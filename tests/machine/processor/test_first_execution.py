@@ -13,6 +13,7 @@ from tests.machine.fuzz.case import generate
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import End, Program, Result
+from tests.profiles import seeded
 
 BOTH = [pytest.param(False, id="native"), pytest.param(True, id="portable")]
 NEVER_STEPS, ALWAYS_STEPS = 1 << 40, 0
@@ -36,7 +37,7 @@ def stepped(program: Program) -> Result:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_software_does_not_see_the_steps(seed: int) -> None:
-    for index in range(100):
+    for index in range(seeded(100)):
         program = generate(Random(f"{seed}/{index}")).program
         assert stepped(program) == bench(NEVER_STEPS).run(program)
 

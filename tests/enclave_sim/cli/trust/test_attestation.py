@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -27,13 +28,20 @@ RAW = ["event.log", "qualification.hex"] + [
 ]
 
 
+@pytest.fixture(scope="module")
+def of_the_beacon(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with evidence and reference values of the beacon."""
+    made = tmp_path_factory.mktemp("beacon")
+    assert command("attest", "beacon", "--nonce", NONCE, "-o", made / "b.eat").code == ExitCode.OK
+    assert command("reference-values", "beacon", "-o", made / "ref.json").code == ExitCode.OK
+    return made
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with evidence and reference values of the beacon."""
+def folder(of_the_beacon: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with copies of them."""
     monkeypatch.chdir(tmp_path)
-    assert command("attest", "beacon", "--nonce", NONCE, "-o", "b.eat").code == ExitCode.OK
-    assert command("reference-values", "beacon", "-o", "ref.json").code == ExitCode.OK
-    return tmp_path
+    return shutil.copytree(of_the_beacon, tmp_path, dirs_exist_ok=True)
 
 
 def judge(*arguments: str, nonce: str = NONCE, reference: str = "ref.json", file: str = "b.eat") -> Ended:

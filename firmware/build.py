@@ -38,6 +38,18 @@ FLAGS = [
     "-Wextra",
     "-Werror",
 ]
+VMM = HERE / "vmm"
+"""The virtual machine monitor. Only tests build it; no image holds it yet."""
+INTERPRETER = "interpreter.c"
+"""The file of the VMM that is executed in ring 3. It alone uses vector registers."""
+INTERPRETER_FLAGS = [
+    *(flag for flag in FLAGS if flag != "-mgeneral-regs-only"),
+    "-ffp-contract=off",
+    "-fomit-frame-pointer",  # the handlers use every register
+    "-fno-vectorize",
+    "-fno-slp-vectorize",
+    "-fno-unroll-loops",
+]
 HANDLERS = ("irq_entry", "exception_entry", "interrupt_stubs")
 """Handlers of interrupts and exceptions, whose caller's stack may be at lower addresses."""
 LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"]

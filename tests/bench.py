@@ -1,5 +1,7 @@
 """Important speeds, each with a reference from the same run: `python tests/bench.py [--quick] [part ...]`.
 
+`python tests/bench.py --compare A B` compares two outputs, each figure beside its own reference.
+
 Prints one JSON object; progress goes to standard error. Values are medians, and samples of a value and its reference
 alternate, so that both see the same host conditions. All seconds are host seconds, not virtual time.
 """
@@ -8,182 +10,26 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from itertools import chain
-from time import perf_counter
-from typing import Any, BinaryIO
+from pathlib import Path
 
-from unicorn import UC_ARCH_X86, UC_MODE_64, UC_PROT_ALL, Uc
-from wasmtime import Config, Engine, Func, FuncType, Instance, Linker, Module, Store, ValType, wat2wasm
-
-import payloads
-from enclave_sim import Enclave, RunResult
-from enclave_sim.enclave.configuration import EnclaveConfiguration
-from enclave_sim.errors import KernelDied
-from enclave_sim.events import SignalEmitted
-from enclave_sim.payload.keys import development_key
-from enclave_sim.payload.signature import sign
-from enclave_sim.recording.format import Header
-from enclave_sim.recording.writer import RecordingWriter
 from tests import (
+    bench_additions,
     bench_attestation,
+    bench_enclave,
     bench_examples,
     bench_inspector,
     bench_instructions,
     bench_machine,
+    bench_process,
+    bench_recording,
     bench_time_travel,
 )
-from tests.bench_entries import CACHING, MEBIBYTE, Entry, alternate, entry, seconds
-
-HOST_CALLS = 20_000
-EVENTS = 1_000_000
-
-
-_FUEL = 1 << 60
-_RAM = 16 * MEBIBYTE
-_LOOP = """
-(module
-  (import "aether" "emit_signal" (func $emit (param i32)))
-  (func (export "_start") (local $round i32)
-    (loop $again
-      (call $emit (local.get $round))
-      (local.set $round (i32.add (local.get $round) (i32.const 1)))
-      (br_if $again (i32.lt_u (local.get $round) (i32.const {rounds}))))))
-"""
-_IMPORTS = ("enclave_sim.cli.app", "enclave_sim.enclave", "enclave_sim.enclave.engine.wasmtime_engine")
-_MILLION = "--million-events"
-
-
-def emitter(rounds: int) -> bytes:
-    """A signed guest that emits `rounds` signals."""
-    return sign(bytes(wat2wasm(_LOOP.format(rounds=rounds))), development_key())
-
-
-def fuelled() -> Engine:
-    """Plain wasmtime that counts instructions."""
-    config = Config()
-    config.consume_fuel = True
-    return Engine(config)
-
-
-def plain_run(module: bytes) -> float:
-    """Seconds of `_start` in plain wasmtime with fuel, host functions in Python."""
-    engine = fuelled()
-    store, linker = Store(engine), Linker(engine)
-    store.set_fuel(_FUEL)
-    signals: list[int] = []
-    emit = Func(store, FuncType([ValType.i32()], []), signals.append)
-    linker.define(store, "aether", "emit_signal", emit)
-    instance: Instance = linker.instantiate(store, Module(engine, module))
-    start = instance.exports(store)["_start"]
-    if not isinstance(start, Func):
-        raise TypeError("_start is no function")
-    return seconds(lambda: start(store))
-
-
-def enclave_run(module: bytes, file: BinaryIO | None = None, **options: Any) -> tuple[float, RunResult]:
-    """Seconds from EXEC_LOOP to dormant and scanned, and the result."""
-    writer = None if file is None else RecordingWriter(file)
-    enclave = Enclave(module, record=False, writer=writer, **options)
-    if not enclave.boot():
-        raise KernelDied("the enclave did not boot")
-    results: list[RunResult] = []
-    elapsed = seconds(lambda: results.append(enclave.run()))
-    if writer is not None:
-        writer.finish()
-    if results[0].outcome != "COMPLETED":
-        raise KernelDied(f"the guest ended with {results[0].outcome}")
-    return elapsed, results[0]
-
-
-def boot(samples: int) -> Entry:
-    """Image in memory to EXEC_LOOP, in a process that has imported everything."""
-    module = payloads.read("beacon")
-
-    def bare() -> None:
-        Uc(UC_ARCH_X86, UC_MODE_64).mem_map(0, _RAM, UC_PROT_ALL)
-        Module(fuelled(), module)
-
-    def whole() -> None:
-        if not Enclave(module, record=False).boot():
-            raise KernelDied("the enclave did not boot")
-
-    value, reference = alternate(samples, lambda: seconds(whole), lambda: seconds(bare))
-    what = "Uc(), mem_map, wasmtime Engine and Module of the same payload, ms"
-    return entry("boot to EXEC_LOOP", value * 1e3, "ms", "<= 30", (what, reference * 1e3), samples)
-
-
-def process(samples: int) -> list[Entry]:
-    """The command from a user's view: its processor time compared with that of its two indispensable libraries."""
-
-    def spawn(*arguments: str) -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=CACHING)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    run, enclave, imports, version, help_, reference = alternate(
-        samples,
-        lambda: spawn("-m", "enclave_sim", "run", "beacon", "--quiet"),
-        lambda: spawn("-c", "from enclave_sim import Enclave; Enclave('beacon').run()"),
-        lambda: spawn("-c", f"import {', '.join(_IMPORTS)}"),
-        lambda: spawn("-m", "enclave_sim", "--version"),
-        lambda: spawn("-m", "enclave_sim", "--help"),
-        lambda: spawn("-c", "import unicorn, wasmtime"),
-    )
-    beside = ('process: python -c "import unicorn, wasmtime", s of a processor', reference)
-    figures = {
-        "enclave-sim run beacon --quiet": (run, "<= 2.5"),
-        "the same in Python": (enclave, None),
-        "its imports alone": (imports, None),
-        "enclave-sim --version": (version, "<= 1"),
-        "enclave-sim --help": (help_, "<= 1.5"),
-    }
-    return [
-        entry(f"process: {name}", value / reference, "ratio", target, beside, samples, seconds=round(value, 4))
-        for name, (value, target) in figures.items()
-    ]
-
-
-def host_calls(samples: int) -> Entry:
-    """Guest, INT 80h, ring 0, guest; recorded to a file."""
-    module = emitter(HOST_CALLS)
-
-    def recorded() -> float:
-        with tempfile.TemporaryFile() as file:
-            elapsed, _ = enclave_run(module, file)
-            return HOST_CALLS / elapsed
-
-    value, reference = alternate(samples, recorded, lambda: HOST_CALLS / plain_run(module))
-    what = "the same module in plain wasmtime, host function in Python, calls/s"
-    return entry("host calls, recorded", value, "calls/s", ">= 15000", (what, reference), samples)
-
-
-def compute(samples: int) -> list[Entry]:
-    """The spinner from EXEC_LOOP to its end, including annihilation and residue scan."""
-    module = payloads.read("spinner")
-    default_ns = EnclaveConfiguration().quantum_ns
-    quanta_ns = sorted({default_ns, 10_000_000})
-    runs = [lambda ns=ns: enclave_run(module, quantum_ns=ns)[0] for ns in quanta_ns]
-    *ours, plain = alternate(samples, *runs, lambda: plain_run(module))
-    beside = ("the same module in plain wasmtime with fuel, s", plain)
-    return [
-        entry(
-            f"guest compute, timer every {ns / 1e6:g} ms{' (default)' if ns == default_ns else ''}",
-            seconds_ / plain,
-            "ratio",
-            "<= 1.15",
-            beside,
-            samples,
-            seconds=round(seconds_, 4),
-        )
-        for ns, seconds_ in zip(quanta_ns, ours, strict=True)
-    ]
+from tests.bench_compare import NotAnOutputError, compare
+from tests.bench_entries import Entry, entry, seconds
 
 
 def property_examples(samples: int) -> list[Entry]:
@@ -197,10 +43,13 @@ def property_examples(samples: int) -> list[Entry]:
 def time_travel(samples: int) -> list[Entry]:
     """Snapshots, and steps back."""
     taken, restored, booted = bench_time_travel.snapshots(samples)
-    what = ("a fresh enclave, booted as far, ms", booted)
+    what = ("a fresh enclave, booted as far, ms of a processor", booted)
+    figures = {"taking a snapshot": taken, "restoring it after a small run": restored}
     return [
-        entry("taking a snapshot", taken, "ms", "<= 2", what, samples),
-        entry("restoring it after a small run", restored, "ms", "<= 0.3", what, samples),
+        *(
+            entry(name, ms / booted, "ratio", "<= 0.00667", what, samples, ms=round(ms, 4))
+            for name, ms in figures.items()
+        ),
         *(
             entry(f"a step back in {name}", median, "ms", "<= 50", ("the run forward, ms", forward), 12, worst=worst)
             for name, median, worst, forward in bench_time_travel.steps_back()
@@ -271,83 +120,36 @@ def instructions(samples: int) -> list[Entry]:
     return sorted(found, key=lambda one: float(one["value"]))
 
 
-def million_events() -> list[Entry]:
-    """A million events recorded to disk, in a separate process whose memory can be measured."""
-    output = subprocess.run([sys.executable, __file__, _MILLION], check=True, stdout=subprocess.PIPE, text=True).stdout
-    told = json.loads(output)
-    what = "encode, hash and write one kind of event alone, events/s"
-    first = entry(
-        f"{EVENTS:,} events recorded",
-        told["rate"],
-        "events/s",
-        None,
-        (what, told["reference"]),
-        1,
-        events=told["events"],
-        file_bytes=told["file_bytes"],
-    )
-    memory = ("file written, MiB", told["file_bytes"] / MEBIBYTE)
-    growth = told["growth_bytes"] / MEBIBYTE
-    return [first, entry("memory growth while recording them", growth, "MiB", "<= 64", memory, 1)]
-
-
-def record_million() -> None:
-    """The child of `million_events`."""
-    with tempfile.TemporaryFile() as file:
-        enclave_run(emitter(2000), file)
-    _, few = enclave_run(emitter(100))
-    _, more = enclave_run(emitter(1100))
-    calls = -(-(EVENTS - few.events) * 1000 // (more.events - few.events)) + 100
-    module = emitter(calls)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with tempfile.TemporaryFile() as file:
-        elapsed, result = enclave_run(module, file)
-        file_bytes = os.fstat(file.fileno()).st_size
-    growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    if result.events < EVENTS:
-        raise KernelDied(f"only {result.events} events")
-    with tempfile.TemporaryFile() as file:
-        alone = RecordingWriter(file, Header({}, "", ()))
-        event = SignalEmitted(123_456, 123_456_789, 4711)
-        start = perf_counter()
-        for _ in range(200_000):
-            alone.record(event)
-        reference = perf_counter() - start
-    unit = 1 if platform.system() == "Darwin" else 1024  # getrusage(2)
-    told = {
-        "events": result.events,
-        "rate": result.events / elapsed,
-        "reference": 200_000 / reference,
-        "growth_bytes": growth * unit,
-        "file_bytes": file_bytes,
-    }
-    print(json.dumps(told))
-
-
 def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help="which parts, by the first words of their names; else all")
     parser.add_argument("--quick", action="store_true", help="fewer samples")
-    parser.add_argument(_MILLION, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="compare two outputs, and stop")
     arguments = parser.parse_args()
-    if arguments.million_events:
-        record_million()
-        return
+    if arguments.compare:
+        try:
+            text, status = compare(*arguments.compare)
+        except NotAnOutputError as error:
+            parser.error(str(error))
+        print(text)
+        sys.exit(status)
     few, many = (3, 7) if arguments.quick else (7, 21)
     parts: list[tuple[str, Callable[[], list[Entry]]]] = [
-        ("boot", lambda: [boot(many)]),
-        ("process", lambda: process(few)),
+        ("boot", lambda: [bench_enclave.boot(many)]),
+        ("process", lambda: bench_process.process(few)),
+        ("runs", lambda: bench_additions.runs(few)),
         ("small kernel", lambda: bench_machine.small_kernel(many)),
         ("ring-0 loop", lambda: [bench_machine.ring_0_loop(few)]),
-        ("host calls", lambda: [host_calls(few)]),
-        ("compute", lambda: compute(few)),
+        ("host calls", lambda: [bench_enclave.host_calls(few), bench_additions.a_host_call(few)]),
+        ("compute", lambda: bench_enclave.compute(few)),
         ("property examples", lambda: property_examples(few)),
         ("time travel", lambda: time_travel(many)),
         ("inspector", lambda: inspector(30 * few)),
         ("attestation", lambda: attestation(few)),
         ("instructions", lambda: instructions(few)),
-        ("a million events", million_events),
+        ("a million events", bench_recording.million_events),
+        ("verification", lambda: [bench_additions.verification()]),
     ]
     wanted = tuple(arguments.parts)
     parts = [part for part in parts if not wanted or part[0].startswith(wanted)]

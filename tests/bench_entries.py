@@ -3,7 +3,7 @@
 import os
 import statistics
 from collections.abc import Callable
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 MEBIBYTE = 1 << 20
@@ -16,7 +16,13 @@ Entry = dict[str, Any]
 
 
 def entry(
-    name: str, value: float, unit: str, target: str | None, reference: tuple[str, float], samples: int, **more: Any
+    name: str,
+    value: float,
+    unit: str,
+    target: str | None,
+    reference: tuple[str, float],
+    samples: int,
+    **more: Any,
 ) -> Entry:
     """One figure. `target` is `<= n` or `>= n`, or None if nothing was promised."""
     met = None
@@ -25,7 +31,7 @@ def entry(
         met = value <= float(bound) if sign_ == "<=" else value >= float(bound)
     return {
         "name": name,
-        "value": round(value, 3),
+        "value": float(f"{value:.5g}"),
         "unit": unit,
         "target": target,
         "met": met,
@@ -46,3 +52,11 @@ def seconds(action: Callable[[], object]) -> float:
     start = perf_counter()
     action()
     return perf_counter() - start
+
+
+def cpu_seconds(action: Callable[[], object], times: int = 1) -> float:
+    """The processor time of one call of `times`, in this process."""
+    start = process_time()
+    for _ in range(times):
+        action()
+    return (process_time() - start) / times

@@ -9,9 +9,14 @@ from typing import Any
 from enclave_sim import Enclave
 from enclave_sim.inputs import Tamper
 from enclave_sim.time_travel import Session
+from tests.bench_entries import cpu_seconds
 
 _BACK = 12
 _SECOND_NS = 1_000_000_000
+
+
+def _cpu_ms(action: Callable[[], Any]) -> float:
+    return cpu_seconds(action) * 1e3
 
 
 def _ms(action: Callable[[], Any]) -> float:
@@ -21,16 +26,16 @@ def _ms(action: Callable[[], Any]) -> float:
 
 
 def snapshots(samples: int) -> tuple[float, float, float]:
-    """Milliseconds for taking one at the end of a boot, for restoring it after a small run, and for booting."""
+    """Processor ms for taking one at the end of a boot, for restoring it after a small run, and for booting."""
     enclave = Enclave("beacon", record=False)
     enclave.boot()
     snapshot = enclave.snapshot()
     taken, restored, booted = [], [], []
     for _ in range(samples):
         enclave.run()
-        restored.append(_ms(lambda: enclave.restore(snapshot)))
-        taken.append(_ms(enclave.snapshot))
-        booted.append(_ms(lambda: Enclave("beacon", record=False).boot()))
+        restored.append(_cpu_ms(lambda: enclave.restore(snapshot)))
+        taken.append(_cpu_ms(enclave.snapshot))
+        booted.append(_cpu_ms(lambda: Enclave("beacon", record=False).boot()))
     return statistics.median(taken), statistics.median(restored), statistics.median(booted)
 
 

@@ -1,6 +1,7 @@
 """The parts of one enclave: created from its options, connected, and loaded."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Policy, ReferenceValues
 from enclave_sim.cancellation import Cancellation
@@ -14,7 +15,6 @@ from enclave_sim.enclave.header import header_of
 from enclave_sim.enclave.inputs.environment import Environment
 from enclave_sim.enclave.inputs.schedule import Schedule
 from enclave_sim.enclave.loading import load_kernel
-from enclave_sim.enclave.memory_trace import MemoryTrace
 from enclave_sim.enclave.node import Node
 from enclave_sim.enclave.recorders import Outlets, Recorders
 from enclave_sim.inputs import AnyInput
@@ -23,6 +23,9 @@ from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import EngineName
 from machine.tpm.backend import TpmBackend
 from machine.tpm.model import TpmModel
+
+if TYPE_CHECKING:
+    from enclave_sim.enclave.memory_trace import MemoryTrace
 
 
 class Assembly:
@@ -71,15 +74,21 @@ class Assembly:
         )
         machine, block, host = self.node.machine, self.node.block, self.node.host
         self.loaded, self._measured = load_kernel(machine, configuration, self.payloads, packed)
-        self.trace: MemoryTrace | None = None
+        self.trace = self._memory_trace(configuration.trace_memory)
         """The memory trace, if the configuration names a region."""
-        if configuration.trace_memory is not None:
-            from enclave_sim.enclave.kernel.program import aether  # noqa: PLC0415 - only a trace needs symbols
-
-            self.trace = MemoryTrace(configuration.trace_memory, self.node, aether())
-            self.recorders.keep_state_of(self.trace)
         self.environment = Environment(machine, block, host, len(self.payloads), schedule)
         self.loop = EnclaveLoop(machine, block, self.environment, self.recorders.summary)
+
+    def _memory_trace(self, name: str | None) -> "MemoryTrace | None":
+        """Return the trace of a region, if there is one. Few runs need its modules, and the kernel's symbols."""
+        if name is None:
+            return None
+        from enclave_sim.enclave.kernel.program import aether  # noqa: PLC0415
+        from enclave_sim.enclave.memory_trace import MemoryTrace  # noqa: PLC0415
+
+        trace = MemoryTrace(name, self.node, aether())
+        self.recorders.keep_state_of(trace)
+        return trace
 
     def reference_values(self) -> ReferenceValues:
         """Return the values with which a verifier accepts this enclave; see `Enclave.reference_values`."""

@@ -1,7 +1,7 @@
 """The Aether Enclave: a machine, the kernel booted on it, AetherHost and a guest engine, run as one."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from enclave_sim.attestation import Evidence, ReferenceValues
 from enclave_sim.cancellation import Cancellation
@@ -12,7 +12,6 @@ from enclave_sim.enclave.end_of_run import EndOfRun
 from enclave_sim.enclave.engine.contract import Backtrace
 from enclave_sim.enclave.header import EXTERNAL
 from enclave_sim.enclave.inputs.validation import ordered
-from enclave_sim.enclave.kernel.program import Program, aether
 from enclave_sim.enclave.recorders import Outlets
 from enclave_sim.enclave.snapshot import EnclaveSnapshot, Snapshots
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper
@@ -28,6 +27,9 @@ from machine.events import Event, Recorder
 from machine.machine import Outcome
 from machine.state import State
 from machine.tpm.backend import TpmBackend
+
+if TYPE_CHECKING:
+    from enclave_sim.enclave.kernel.program import Program
 
 __all__ = ["EXTERNAL", "Enclave", "EnclaveSnapshot"]
 _OTHER_OPTIONS = (
@@ -155,8 +157,10 @@ class Enclave:
         return self._recorders.header
 
     @property
-    def program(self) -> Program:
+    def program(self) -> "Program":
         """The kernel, which runs in ring 0."""
+        from enclave_sim.enclave.kernel.program import aether  # noqa: PLC0415 - only debuggers need symbols
+
         return aether()
 
     @property

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, TypeVar
 
-from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.format import Digest, Header, limit_at
 from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.recording.text import plural
@@ -125,6 +124,8 @@ class Recording(Stateful):
         Raises:
             ConfigurationError: pyarrow is not installed.
         """
+        from enclave_sim.recording.exports.formats import Format  # noqa: PLC0415 - few export
+
         return Format.PARQUET.module().table(self.header, self.events)
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ refuses a Unicorn with another layout.
 """
 
 import ctypes
+import struct
 
 GENERAL_REGISTERS = (
     *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
@@ -128,6 +129,11 @@ class ProcessorState(ctypes.Structure):
         return linear if self.in_64_bit_code else linear - self.cs.base & 0xFFFF_FFFF
 
     @property
+    def general_registers(self) -> tuple[int, ...]:
+        """The values of the `GENERAL_REGISTERS`, in that order."""
+        return _GENERAL.unpack(ctypes.string_at(ctypes.addressof(self), _GENERAL.size))
+
+    @property
     def segment_registers(self) -> bytes:
         """The bytes of ES, CS, SS, DS, FS and GS."""
         return ctypes.string_at(ctypes.addressof(self) + _SEGMENT_REGISTERS_AT, _SEGMENT_REGISTERS_BYTES)
@@ -162,6 +168,7 @@ class ProcessorState(ctypes.Structure):
         self.hflags = flags
 
 
+_GENERAL = struct.Struct(f"<{len(GENERAL_REGISTERS)}Q")
 _SEGMENT_REGISTERS_AT = vars(ProcessorState)["es"].offset
 _SEGMENT_REGISTERS_BYTES = len(SEGMENT_REGISTERS) * ctypes.sizeof(SegmentRegister)
 _SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES = vars(ProcessorState)["ldtr"].offset, ctypes.sizeof(SystemRegisters)

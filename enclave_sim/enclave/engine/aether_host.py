@@ -15,7 +15,6 @@ from enclave_sim.memory_map import region
 from enclave_sim.payload import anchor_list, artefact, signature
 from enclave_sim.payload.errors import KeyFileError, PayloadRejected
 from enclave_sim.payload.keys import TrustAnchor
-from enclave_sim.payload.wasm.places import store_text
 from machine.bus.ram import Ram
 from machine.errors import MachineError
 from machine.execution.deferred_signals import SignalsHeld
@@ -154,6 +153,8 @@ class AetherHost(Stateful):
             return None
 
         def name() -> str | None:
+            from enclave_sim.payload.wasm.places import store_text  # noqa: PLC0415 - only a debugger needs it
+
             with SignalsHeld():
                 store = find()
             return None if store is None else store_text(store.module, store.offset)

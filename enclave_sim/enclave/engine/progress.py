@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 import msgspec
 from wasmtime import InstancePre
 
+CHECKPOINT_NS = 10_000_000
+"""Fuel, in ns, between two checkpoints of a repeated run."""
+
 
 class Admitted(NamedTuple):
     """A payload from which guests can be made."""
@@ -41,3 +44,16 @@ class Progress(msgspec.Struct, frozen=True):
         module = None if admitted[self.payload] is self.made_of else self.made_of.module
         answers = self.answers[: self.answered]
         return (self.payload, module, self.started, self.spent, self.waits, answers, self.answered)
+
+
+class GuestPosition(NamedTuple):
+    """The position of a guest in its run."""
+
+    spent: int
+    """Fuel spent since its start, in ns."""
+    waits: bool
+    """True if it waits in a host call; otherwise it was preempted."""
+    answers: Sequence[int]
+    """Answers to its earlier host calls."""
+    over: bool = False
+    """True if it has returned or trapped."""

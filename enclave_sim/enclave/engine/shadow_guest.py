@@ -6,8 +6,6 @@ second runs out of fuel. To find the last store, its module is rewritten to note
 """
 
 import weakref
-from collections.abc import Sequence
-from typing import NamedTuple
 
 from wasmtime import InstancePre, Linker, Module
 
@@ -17,6 +15,7 @@ from enclave_sim.enclave.engine.contract import Frame, GuestStore, HeapWindow
 from enclave_sim.enclave.engine.coroutine import Guest, HostCalls
 from enclave_sim.enclave.engine.linear_memory import LinearMemory
 from enclave_sim.enclave.engine.profile import GuestProfile
+from enclave_sim.enclave.engine.progress import CHECKPOINT_NS, GuestPosition
 from enclave_sim.enclave.engine.wasmtime_settings import GUARD_BYTES, RESERVATION_BYTES, new_engine
 from enclave_sim.enclave.host_limit import poll_host_limit
 from enclave_sim.payload.wasm.store_notes import NotingModule, noting
@@ -24,21 +23,6 @@ from machine.bus.host_memory import HostMemory
 
 _MAX_NOTED = 1 << 19
 """The largest instrumented module, in bytes, that is compiled: it takes a second."""
-CHECKPOINT_NS = 10_000_000
-"""Fuel, in ns, between two checkpoints of a repeated run."""
-
-
-class GuestPosition(NamedTuple):
-    """The position of a guest in its run."""
-
-    spent: int
-    """Fuel spent since its start, in ns."""
-    waits: bool
-    """True if it waits in a host call; otherwise it was preempted."""
-    answers: Sequence[int]
-    """Answers to its earlier host calls."""
-    over: bool = False
-    """True if it has returned or trapped."""
 
 
 class ShadowGuest:

@@ -10,7 +10,7 @@ kind of processor frames have another size.
 import ctypes
 import weakref
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wasmtime import InstancePre, Linker, Module
 
@@ -21,12 +21,14 @@ from enclave_sim.enclave.engine.coroutine import Guest, HostCalls
 from enclave_sim.enclave.engine.fault_signals import let_wasmtime_handle_faults
 from enclave_sim.enclave.engine.linear_memory import LinearMemory
 from enclave_sim.enclave.engine.profile import GuestProfile, check
-from enclave_sim.enclave.engine.progress import Admitted, Progress
-from enclave_sim.enclave.engine.shadow_guest import CHECKPOINT_NS, GuestPosition, ShadowGuest
+from enclave_sim.enclave.engine.progress import CHECKPOINT_NS, Admitted, GuestPosition, Progress
 from enclave_sim.enclave.engine.wasmtime_settings import GUARD_BYTES, RESERVATION_BYTES, fingerprint, new_engine
 from enclave_sim.enclave.host_limit import poll_host_limit
 from machine.errors import EmulatorFault
 from machine.state import State
+
+if TYPE_CHECKING:
+    from enclave_sim.enclave.engine.shadow_guest import ShadowGuest
 
 __all__ = ["WasmtimeEngine", "compile_ahead", "fingerprint"]
 
@@ -251,8 +253,10 @@ class WasmtimeEngine:
         content = ctypes.string_at(self._window.host_address + where.start, len(where))
         return lambda: self._shadow_guest().last_store(made_of.module, made_of.memory_bytes, place, where, content)
 
-    def _shadow_guest(self) -> ShadowGuest:
+    def _shadow_guest(self) -> "ShadowGuest":
         if self._shadow is None:
+            from enclave_sim.enclave.engine.shadow_guest import ShadowGuest  # noqa: PLC0415 - only a debugger needs it
+
             self._shadow = ShadowGuest(
                 self._window.size, self._profile, self._cancellation, check_bounds=self._check_bounds
             )

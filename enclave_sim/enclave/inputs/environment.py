@@ -7,7 +7,6 @@ import firmware
 from enclave_sim import events
 from enclave_sim.enclave.devices.enclave_block import EnclaveBlock
 from enclave_sim.enclave.engine.aether_host import AetherHost
-from enclave_sim.enclave.inputs.debugger_writes import write
 from enclave_sim.enclave.inputs.schedule import Schedule
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inputs import (
@@ -79,6 +78,8 @@ class Environment(Stateful):
                 machine.ram.write(one.address, bytes([machine.ram.read(one.address, 1)[0] ^ one.bits]))
                 machine.cpu.engine.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
             case MemoryWrite() | RegisterWrite():
+                from enclave_sim.enclave.inputs.debugger_writes import write  # noqa: PLC0415 - rare
+
                 write(machine, one)
         machine.clock.timeless_steps += 1
         emit(events.InputTaken, kind_of(one), scheduled_ns, one if scheduled_ns is None else None)

@@ -101,10 +101,16 @@ class ContextSwitchWatcher(Watcher):
     def _registers(self) -> tuple[Any, ...]:
         """Return the registers that an interrupt must restore, in the order of `_REGISTER_NAMES`."""
         cpu = self.machine.cpu
-        state = cpu.registers
-        general = tuple(getattr(state, name) for name in (*GENERAL_REGISTERS, "rip"))
-        floating = (cpu.context.vector_registers, cpu.context.x87, cpu.read_register("MXCSR"))
-        return (*general, cpu.rflags & ~_RESUME, state.cs.selector, state.ss.selector, *floating)
+        state, context = cpu.registers, cpu.context
+        floating = (context.vector_registers, context.x87, context.mxcsr)
+        return (
+            *state.general_registers,
+            state.rip,
+            cpu.rflags & ~_RESUME,
+            state.cs.selector,
+            state.ss.selector,
+            *floating,
+        )
 
     def _check_cleared(self, event: machine_events.RingTransition, after: str, answer: str) -> None:
         """Check that registers other than the answer are zero, and that floating point is in its FNINIT state."""

@@ -7,6 +7,7 @@ reported as usable.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 
 from enclave_sim.memory_map import region_at
@@ -42,22 +43,28 @@ class Residue:
 def scan(ram: Ram, segments: Sequence[Segment], usable: Sequence[range] | None = None) -> Residue:
     """Compare all of RAM, or its `usable` addresses, with zero and with the read-only segments of the image."""
     looked_at = [range(ram.size)] if usable is None else usable
-    measured = {s.physical: s.data for s in segments if not s.flags & _WRITABLE}
-    expected: dict[int, bytes] = {}
-    for base, data in measured.items():
-        for offset in range(0, len(data), PAGE_SIZE):
-            expected[base + offset] = data[offset : offset + PAGE_SIZE].ljust(PAGE_SIZE, b"\0")
-    blank = bytes(PAGE_SIZE)
+    expected, blank = _pages(tuple(s for s in segments if not s.flags & _WRITABLE)), bytes(PAGE_SIZE)
     found: list[ResidueRange] = []
     for page in ram.nonzero_pages():
-        content, allowed = ram.read(page, PAGE_SIZE), expected.get(page, blank)
-        if content != allowed:
+        allowed = expected.get(page, blank)
+        if not ram.equals(page, allowed):
+            content = ram.read(page, PAGE_SIZE)
             for part in looked_at:
                 start, end = max(page, part.start), min(page + PAGE_SIZE, part.stop)
                 if start < end:
                     at = slice(start - page, end - page)
                     found += _differences(start, content[at], allowed[at])
     return Residue(tuple(found), sum(len(part) for part in looked_at))
+
+
+@lru_cache(maxsize=4)
+def _pages(segments: tuple[Segment, ...]) -> dict[int, bytes]:
+    """Return the content of each page of the segments, by address."""
+    return {
+        segment.physical + offset: segment.data[offset : offset + PAGE_SIZE].ljust(PAGE_SIZE, b"\0")
+        for segment in segments
+        for offset in range(0, len(segment.data), PAGE_SIZE)
+    }
 
 
 def _differences(base: int, content: bytes, allowed: bytes) -> Iterator[ResidueRange]:

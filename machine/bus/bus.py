@@ -5,7 +5,7 @@ in bytes; registers that a device does not have read as zero. Without a device t
 all ones, and writes are ignored. A device declares its state: see machine/state.py.
 
 One device in a machine may have a window: registers such as a data buffer that behave as memory and have no side
-effects when read. Native code then reads them without calling the device.
+effects when read. Native code then reads them without calling the device, and writes them while the device lets it.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Device(Stateful):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("deadline_ns",)
-    WIRING: ClassVar[tuple[str, ...]] = ("rescheduled", "expose")
+    WIRING: ClassVar[tuple[str, ...]] = ("rescheduled", "expose", "let_write")
 
     WINDOW: ClassVar[range | None] = None
     """Offsets of the registers that `expose` may make readable as memory: see machine/bus/mmio_window.py."""
@@ -44,6 +44,8 @@ class Device(Stateful):
         self.rescheduled: Callable[[], None] = lambda: None
         self.expose: Callable[[bytearray | None], None] = lambda _: None
         """Called with the memory from which `WINDOW` is read from now on; None to call `read` again."""
+        self.let_write: Callable[[bool], None] = lambda _: None
+        """Called with True while a write to `WINDOW` has no effect but to change that memory."""
         self.deadline_ns: int | None = None
         """Virtual time at which `tick` must be called, or None."""
 
@@ -75,11 +77,11 @@ class Bus:
     @property
     def accesses(self) -> int:
         """Number of reads and writes by the processor so far."""
-        return self._accesses + self.window.reads
+        return self._accesses + self.window.reads + self.window.writes
 
     @accesses.setter
     def accesses(self, count: int) -> None:
-        self._accesses, self.window.reads = count, 0
+        self._accesses, self.window.reads, self.window.writes = count, 0, 0
 
     def attach_ports(self, device: Device, base: int, count: int, *, offset: int = 0, width: int = 1) -> None:
         """Attach a device to I/O ports.
@@ -122,7 +124,7 @@ class Bus:
             if any(other.WINDOW is not None for other in self._blocks.values()):
                 raise MachineError(f"device block {address:#x} has a window, and the machine has one already")
             self.window.first = address - MMIO_BASE + device.WINDOW.start
-            device.expose = self.window.show
+            device.expose, device.let_write = self.window.show, self.window.let_write
         self._blocks[address] = device
         self._add(device)
 

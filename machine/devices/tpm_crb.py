@@ -89,6 +89,11 @@ class TpmCrb(Device):
         """Restore a state: see `Stateful`."""
         super().load_state(state)
         self._grant(self._granted)
+        self._enter(self._state)
+
+    def _enter(self, state: int) -> None:
+        self._state = state
+        self.let_write(state == _RECEPTION)
 
     def _grant(self, granted: bool) -> None:
         self._granted = granted
@@ -131,7 +136,7 @@ class TpmCrb(Device):
             if value & GO_IDLE:
                 self._go_idle()
             elif value & CMD_READY and self._state == _IDLE:
-                self._state = _READY
+                self._enter(_READY)
         elif offset == CTRL_START and value & 1 and self._state == _RECEPTION and self.failure is None:
             self._start()
 
@@ -140,10 +145,10 @@ class TpmCrb(Device):
             return
         size = min(size, BUFFER_BYTES - at)
         self._buffer[at : at + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
-        self._state = _RECEPTION
+        self._enter(_RECEPTION)
 
     def _go_idle(self) -> None:
-        self._state = _IDLE
+        self._enter(_IDLE)
         self._buffer[:] = bytes(BUFFER_BYTES)
 
     def _start(self) -> None:
@@ -167,7 +172,7 @@ class TpmCrb(Device):
 
     def _complete(self, response: bytes) -> None:
         self._buffer[:] = response.ljust(BUFFER_BYTES, b"\0")
-        self._state = _COMPLETION
+        self._enter(_COMPLETION)
 
 
 _CONSTANTS = {

@@ -81,6 +81,7 @@ class Engine:
             keep_flags=self._keep_flags,
             hide_rewritten=self._code_pages.hide_rewritten,
             on_device_read=step_hook.on_device_read,
+            on_device_write=step_hook.on_device_write,
         )
 
     def execute(self) -> Stop:

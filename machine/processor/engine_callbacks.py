@@ -33,6 +33,7 @@ class Callbacks:
         keep_flags: Called after an observed memory access.
         hide_rewritten: Called after a device has written to a page with code.
         on_device_read: The native function that reads a device's window; None for none.
+        on_device_write: The one that writes it.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Callbacks:
         keep_flags: Callable[[], None],
         hide_rewritten: Callable[[], None],
         on_device_read: int | None,
+        on_device_write: int | None,
     ) -> None:
         self._uc = uc
         self._ram = ram
@@ -52,7 +54,7 @@ class Callbacks:
         self._clock = clock
         self._keep_flags = keep_flags
         self._hide_rewritten = hide_rewritten
-        self._on_device_read = on_device_read
+        self._on_device_read, self._on_device_write = on_device_read, on_device_write
         self.watchers: list[Callable[[bool, int, int], None]] = []
         """Functions called for each memory access with: True for a write, physical address, bytes."""
         self.failure: BaseException | None = None
@@ -123,19 +125,19 @@ class Callbacks:
         read = reads(self._on_mmio_read if devices else _floating)
         write = writes(self._on_mmio_write if devices else _ignore)
         self._kept += [read, write]
-        on_read, window = ctypes.cast(read, _void), None
-        if devices and self._on_device_read is not None:
+        on_read, on_write, window = ctypes.cast(read, _void), ctypes.cast(write, _void), None
+        if devices and self._on_device_read is not None and self._on_device_write is not None:
             window = self._bus.window
-            window.bus = on_read.value
-            on_read = _void(self._on_device_read)
+            window.bus, window.bus_for_writes = on_read.value, on_write.value
+            on_read, on_write = _void(self._on_device_read), _void(self._on_device_write)
         status = uclib.uc_mmio_map(
             self._uc._uch,
             address,
             size,
             on_read,
             None if window is None else ctypes.byref(window),
-            ctypes.cast(write, _void),
-            None,
+            on_write,
+            None if window is None else ctypes.byref(window),
         )
         if status:
             raise MachineError(f"cannot map devices at {address:#x}: Unicorn error {status}")

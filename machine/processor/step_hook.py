@@ -222,7 +222,8 @@ class StepHook:
             ram_size=ram.size,
         )
         self.on_device_read: int | None = None
-        """The address of `on_device_read` in the native code."""
+        self.on_device_write: int | None = None
+        """The addresses of `on_device_read` and `on_device_write` in the native code."""
         entries = None if portable else load("step_hook")
         self.native = entries is not None
         if entries is not None:
@@ -242,5 +243,6 @@ class StepHook:
         state.general_register[:] = REGISTER_IDS
         kinds = (UC_HOOK_CODE, UC_HOOK_INTR, UC_HOOK_INSN_INVALID)
         *hooks, self.on_device_read = entries
+        (self.on_device_write,) = load("device_writes") or (None,)
         for kind, entry in zip(kinds, hooks, strict=True):
             add_hook(uc, kind, entry, ctypes.byref(state))

@@ -58,6 +58,8 @@ class Blob:
         self.address, self.code = 0, b""
         self.stopped, self.saved = False, 0
         self.asked: list[tuple[int, int]] = []
+        self.written = 0
+        """The value of the last write to the bus."""
         self.pages: dict[int, int] | None = None
         """The places of linear pages; None: all at PAGE."""
 
@@ -81,6 +83,7 @@ class Blob:
             self.saved = second
         elif address == BUS:
             self.asked.append((second, third & 0xFFFF_FFFF))
+            self.written = fourth
             uc.reg_write(self.result_id, FROM_BUS)
 
     def on_instruction(
@@ -125,6 +128,14 @@ class Blob:
         self._call("on_device_read", window, offset, size)
         return int(self.uc.reg_read(self.result_id))
 
+    def on_device_write(self, window: Window, memory: bytes, offset: int, size: int, value: int) -> bytes:
+        """Write at an offset while the window, which is updated, shows `memory`. Returns the memory afterwards."""
+        self.asked.clear()
+        self.uc.mem_write(BYTES, memory)
+        window.memory, window.bus_for_writes = BYTES, BUS
+        self._call("on_device_write", window, offset, size, value)
+        return bytes(self.uc.mem_read(BYTES, len(memory)))
+
     def on_translation(self, address: int, size: int, pages: dict[int, int], ram_size: int) -> bytes:
         """Report a block, and return the noted lines, for the given pages of RAM."""
         self.pages = pages
@@ -134,10 +145,10 @@ class Blob:
         self._call("on_translation", state, BYTES, 0)
         return bytes(self.uc.mem_read(RAM, ram_size // LINE_SIZE))
 
-    def _call(self, entry: str, state: HookState | Window | TranslationState, first: int, second: int) -> None:
+    def _call(self, entry: str, state: HookState | Window | TranslationState, *arguments: int) -> None:
         """Call an entry point, whose last argument is the state."""
         self.uc.mem_write(STATE, bytes(state))
-        for number, value in zip(self.arguments, (0, first, second, STATE), strict=False):
+        for number, value in zip(self.arguments, (0, *arguments, STATE), strict=False):
             self.uc.reg_write(number, value)
         stack = STACK - 8
         self.uc.mem_write(stack, struct.pack("<Q", DONE))

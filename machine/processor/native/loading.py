@@ -10,6 +10,7 @@ ENTRY_POINTS = {
     "step_hook": ("on_instruction", "on_interrupt", "on_invalid", "on_device_read"),
     "translation_hook": ("on_translation",),
     "guest_slices": ("run_slices",),
+    "device_writes": ("on_device_write",),
 }
 """Functions by the name of their source; a blob begins with their offsets."""
 

@@ -91,6 +91,8 @@ edges = st.one_of(
 reads = st.tuples(edges, st.sampled_from([1, 2, 4, 8]), st.none())
 writes = st.one_of(
     st.tuples(edges, st.just(1), st.integers(0, 0xFF)),
+    st.tuples(edges, st.just(2), st.integers(0, 0xFFFF)),
+    st.tuples(edges, st.just(4), st.integers(0, 0xFFFF_FFFF)),
     st.tuples(st.just(LOC_CTRL), st.just(4), st.sampled_from([REQUEST_ACCESS, RELINQUISH])),
     st.tuples(st.just(CTRL_REQ), st.just(4), st.sampled_from([CMD_READY, GO_IDLE])),
     st.tuples(st.just(CTRL_START), st.just(4), st.just(1)),
@@ -146,6 +148,33 @@ def test_native_code_answers_reads_of_the_buffer_while_the_locality_is_granted()
     assert (pc.run([read])[0], window.reads) == ([0xFFFF_FFFF], 1)
 
 
+def test_native_code_takes_writes_to_the_buffer_while_a_command_is_received() -> None:
+    pc = Pc(portable=False)
+    if not pc.machine.cpu.engine.native:
+        pytest.skip("this host loads no native code")
+    window, write = pc.machine.bus.window, (BUFFER + 20, 4, 0x1234_5678)
+    ready = (CTRL_REQ, 4, CMD_READY)
+    pc.run([write, GRANT, write])
+    assert window.writes == 0
+    pc.run([ready, write])
+    assert window.writes == 0  # the device itself takes the first byte of a command
+    received = pc.machine.snapshot()
+    pc.run([write, write])
+    assert window.writes == 2
+    assert pc.crb.read(BUFFER + 20, 4) == 0x1234_5678
+    pc.machine.restore(received)
+    assert window.writes == 0  # the restored count has them
+    pc.run([write, (CTRL_REQ, 4, GO_IDLE), write])
+    assert window.writes == 1
+    assert pc.crb.read(BUFFER + 20, 4) == 0
+    pc.run([*command(bytes(20)), write])
+    assert window.writes == 1 + len(command(bytes(20))) - 3
+    assert pc.crb.read(BUFFER + 20, 4) == 0x5A5A_5A5A
+    pc.machine.restore(received)
+    pc.run([(LOC_CTRL, 4, RELINQUISH), write])
+    assert window.writes == 0
+
+
 def test_without_native_code_the_bus_answers_all_reads() -> None:
     pc = Pc(portable=True)
     assert pc.run([GRANT, (BUFFER, 4, None), (BUFFER, 4, None)])[1] == 3
@@ -194,3 +223,30 @@ def test_native_code_answers_what_lies_inside_and_asks_the_bus_for_all_else(
     else:
         assert (value, window.reads, blob.asked) == (FROM_BUS, 7, [(offset, size)])
     assert (window.first, window.size) == (first, len(memory))
+
+
+WRITING = {name: Blob(name, "device_writes") for name in ARCHITECTURES}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@settings(max_examples=300)
+@given(
+    first=st.sampled_from([0, 0x80, 0x14_0080]),
+    memory=st.binary(max_size=24),
+    at=st.one_of(st.integers(-9, 33), st.sampled_from([1 << 32, -(1 << 63)])),
+    size=st.sampled_from([1, 2, 4, 8]),
+    value=st.integers(0, 2**64 - 1),
+    writable=st.booleans(),
+)
+def test_native_code_takes_writes_that_lie_inside_and_passes_on_all_else(
+    architecture: str, first: int, memory: bytes, at: int, size: int, value: int, writable: bool
+) -> None:
+    blob, offset = WRITING[architecture], first + at & 2**64 - 1
+    window = Window(first=first, size=len(memory), writes=7, writable=writable)
+    after = blob.on_device_write(window, memory, offset, size, value)
+    if writable and 0 <= at <= len(memory) - size:
+        low = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+        assert (after, window.writes, blob.asked) == (memory[:at] + low + memory[at + size :], 8, [])
+    else:
+        assert (after, window.writes, blob.asked, blob.written) == (memory, 7, [(offset, size)], value)
+    assert (window.first, window.size, window.writable) == (first, len(memory), writable)

@@ -13,7 +13,7 @@ from machine.architecture.opcodes import TABLES, Action
 
 _WITH_MODRM = frozenset((row.map, opcode) for row in ROWS if row.modrm != "-" for opcode in row.opcodes)
 _IMMEDIATES = ("ib", "iw", "iz", "iv", "off", "far", "iwb", "rel")
-_IMMEDIATE = {
+IMMEDIATE_KINDS = {
     (row.map, opcode, extension): kind
     for row in ROWS
     for kind in _IMMEDIATES
@@ -21,6 +21,7 @@ _IMMEDIATE = {
     for opcode in row.opcodes
     for extension in row.extensions
 }
+"""Traits of instruction_set.py that name the immediate operand, by map, opcode and reg field."""
 
 _SEGMENT_PREFIXES = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
 _FS_GS = (0x64, 0x65)
@@ -39,6 +40,11 @@ _BASES = {
     Map.VEX_3A: 0xC4_3A00,
 }
 _RSP, _RBP = 4, 5
+
+
+def has_modrm(opcode_map: int, opcode: int) -> bool:
+    """Return whether a ModRM byte follows an opcode."""
+    return (opcode_map, opcode) in _WITH_MODRM
 
 
 class MemoryOperand(msgspec.Struct, frozen=True):
@@ -218,7 +224,7 @@ def _decode(code: bytes, *, long: bool, wide: bool) -> Instruction:
         else:
             operand, at = _memory_operand(code, at, modrm, rex, prefixes, long=long, bits=address_bits)
     register = modrm >> 3 & 7 | (rex & 4) << 1
-    kind = _IMMEDIATE.get((opcode_map, opcode, register & 7))
+    kind = IMMEDIATE_KINDS.get((opcode_map, opcode, register & 7))
     size = _immediate_size(kind, rex, prefixes, address_bits, long=long, wide=wide_operand)
     if at + size > len(code):
         raise IndexError

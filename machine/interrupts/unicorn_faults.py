@@ -73,11 +73,13 @@ def take_back(cpu: Cpu) -> None:
     It was counted if its execution, not only its fetch, had begun. Unicorn computes the arithmetic flags before each
     instruction with a hook, but on a fault it treats them as uncomputed flags of the previous instruction. The computed
     flags are in `cc_src`, unless the instruction has already changed its flags: instructions that write memory
-    afterwards do, and the instruction hook keeps the flags for them.
+    afterwards do, and the instruction hook keeps the flags for them. Without a hook Unicorn's flags are right.
     """
     hook = cpu.hook
     if cpu.linear_rip == hook.last:
         hook.retired -= 1
+        if hook.flags_right:
+            return
         before = hook.flags_before if _modifies_memory(cpu) else cpu.registers.cc_src
         cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | before & ARITHMETIC_FLAGS
 

@@ -58,6 +58,8 @@ class CodePages:
         """The bytes of a completed store that Unicorn is about to report one by one."""
         self.storing = False
         """True while a store is made."""
+        self.refuses_stores = False
+        """True while Unicorn must stop before a store, not make it."""
         void, u64 = ctypes.c_void_p, ctypes.c_uint64
         prototype = ctypes.CFUNCTYPE(ctypes.c_bool, void, ctypes.c_int, u64, ctypes.c_int, u64, void)
         self._callbacks = prototype(self._on_fetch), prototype(self._on_store)
@@ -194,8 +196,10 @@ class CodePages:
         they are in two pages.
 
         Returns:
-            True, for a store that was made.
+            True for a store that was made.
         """
+        if self.refuses_stores:
+            return False
         if size == 1 and address in self._repeated:
             self._repeated = range(address + 1, self._repeated.stop)
         elif address % PAGE_SIZE + size <= PAGE_SIZE:

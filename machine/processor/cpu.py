@@ -184,3 +184,5 @@ class Cpu:
         ctypes.memmove(ctypes.addressof(self.hook), state["hook"], STATE_BYTES)
         self.time_stamp_counter.offset, self.time_stamp_counter.aux = state["tsc_offset"], state["tsc_aux"]
         self.engine.flush_tlb()
+        if self.engine.block_clock is not None:
+            self.engine.block_clock.cool_down()

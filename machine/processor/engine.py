@@ -19,12 +19,13 @@ from unicorn import (
 from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import PF
 from machine.architecture.paging import SupervisorMemory
-from machine.architecture.processor_state import HFLAG_TF, SegmentRegister
+from machine.architecture.processor_state import HFLAG_BY_BLOCK, HFLAG_TF, SegmentRegister
 from machine.architecture.saved_context import SavedContext
 from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle, vmem_translate
 from machine.bus.bus import Bus
 from machine.bus.ram import PAGE_SIZE, Ram
 from machine.errors import UnicornStopped
+from machine.processor.block_clock import BlockClock
 from machine.processor.clock import Clock
 from machine.processor.code_pages import CodePages
 from machine.processor.code_reader import CodeReader
@@ -39,6 +40,7 @@ _FLAG_TF, _FLAG_RF = 1 << 8, 1 << 16
 _STOPS = tuple(Stop)
 _PUSHF, _COMPARING = 0x9C, frozenset([0xA6, 0xA7, 0xAE, 0xAF])
 _NOTING_FLAGS_EARLY = STRINGS - _COMPARING | {_PUSHF}
+_CHANGES_OF_COUNTING = frozenset([Stop.WARM, Stop.BLOCK, Stop.EXAMINE])
 _TRANSLATING_SINGLY = (Steps.WHILE_IN_DEBT, Steps.GUARDED)
 
 
@@ -83,6 +85,17 @@ class Engine:
             on_device_read=step_hook.on_device_read,
             on_device_write=step_hook.on_device_write,
         )
+        self.block_clock: BlockClock | None = None
+        """None with the portable hook."""
+        if self.native:
+            self.block_clock = BlockClock(
+                self.uc,
+                step_hook,
+                self.registers,
+                callbacks=self.callbacks,
+                code_pages=self._code_pages,
+                give_back=self.give_back,
+            )
 
     def execute(self) -> Stop:
         """Run until the machine must act.
@@ -147,7 +160,11 @@ class Engine:
         """Enter the engine once. Return why it stopped; None if it must be entered again. Raises UnicornStopped."""
         hook = self.hook
         stepping = hook.stepping
-        status = self._enter(Steps.WHILE_IN_DEBT if stepping else Steps.NONE)
+        by_block = self.block_clock
+        if by_block is not None and hook.retired >= hook.pause and not stepping and by_block.begin():
+            status = by_block.end(self._enter(Steps.NONE))
+        else:
+            status = self._enter(Steps.WHILE_IN_DEBT if stepping else Steps.NONE)
         if status == UC_ERR_FETCH_PROT:
             pages = self._pages_of_code()
             if any(map(self._code_pages.admit, pages)):
@@ -164,7 +181,8 @@ class Engine:
             return None
         if status:
             raise UnicornStopped(f"Unicorn error {status} at rip {self.registers.rip:#x}")
-        return _STOPS[hook.reason]
+        stop = _STOPS[hook.reason]
+        return None if stop in _CHANGES_OF_COUNTING else stop
 
     def _enter(self, steps: Steps) -> int:
         """Enter the engine, with its registers written before and read back afterwards.
@@ -184,14 +202,15 @@ class Engine:
             registers.hflags |= HFLAG_TF
             if hook.rflags & _FLAG_TF:
                 hook.stepping = Steps.OF_SOFTWARE
+        if hook.by_block:
+            registers.hflags |= HFLAG_BY_BLOCK
         bases = self._without_bases()
         self.give_back()
         status: int = emu_start(self._handle, registers.rip, 0, 0, 0)
         self._code_pages.reveal()
         if status or hook.reason == Stop.HALT:
             self.refresh()
-        if steps:
-            registers.hflags &= ~HFLAG_TF
+        registers.hflags &= ~(HFLAG_TF | HFLAG_BY_BLOCK)
         for segment, base in bases:
             segment.base = base
         failure = self.callbacks.failure
@@ -316,6 +335,8 @@ class Engine:
         self.give_back()
         self.flush_tlb()
         self._translations.drop()
+        if self.block_clock is not None:
+            self.block_clock.forget()
         self.context.content = state
         self.flush_tlb()
 

@@ -24,6 +24,7 @@ _PAGES = 64
 ADDRESSES = 16
 """The maximum number of addresses to stop at."""
 _GROUPS = 64
+_EXAMINED = 64
 _CREDIT = 1024
 """Instructions that may be translated before others have paid for them (native/stepping.h): some ms of work."""
 STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
@@ -53,6 +54,12 @@ class Stop(IntEnum):
     """An observer of the machine has set a stop at this address."""
     REPEAT = 10
     """The repeated string instruction at `last` must begin again (stepping.h)."""
+    WARM = 11
+    """Counting by block would pay from here on (block_clock.py)."""
+    BLOCK = 12
+    """The next instructions cannot be counted by block."""
+    EXAMINE = 13
+    """The next block has instructions to be examined."""
 
 
 _FUNCTIONS = {
@@ -103,6 +110,10 @@ class HookState(ctypes.Structure):
         *[(name, ctypes.c_uint64) for name in ("inhibited", "guarded", "code_base", "begun")],
         ("general_register", ctypes.c_uint64 * 16),
         ("pages", ctypes.c_uint64 * (2 * _PAGES)),
+        *[(name, ctypes.c_uint64) for name in ("by_block", "pause", "warm_up")],
+        *[(name, ctypes.c_void_p) for name in ("shapes", "blocks", "now", "before")],
+        *[(name, ctypes.c_uint64) for name in ("examined_at", "flags_right", "examined_count")],
+        ("examined", ctypes.c_uint64 * _EXAMINED),
     ]
     retired: int
     deadline: int
@@ -138,6 +149,17 @@ class HookState(ctypes.Structure):
     guarded: int
     code_base: int
     begun: int
+    by_block: int
+    pause: int
+    warm_up: int
+    shapes: int | None
+    blocks: int | None
+    now: int | None
+    before: int | None
+    examined_at: int
+    flags_right: int
+    examined_count: int
+    examined: "ctypes.Array[ctypes.c_uint64]"
 
 
 def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
@@ -217,10 +239,15 @@ class StepHook:
             passing=NEVER,
             watched=ALWAYS,
             credit=_CREDIT,
+            pause=NEVER,
             context=context,
             ram=ram.host_address,
             ram_size=ram.size,
         )
+        self.code_hook = 0
+        """Unicorn's handle of the native instruction hook."""
+        self.counting: tuple[int, ...] = ()
+        """The addresses of `on_instruction`, `on_block`, `on_examined` and `on_end` in the native code."""
         self.on_device_read: int | None = None
         self.on_device_write: int | None = None
         """The addresses of `on_device_read` and `on_device_write` in the native code."""
@@ -241,8 +268,9 @@ class StepHook:
             setattr(state, name, ctypes.cast(function, ctypes.c_void_p).value)
         state.tables[:] = [ctypes.addressof(tables) for tables in _NATIVE_TABLES]
         state.general_register[:] = REGISTER_IDS
-        kinds = (UC_HOOK_CODE, UC_HOOK_INTR, UC_HOOK_INSN_INVALID)
-        *hooks, self.on_device_read = entries
+        on_instruction, on_interrupt, on_invalid, self.on_device_read, *by_block = entries
         (self.on_device_write,) = load("device_writes") or (None,)
-        for kind, entry in zip(kinds, hooks, strict=True):
-            add_hook(uc, kind, entry, ctypes.byref(state))
+        self.code_hook = add_hook(uc, UC_HOOK_CODE, on_instruction, ctypes.byref(state)).value or 0
+        add_hook(uc, UC_HOOK_INTR, on_interrupt, ctypes.byref(state))
+        add_hook(uc, UC_HOOK_INSN_INVALID, on_invalid, ctypes.byref(state))
+        self.counting = on_instruction, *by_block

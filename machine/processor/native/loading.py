@@ -7,7 +7,10 @@ from importlib import resources
 from machine.bus.host_memory import executable, native_architecture
 
 ENTRY_POINTS = {
-    "step_hook": ("on_instruction", "on_interrupt", "on_invalid", "on_device_read"),
+    "step_hook": (
+        *("on_instruction", "on_interrupt", "on_invalid", "on_device_read"),
+        *("on_block", "on_examined", "on_end"),
+    ),
     "translation_hook": ("on_translation",),
     "guest_slices": ("run_slices",),
     "device_writes": ("on_device_write",),

@@ -16,10 +16,10 @@ typedef unsigned short u16;
 typedef unsigned char u8;
 
 enum { STOP_DEADLINE = 1, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT, STOP_INVALID, STOP_DEBUG,
-       STOP_ADDRESS = 9, STOP_REPEAT };
+       STOP_ADDRESS = 9, STOP_REPEAT, STOP_WARM, STOP_BLOCK, STOP_EXAMINE };
 enum { REG_EFLAGS = 25, REG_RCX = 38, REG_RIP = 41, REG_FS_BASE = 250, REG_GS_BASE = 251 };     /* UC_X86_REG_ */
-enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64 };  /* PROT: UC_PROT_ */
-enum { OVERRIDE = 8192, FLOATS = 64, LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, LOOK = 2048, MODIFIES = 4096,
+enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64, EXAMINED = 64 };  /* PROT: UC_PROT_ */
+enum { OVERRIDE = 8192, PORT = 2, FLOATS = 64, LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, LOOK = 2048, MODIFIES = 4096,
        GROUP = 1 << 15 };                                                   /* opcodes.py, Action */
 enum { ONE_BYTE, TWO_BYTE, THREE_BYTE_38, THREE_BYTE_3A, VEX_38, VEX_3A, MAPS };    /* instruction_set.py, Map */
 enum { NO_PREFIX, OPERAND_SIZE, REPEAT, REPEAT_NOT_EQUAL, PREFIXES };       /* instruction_set.py, Prefix */
@@ -75,6 +75,16 @@ struct state {
     u64 begun;              /* the opcode of the instruction that began last if it is one byte, else 0 */
     u64 general_register[16];           /* UC_X86_REG_ in the order of their numbers in an instruction */
     struct page pages[PAGES];           /* cached host addresses of code pages; zeroed when mappings change */
+    u64 by_block;           /* nonzero: counting by block (by_block.h) */
+    u64 pause;              /* stop at this many retired instructions, because counting by block would pay */
+    u64 warm_up;            /* each other stop sets `pause` more than this ahead */
+    const u8 *shapes;       /* by map and opcode: what follows the opcode */
+    struct block *blocks;   /* the table of known blocks */
+    struct block *now, *before;         /* the block that began last, and the one before it; 0 at a stop */
+    u64 examined_at;        /* the instruction that on_examined() has seen last */
+    u64 flags_right;        /* of STOP_INTERRUPT: no hook before the instruction has changed how Unicorn keeps the flags */
+    u64 examined_count;
+    u64 examined[EXAMINED]; /* addresses of the instructions that on_examined() has to see */
 };
 
 /* An instruction, decoded up to its ModRM byte. */
@@ -270,6 +280,8 @@ static void stop(void *uc, struct state *s, u64 reason)
 {
     s->reason = reason;
     s->stepping = in_debt(s);
+    if (reason != STOP_WARM)
+        s->pause = s->retired + 1 + s->warm_up;
     s->context_save(uc, s->context);
     s->reg_read(uc, REG_EFLAGS, &s->rflags);
     s->stop(uc);
@@ -286,11 +298,40 @@ static int misplaced(void *uc, struct state *s, const u8 *code, u64 size, u64 fo
     return (d->action & ALIGNED && address & 15) || (address & 0xFFF) > 0xFF0;
 }
 
+/* Note the code of an instruction that Python executes, and return nonzero, if there is a reason in it or its operands. */
+static int examine(void *uc, struct state *s, u64 address, u32 length, const u8 *code, u64 size, struct decoded *d)
+{
+    u8 copy[16];
+    u64 next = address + length;
+    if (!d->modrm_at && !d->action && size < LONGEST) {             /* `length` ends where Unicorn stopped decoding */
+        size = LONGEST;
+        code = code_at(uc, s, address, &size, copy);
+        decode(s, code, size, d);
+    }
+    int found = d->action & s->watched || (d->action & (ALIGNED | WIDE) && misplaced(uc, s, code, size, next, d));
+    if (!found && d->action & (FLOATS | LOOK) && unusual_operands(uc, s, code, size, next, d)) {
+        found = 1;
+        size = LONGEST;                                     /* Unicorn may be wrong about the length, too */
+        code = code_at(uc, s, address, &size, copy);
+    }
+    if (found) {
+        s->code_size = size;
+        for (u64 i = 0; i < size; i++)
+            s->code[i] = code[i];
+        return 1;
+    }
+    if (d->action & MODIFIES && d->modrm_at < size && code[d->modrm_at] < 0xC0)
+        s->reg_read(uc, REG_EFLAGS, &s->flags_before);
+    return 0;
+}
+
 /* UC_HOOK_CODE */
 void on_instruction(void *uc, u64 address, u32 length, struct state *s)
 {
     if (s->retired >= s->deadline)
         return stop(uc, s, STOP_DEADLINE);
+    if (s->retired >= s->pause)
+        return stop(uc, s, STOP_WARM);
     if (s->debt > 2 * s->credit && !s->stepping && address != s->pass_watched && in_debt(s))
         return stop(uc, s, STOP_DEADLINE);
     if (s->watch_if) {
@@ -319,27 +360,8 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
     if (address == s->pass_watched) {
         s->pass_watched = ~0ull;
         s->flags_before = s->rflags;
-    } else {
-        if (!d.modrm_at && !d.action && size < LONGEST) {            /* `length` covers only what Unicorn decoded */
-            size = LONGEST;
-            code = code_at(uc, s, address, &size, copy);
-            decode(s, code, size, &d);
-        }
-        u64 next = address + length;
-        int found = d.action & s->watched || (d.action & (ALIGNED | WIDE) && misplaced(uc, s, code, size, next, &d));
-        if (!found && d.action & (FLOATS | LOOK) && unusual_operands(uc, s, code, size, next, &d)) {
-            found = 1;
-            size = LONGEST;                             /* Unicorn may be wrong about the length, too */
-            code = code_at(uc, s, address, &size, copy);
-        }
-        if (found) {
-            s->code_size = size;
-            for (u64 i = 0; i < size; i++)
-                s->code[i] = code[i];
-            return stop(uc, s, STOP_WATCHED);
-        }
-        if (d.action & MODIFIES && d.modrm_at < size && code[d.modrm_at] < 0xC0)
-            s->reg_read(uc, REG_EFLAGS, &s->flags_before);
+    } else if (examine(uc, s, address, length, code, size, &d)) {
+        return stop(uc, s, STOP_WATCHED);
     }
     if (s->stepping)
         note_begin(uc, s, code, &d);
@@ -347,6 +369,8 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
     s->last = address;
     s->retired++;
 }
+
+#include "by_block.h"
 
 /* UC_HOOK_INTR */
 void on_interrupt(void *uc, u32 vector, struct state *s)
@@ -358,12 +382,18 @@ void on_interrupt(void *uc, u32 vector, struct state *s)
         return;
     }
     s->vector = vector;
+    s->flags_right = 0;
+    if (s->by_block)
+        settle_at_rip(uc, s);
     stop(uc, s, STOP_INTERRUPT);
 }
 
 /* UC_HOOK_INSN_INVALID */
 int on_invalid(void *uc, struct state *s)
 {
+    s->flags_right = 0;
+    if (s->by_block)
+        settle_at_rip(uc, s);
     stop(uc, s, STOP_INVALID);
     return 1;
 }

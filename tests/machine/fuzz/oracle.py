@@ -2,7 +2,7 @@
 
 In ring 3: the state of ring 0 is unchanged, ring 0 is reached only through gates and from ring 3, and an interrupt
 makes no difference. In all rings: the native and the portable instruction hook agree, stepping, translating, stopping
-after each instruction or observing code makes no difference, and the emulator keeps its own rules.
+after each instruction, observing code or counting by block makes no difference, and the emulator keeps its own rules.
 """
 
 import traceback
@@ -48,8 +48,10 @@ class Oracle:
         self._others = {
             "native and portable hook agree": Bench(portable=True),
             "stepping makes no difference": Bench(stepping=True),
-            "stops make no difference": Bench(piecewise=True),
+            "stops make no difference": Bench(piecewise=1),
             "an observer makes no difference": Bench(observed=True),
+            "counting by block makes no difference": Bench(by_block=True),
+            "stops while counting by block make no difference": Bench(by_block=True, piecewise=5),
         }
         self._idle: dict[Program, Result] = {}
 

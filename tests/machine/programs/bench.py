@@ -18,6 +18,7 @@ from tests.oracle.random_programs.program import fx_fields
 _NO_CODE, _ZEROS = b"\xcc" * PAGE_SIZE, bytes(2 * PAGE_SIZE)
 _XMM8 = 288
 """Offset of XMM8 in an FXSAVE image."""
+_NO_DEBT = 1 << 62
 _SAVING, _BOOTING = 10, 100
 """More than the instructions that save the state of x87 and SSE, or those of the start."""
 _FILL = {
@@ -96,17 +97,26 @@ class Bench:
     Args:
         portable: Do not use the native instruction hook.
         stepping: Make the hook always step.
-        piecewise: Stop after each instruction of a program.
+        piecewise: Stop after each so many instructions of a program; 0 for no stops.
         observed: Observe memory accesses.
+        by_block: Count by block wherever that is possible.
     """
 
     def __init__(
-        self, *, portable: bool = False, stepping: bool = False, piecewise: bool = False, observed: bool = False
+        self,
+        *,
+        portable: bool = False,
+        stepping: bool = False,
+        piecewise: int = 0,
+        observed: bool = False,
+        by_block: bool = False,
     ) -> None:
         self._last = _LastRaised()
         self.machine = Machine(MachineConfiguration(layout.RAM_SIZE, portable=portable, engines=False), self._last)
         if stepping:
             self.machine.cpu.hook.credit = 0
+        if by_block:
+            self.machine.cpu.hook.credit, self.machine.cpu.hook.warm_up = _NO_DEBT, 0
         self._piecewise = piecewise
         if observed:
             self.machine.cpu.watch_memory(range(layout.RAM_SIZE), lambda _writes, _physical, _size: None)
@@ -145,7 +155,7 @@ class Bench:
     def _run(self, began: int, limit: int) -> Outcome:
         machine, outcome = self.machine, Outcome.LIMIT
         while self._piecewise and outcome is Outcome.LIMIT and machine.clock.now_ns < limit:
-            outcome = machine.run(max(began, machine.clock.now_ns + 1))
+            outcome = machine.run(min(limit, max(began, machine.clock.now_ns + self._piecewise)))
         return machine.run(limit) if outcome is Outcome.LIMIT else outcome
 
     def _start(self, program: Program) -> _Start:

@@ -1,0 +1,242 @@
+/* Counting instructions by block instead of one by one.
+
+   Part of step_hook.c; machine/processor/block_clock.py decides when.  While `by_block` is set, Unicorn calls on_block()
+   before each block that it has translated, and on_examined() before those instructions in it that have to be looked at,
+   but on_instruction() never.  Whatever needs the exact number of instructions happens between two blocks, or ends the
+   run before it happens: devices and code pages refuse all accesses (machine/processor/block_clock.py).  An exception
+   leaves an exact RIP, so that settle() can take back the rest of the block.  Only 64-bit mode. */
+
+enum { BLOCKS = 4096, WHOLE_STORE = 8, PAGE_SIZE = 0x1000 };            /* BLOCKS: block_clock.py */
+enum { HAS_MODRM = 1, ONLY_FIRST_TWO = 2, IMMEDIATE = 4 };              /* block_clock.py, _shape */
+enum { NO_IMMEDIATE, IB, IW, IZ, IV, OFF, IWB, REL };
+
+/* A block as translated: code at a linear address, which was read at `host`. */
+struct block {
+    u64 address;
+    const u8 *host;
+    const u8 *next;         /* the page that follows, if the block extends into it; else 0 */
+    u32 size;               /* bytes */
+    u32 count;              /* instructions; 0 for a block that cannot be counted like this */
+};
+
+/* Return the length of an instruction; 0 if the code ends before it, or the instruction is undefined. */
+static u64 length_of(const struct state *s, const u8 *code, u64 size, const struct decoded *d)
+{
+    u64 at = d->modrm_at;
+    u32 shape = s->shapes[d->map << 8 | d->opcode], word = d->narrow && !(d->rex & 8) ? 2 : 4, kind = shape / IMMEDIATE;
+    if (!at || d->action & UNDEFINED)
+        return 0;
+    if (shape & HAS_MODRM) {
+        if (at >= size)
+            return 0;
+        u8 modrm = code[at++], mode = modrm >> 6, base = modrm & 7;
+        if (shape & ONLY_FIRST_TWO && modrm & 0x30)
+            kind = NO_IMMEDIATE;
+        if (mode != 3 && !(d->map == TWO_BYTE && (d->opcode & 0xFC) == 0x20)) {     /* MOV CR and DR have no memory form */
+            if (base == 4) {
+                if (at >= size)
+                    return 0;
+                base = code[at++] & 7;
+            }
+            at += mode == 1 ? 1 : mode == 2 || base == 5 ? 4 : 0;
+        }
+    }
+    switch (kind) {
+    case IB: at += 1; break;
+    case IW: at += 2; break;
+    case IZ: at += word; break;
+    case IV: at += d->rex & 8 ? 8 : word; break;
+    case OFF: at += d->short_address ? 4 : 8; break;
+    case IWB: at += 3; break;
+    case REL: at += 4; break;
+    }
+    return at <= size ? at : 0;
+}
+
+/* Return whether operands or registers decide what an instruction does here: on_examined() has to see it each time. */
+static int is_examined(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
+{
+    u32 action = d->action & ~(u32)LOCKABLE;
+    int memory = d->modrm_at < size && code[d->modrm_at] < 0xC0;
+    if (!memory)
+        action &= ~(u32)(ALIGNED | WIDE | MODIFIES);
+    if (d->map == ONE_BYTE) {
+        u32 extension = code[d->modrm_at] >> 3 & 7;                     /* if there is a ModRM */
+        int calls = d->opcode == 0xFF && extension == 2, pushes = d->opcode == 0xFF && memory && extension == 6;
+        if (calls || pushes || d->opcode == 0xA5 || d->opcode == 0x8F)                   /* see stores_apart() */
+            return 1;
+        int ports = d->opcode >= 0x6C && d->opcode < 0x70, loop = (d->opcode & 0xFE) == 0xE0;
+        if (!ports && !loop && action & LOOK)                           /* the code alone decides */
+            action = unusual_operands(uc, s, code, size, following, d) ? LOOK : action & ~(u32)LOOK;
+    } else if (d->map == TWO_BYTE && (d->opcode & 0xF0) == 0x80 && !d->narrow)            /* Jcc */
+        return 0;
+    return action != 0;
+}
+
+/* Count the instructions of a block, and note those that have to be examined.  Returns 0 if that is not possible. */
+static u32 count_block(void *uc, struct state *s, u64 address, u64 block_size)
+{
+    u64 at = address, end = address + block_size;
+    u32 count = 0;
+    s->examined_count = 0;
+    while (at < end) {
+        u8 copy[16];
+        u64 size = LONGEST;
+        const u8 *code = code_at(uc, s, at, &size, copy);
+        struct decoded d;
+        decode(s, code, size, &d);
+        u64 length = length_of(s, code, size, &d);
+        int ends = d.action & UNDEFINED ? 1 : 0;            /* and its length does not matter */
+        if (!length && !ends)
+            return 0;
+        if (ends || is_examined(uc, s, code, length, at + length, &d)) {
+            if (s->examined_count == EXAMINED)
+                return 0;
+            s->examined[s->examined_count++] = at;
+        }
+        count++;
+        at = ends ? end : at + length;
+    }
+    return at == end ? count : 0;
+}
+
+/* Return where the code at an address is; 0 if it cannot be read. */
+static const u8 *host_of(void *uc, struct state *s, u64 address)
+{
+    u8 copy[16];
+    u64 size = 1;
+    const u8 *found = code_at(uc, s, address, &size, copy);
+    return size ? found : 0;
+}
+
+enum point { BEFORE, AFTER, END };
+
+/* Note the instructions of a block up to a point: before or after the one at `rip`, or all.  Returns how many. */
+static u32 walk(void *uc, struct state *s, const struct block *b, u64 rip, enum point point)
+{
+    u64 at = b->address;
+    for (u32 index = 0; index < b->count; index++) {
+        u8 copy[16];
+        u64 size = LONGEST;
+        const u8 *code = code_at(uc, s, at, &size, copy);
+        struct decoded d;
+        decode(s, code, size, &d);
+        if (point == BEFORE && at == rip)
+            return index;
+        s->last = at;
+        s->begun = d.map == ONE_BYTE ? d.opcode : 0;
+        if (point == AFTER && at == rip)
+            return index + 1;
+        at += length_of(s, code, size, &d);
+    }
+    return b->count;
+}
+
+/* Make the instruction count exact, and note the instruction that began last.  A block is counted before it runs. */
+static void settle(void *uc, struct state *s, u64 rip, enum point point)
+{
+    struct block *b = s->now;
+    if (!b)
+        return;
+    if (s->before)
+        walk(uc, s, s->before, 0, END);
+    s->retired -= b->count - walk(uc, s, b, rip, point);
+    s->now = s->before = 0;
+}
+
+/* The same after an exception: RIP is that of its instruction, or follows INT. */
+static void settle_at_rip(void *uc, struct state *s)
+{
+    u64 rip = 0;
+    s->reg_read(uc, REG_RIP, &rip);
+    settle(uc, s, rip, AFTER);
+    s->flags_right = s->examined_at != rip;
+}
+
+/* The engine has stopped without a hook: see settle(). */
+void on_end(void *uc, struct state *s, u64 rip, u32 point)
+{
+    settle(uc, s, rip, point);
+}
+
+/* Look a block up in the table, and enter it if it is not there.  Returns a stop to make before it, or 0. */
+static u64 look_up(void *uc, struct state *s, struct block *b, u64 address, u32 size)
+{
+    const u8 *host = host_of(uc, s, address), *next = 0;
+    int crosses = (address & (PAGE_SIZE - 1)) + size > PAGE_SIZE;
+    if (crosses)
+        next = host_of(uc, s, (address | (PAGE_SIZE - 1)) + 1);
+    if (b->address == address && b->size == size && b->host == host && b->next == next)
+        return 0;
+    if (b == s->now || b == s->before || !host || (crosses && !next))
+        return STOP_BLOCK;
+    b->address = address;
+    b->host = host;
+    b->next = next;
+    b->size = size;
+    b->count = count_block(uc, s, address, size);
+    return b->count && s->examined_count ? STOP_EXAMINE : 0;
+}
+
+/* UC_HOOK_BLOCK */
+void on_block(void *uc, u64 address, u32 size, struct state *s)
+{
+    struct block *b = &s->blocks[(address ^ address >> 12) & (BLOCKS - 1)];
+    const struct page *page = &s->pages[address >> 12 & (PAGES - 1)];
+    u64 reason = 0;
+    if (b->address != address || b->size != size || page->linear != (address >> 12 | 1ull << 63) ||
+        b->host != page->host + (address & (PAGE_SIZE - 1)) || b->next)
+        reason = look_up(uc, s, b, address, size);
+    u64 retired = s->retired + b->count;
+    if (!b->count || s->breakpoint - address < size || s->debt > 2 * s->credit)
+        reason = reason ? reason : STOP_BLOCK;
+    if (reason || retired > s->deadline) {
+        settle(uc, s, 0, END);
+        return stop(uc, s, s->retired >= s->deadline ? STOP_DEADLINE : reason ? reason : STOP_BLOCK);
+    }
+    s->before = s->now;
+    s->now = b;
+    s->retired = retired;
+}
+
+/* Nonzero if an instruction stores to two pages, one of which may refuse that, and reads what the other one changes. */
+static int stores_apart(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
+{
+    u64 address;
+    if (d->map == ONE_BYTE && d->opcode == 0x8F)                                /* POP r/m */
+        return 1;
+    if (d->map == TWO_BYTE && (d->opcode == 0xAB || d->opcode == 0xB3 || d->opcode == 0xBB))    /* BTS, BTR, BTC */
+        return 1;
+    if (d->map == ONE_BYTE && d->opcode == 0xA5)                                /* MOVS */
+        address = general(uc, s, 7);
+    else if (d->map == ONE_BYTE && d->opcode == 0xFF && code[d->modrm_at] & 0x30)       /* CALL and PUSH */
+        address = general(uc, s, 4) - WHOLE_STORE;
+    else if (d->action & MODIFIES)
+        address = operand_address(uc, s, code, size, d, following);
+    else
+        return 0;
+    return (address & (PAGE_SIZE - 1)) > PAGE_SIZE - WHOLE_STORE;
+}
+
+/* UC_HOOK_CODE, for the instructions that is_examined() found. */
+void on_examined(void *uc, u64 address, u32 length, struct state *s)
+{
+    if (!s->by_block)
+        return;                                             /* on_instruction() has seen it */
+    s->examined_at = address;
+    s->flags_before = ~0ull;
+    u8 copy[16];
+    u64 size = length;
+    const u8 *code = code_at(uc, s, address, &size, copy);
+    struct decoded d;
+    decode(s, code, size, &d);
+    u64 reason = 0;
+    if (d.action & PORT || (d.modrm_at < size && code[d.modrm_at] < 0xC0 && stores_apart(uc, s, code, size, address + length, &d)))
+        reason = STOP_BLOCK;
+    else if (examine(uc, s, address, length, code, size, &d))
+        reason = STOP_WATCHED;
+    if (!reason)
+        return;
+    settle(uc, s, address, BEFORE);
+    stop(uc, s, reason);
+}

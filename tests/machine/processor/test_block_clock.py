@@ -1,0 +1,119 @@
+"""Counting by block: the same counts, stops and results as the instruction hook.
+
+tests/machine/fuzz compares both for programs that run once. These here are loops.
+"""
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from machine.processor.block_clock import NEVER_WARM, BlockClock
+from tests.machine.programs import layout
+from tests.machine.programs.bench import Bench
+from tests.machine.programs.program import End, Program, Result
+
+ROUNDS = 300
+RCX, RBX, RBP, RSI, R12 = 1, 3, 5, 6, 12
+SNIPPETS = {
+    "arithmetic": "4801d8 48c1c805 480fafc0",
+    "load": "488b06",
+    "store": "488906",
+    "next": "4883c603",
+    "add to memory": "480106",
+    "rotate memory": "48d116",
+    "exchange": "488706",
+    "locked": "f0480fc106",
+    "bit in memory": "480fab06",
+    "push and pop": "50 5a",
+    "push memory": "ff36 58",
+    "pop memory": "50 8f06",
+    "call": "e800000000 58",
+    "indirect call": "488d0502000000 ffd0 58",
+    "indirect jump": "488d0502000000 ffe0",
+    "repeated move": "4989f5 488d7e43 b905000000 f3a5 4c89ee",
+    "repeated scan": "4889f7 b940000000 f2ae",
+    "vector load": "0f1006",
+    "vector store": "0f1146f8",
+    "vector arithmetic": "0f58c1 660f58d0 f30f51d8",
+    "flags": "9c 5a",
+    "processor": "4953 5b 0fa2 bb10000440",
+    "time": "0f31 4801c7",
+    "interrupt": "cd81",
+    "device, sometimes": "41f6c43f 7502 8b13",
+    "device store, sometimes": "41f6c40f 7502 8913",
+    "device operand": "41f6c41f 7502 0113",
+    "code, sometimes": "41f6c43f 7504 44886501",
+    "division": "31d2 b803000000 49f7f4",
+    "conditional": "41f6c401 7403 480fc8",
+    "loop": "b903000000 e2fe",
+}
+
+
+def loop(body: bytes, *, rounds: int = ROUNDS, rsi: int = layout.DATA + 0x1C00, limit: int = 40_000) -> Program:
+    """A loop in ring 3. RBX points to a device, RBP to the instruction MOV AL, imm8 with which each round begins."""
+    code = b"\xb0\x07" + body + b"\x49\xff\xcc"
+    code += b"\x0f\x85" + (-len(code) - 6).to_bytes(4, "little", signed=True)
+    registers = list(Program(b"").registers)
+    for number, value in ((RBX, layout.DEVICE + 0x10), (RBP, layout.CODE), (RSI, rsi), (R12, rounds)):
+        registers[number] = value
+    return Program(code, registers=tuple(registers), limit=limit, data=bytes(range(256)) * 32)
+
+
+@cache
+def bench(kind: str) -> Bench:
+    """A bench that counts by instruction, by block wherever it can, or as by default."""
+    made = Bench(by_block=kind == "by block")
+    if kind == "by instruction":
+        made.machine.cpu.hook.warm_up = NEVER_WARM
+    return made
+
+
+def run(program: Program, kind: str) -> Result:
+    return bench(kind).run(program)
+
+
+bodies = st.lists(st.sampled_from(sorted(SNIPPETS)), min_size=1, max_size=8)
+
+
+@given(bodies, st.sampled_from([layout.DATA + 0x1C00, layout.TORN + 0xE00, layout.DATA + 0xFF8]))
+def test_a_loop_ends_the_same_counted_either_way(names: list[str], rsi: int) -> None:
+    program = loop(bytes.fromhex(" ".join(SNIPPETS[name] for name in names)), rsi=rsi)
+    expected = run(program, "by instruction")
+    assert run(program, "by block") == expected
+    assert run(program, "by default") == expected
+
+
+@given(bodies, st.integers(1, 3000), st.integers(0, 3000))
+def test_a_deadline_and_an_interrupt_come_before_the_same_instruction(names: list[str], limit: int, at: int) -> None:
+    program = replace(loop(bytes.fromhex(" ".join(SNIPPETS[name] for name in names))), limit=limit, interrupt_at=at)
+    assert run(program, "by block") == run(program, "by instruction")
+
+
+def test_a_deadline_at_each_instruction_of_a_block_is_met() -> None:
+    body = bytes.fromhex("".join(SNIPPETS[name] for name in ("arithmetic", "load", "add to memory", "call")))
+    for limit in range(500, 540):
+        program = replace(loop(body), limit=limit)
+        result = run(program, "by block")
+        assert (result.end, result.retired) == (End.LIMIT, limit)
+        assert result == run(program, "by instruction")
+
+
+@pytest.mark.parametrize("ring", [0, 3])
+def test_a_long_loop_is_counted_by_block(ring: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered: list[int] = []
+    begin = BlockClock.begin
+    monkeypatch.setattr(BlockClock, "begin", lambda clock: begin(clock) and not entered.append(1))
+    program = replace(loop(bytes.fromhex(SNIPPETS["load"]), rounds=5_000), ring=ring)
+    result = Bench().run(program)
+    assert result.retired == 5_000 * 4 + 1
+    assert 1 <= len(entered) < 5
+
+
+def test_code_that_the_loop_changes_runs_as_changed() -> None:
+    """Each round stores its number into the MOV with which the next one begins, and adds up what that loads."""
+    body = bytes.fromhex("4588e6 44887501 0fb6d0 4801d7".replace(" ", ""))
+    result = run(loop(body, rounds=200), "by block")
+    assert result.registers["RDI"] == 7 + sum(range(2, 201))

@@ -97,7 +97,7 @@ class BlockClock:
         step_hook: Its instruction hook, which counts otherwise.
         registers: The registers of the stopped processor.
         callbacks: Asked whether somebody observes memory accesses or ports.
-        code_pages: Told to refuse stores.
+        code_pages: Made to refuse stores.
         give_back: Writes the registers to the engine.
     """
 
@@ -206,7 +206,7 @@ class BlockClock:
             hook.rflags = hook.rflags & ~ARITHMETIC_FLAGS | before & ARITHMETIC_FLAGS
 
     def _examine(self) -> None:
-        """Call `on_examined` before some instructions of the block at RIP, and let Unicorn translate it anew."""
+        """Call `on_examined` before some instructions of the block at RIP, and let Unicorn translate it again."""
         hook, at = self._hook, self._registers.rip
         found = {*hook.examined[: hook.examined_count]} - self._examined
         hook.pause = hook.retired

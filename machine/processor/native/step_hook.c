@@ -330,7 +330,7 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
 {
     if (s->retired >= s->deadline)
         return stop(uc, s, STOP_DEADLINE);
-    if (s->retired >= s->pause)
+    if (s->retired >= s->pause && !s->stepping)
         return stop(uc, s, STOP_WARM);
     if (s->debt > 2 * s->credit && !s->stepping && address != s->pass_watched && in_debt(s))
         return stop(uc, s, STOP_DEADLINE);

@@ -134,7 +134,9 @@ def expected(
     state: HookState, address: int, registers: dict[int, int], code: bytes, size: int, blob: Blob
 ) -> Stop | None:
     """The rules restated: the first that applies stops."""
-    if state.retired >= state.deadline or (state.debt > 2 * state.credit and address != state.pass_watched):
+    if state.retired >= min(state.deadline, state.pause):
+        return Stop.DEADLINE if state.retired >= state.deadline else Stop.WARM
+    if state.debt > 2 * state.credit and address != state.pass_watched:
         return Stop.DEADLINE
     if state.watch_if and registers[EFLAGS] & 0x200:
         return Stop.INTERRUPTS_ENABLED
@@ -215,6 +217,7 @@ numbers = st.sampled_from([0, 1, 1 << 32, 8, 16, 0xFF0, 0xFF8, 0x7FFF_FFF0, 2**6
         {
             "retired": st.integers(0, 3),
             "deadline": st.sampled_from([0, 1, 2, NEVER]),
+            "pause": st.sampled_from([0, 3, NEVER]),
             "long_mode": st.booleans(),
             "mxcsr": st.sampled_from([0x1F80, 0x1F82, 0x1FC0, 0x1FA0, 0x9F80, 0x1F00]),
             "watch_if": st.booleans(),
@@ -271,6 +274,7 @@ def test_native_code_keeps_the_rules(
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_code_that_changes_is_seen_to_change(architecture: str) -> None:
     """Nothing about an instruction is cached, only the address of its page."""
-    state = HookState(deadline=NEVER, breakpoint=NEVER, pass_once=NEVER, pass_watched=NEVER, watched=1)
+    unset = dict.fromkeys(("deadline", "pause", "breakpoint", "pass_once", "pass_watched"), NEVER)
+    state = HookState(watched=1, **unset)
     assert not BOTH[architecture].on_instruction(state, 0x1000, 1, {}, b"\x90")
     assert BOTH[architecture].on_instruction(state, 0x1000, 3, {EFLAGS: 2}, b"\x0f\x22\xd8")

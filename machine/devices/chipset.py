@@ -9,15 +9,18 @@ The lines in use are IRQ 0 (8254, channel 0) and IRQ 4 (COM1). The run loop read
 """
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from machine.bus.bus import Bus, Device, Line
 from machine.bus.ram import Ram
-from machine.devices import tpm_crb
 from machine.devices.apic import io_apic, local_apic
 from machine.devices.engines import hash_engine, scrub_engine
 from machine.devices.legacy import debug_exit, fw_cfg, pic8259, pit8254, post_code, uart16550, vga
 from machine.processor.clock import Clock
-from machine.tpm.backend import TpmBackend
+
+if TYPE_CHECKING:
+    from machine.devices import tpm_crb
+    from machine.tpm.backend import TpmBackend
 
 TIMER_IRQ, COM1_IRQ = 0, 4
 TIMER_PIN = 2
@@ -92,8 +95,10 @@ class Chipset:
         self.bus.attach_ports(device, vga.STATUS_PORT, 1, offset=vga.STATUS)
         return device
 
-    def attach_tpm(self, backend: TpmBackend) -> tpm_crb.TpmCrb:
+    def attach_tpm(self, backend: "TpmBackend") -> "tpm_crb.TpmCrb":
         """Attach a TPM, which not every PC has, and return its device."""
+        from machine.devices import tpm_crb  # noqa: PLC0415 - not every PC has one
+
         device = tpm_crb.TpmCrb(self._clock, backend)
         self.bus.attach_memory(device, tpm_crb.ADDRESS)
         return device

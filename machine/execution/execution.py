@@ -5,6 +5,7 @@ and decides how far to execute.
 """
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from machine.architecture.control_registers import CR0_BITS, CR0_PE
 from machine.architecture.decoding import Instruction
@@ -19,14 +20,10 @@ from machine.execution.interrupt_recognition import InterruptRecognition
 from machine.execution.observed_registers import ObservedRegisters
 from machine.execution.ring_and_mode import RingAndMode
 from machine.instructions.disposition import Done
-from machine.instructions.floating_point.runs import FloatingPointRuns
-from machine.instructions.floating_point.unit import FloatingPointUnit
-from machine.instructions.memory import OperandMemory
 from machine.instructions.quiet import is_quiet, loads_data_segment
 from machine.instructions.segment_limits import Scope, SegmentLimits
 from machine.instructions.segmentation.task_switch import TaskFault
 from machine.instructions.system.msrs import Msrs
-from machine.instructions.system_instructions import SystemInstructions
 from machine.interrupts.delivery import Delivery, Interrupt
 from machine.interrupts.interrupt_returns import InterruptReturns
 from machine.journal import Journal
@@ -34,6 +31,9 @@ from machine.processor.cpu import FLAG_IF, FLAG_RF, FLAG_TF, Cpu
 from machine.processor.debug_registers import DR6_BS
 from machine.processor.step_hook import NEVER, Stop
 from machine.state import Stateful
+
+if TYPE_CHECKING:
+    from machine.instructions.watched import WatchedInstructions
 
 _REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
 _OVERRIDE = int(Action.OVERRIDE)
@@ -77,8 +77,8 @@ class Execution(Stateful):
     STATE = ("halted", "cut_short")
     PARTS = ("delivery", "ring_and_mode", "_returns")
     WIRING = (
-        *("_cpu", "_chipset", "_journal", "coprocessor", "_observed", "_alignment", "_limits", "_x87", "_system"),
-        *("_x87_runs", "_recognition"),
+        *("_cpu", "_chipset", "_journal", "coprocessor", "_observed", "_alignment", "_limits", "_msrs", "_watched"),
+        "_recognition",
         "_reached",
     )
 
@@ -99,9 +99,8 @@ class Execution(Stateful):
         parts = self.delivery, self._returns, self.ring_and_mode, self._observed
         self._recognition = InterruptRecognition(cpu, *parts, at_coprocessor=lambda: self.at_coprocessor)
         self._alignment = AlignmentCheck(cpu)
-        self._x87 = FloatingPointUnit(cpu, OperandMemory(cpu))
-        self._x87_runs = FloatingPointRuns(cpu, self._x87.state)
-        self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87, self._limits)
+        self._msrs = msrs
+        self._watched: WatchedInstructions | None = None
 
     def take_reached(self) -> Reached:
         """Return the place where the processor has stopped, and reset it to ANYWHERE."""
@@ -252,7 +251,7 @@ class Execution(Stateful):
             before = self._observed.look() if instruction.opcode == _MOV_TO_CR else None
             rip, page = cpu.registers.rip, cpu.linear_rip & -PAGE_SIZE
             try:
-                done = Done.COMPLETE if self._x87_runs.execute(instruction) else self._system.execute(instruction)
+                done = (self._watched or self._watched_instructions()).execute_run(instruction)
             except Fault as fault:
                 self._recognition.raise_fault(fault)
                 return
@@ -269,6 +268,14 @@ class Execution(Stateful):
             follows = done is Done.COMPLETE and scope is None and before is None
             instruction = cpu.engine.watched_next(page) if follows else None
         self.stopped(stop, instruction)
+
+    def _watched_instructions(self) -> "WatchedInstructions":
+        """Import the instructions when the first one is met: many small kernels have none."""
+        from machine.instructions.watched import WatchedInstructions  # noqa: PLC0415
+
+        made = WatchedInstructions(self._cpu, self._msrs, self._chipset.local_apic, self._limits)
+        self._watched = made
+        return made
 
     def stopped(self, stop: Stop, instruction: Instruction | None = None) -> None:
         """Handle a stop; `instruction` is the watched one, if it has been decoded."""
@@ -317,7 +324,7 @@ class Execution(Stateful):
         before = self._observed.look()
         in_new_task: Fault | None = None
         try:
-            done = self._system.execute(instruction)
+            done = (self._watched or self._watched_instructions()).execute(instruction)
         except TaskFault as fault:  # of the new task, before its first instruction
             done, in_new_task = Done.COMPLETE, fault
         except Fault as fault:

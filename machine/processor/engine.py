@@ -31,8 +31,7 @@ from machine.processor.code_pages import CodePages
 from machine.processor.code_reader import CodeReader
 from machine.processor.engine_callbacks import Callbacks
 from machine.processor.flat_mode import load_flat_mode
-from machine.processor.portable_hook import PortableHook
-from machine.processor.step_hook import STRINGS, StepHook, Steps, Stop
+from machine.processor.step_hook import STRINGS, HookState, StepHook, Steps, Stop
 from machine.processor.translations import Translations
 from machine.processor.untranslatable import LONGEST, opcode_to_replace
 
@@ -66,7 +65,7 @@ class Engine:
         self.context = SavedContext(self.uc)
         self.registers = self.context.registers
         self._data_segments = tuple(getattr(self.registers, name) for name in ("es", "ss", "ds"))
-        step_hook = StepHook(self.uc, ram, self.context.address, PortableHook, portable=portable)
+        step_hook = StepHook(self.uc, ram, self.context.address, _portable_hook, portable=portable)
         self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
         self.hook = step_hook.state
         self._translations.charge_to(self.hook)
@@ -364,3 +363,10 @@ class Engine:
             return False
         self._translations.drop(linear - page)
         return True
+
+
+def _portable_hook(uc: Uc, state: HookState) -> object:
+    """Attach the hook in Python, which hosts with native code do not import."""
+    from machine.processor.portable_hook import PortableHook  # noqa: PLC0415
+
+    return PortableHook(uc, state)

@@ -1,0 +1,28 @@
+"""The execution of watched instructions, in place of Unicorn, on one processor.
+
+`Execution` imports this module, and with it all instructions, when it meets the first one: small kernels have none.
+"""
+
+from machine.architecture.decoding import Instruction
+from machine.instructions.disposition import Done
+from machine.instructions.floating_point.runs import FloatingPointRuns
+from machine.instructions.floating_point.unit import FloatingPointUnit
+from machine.instructions.memory import OperandMemory
+from machine.instructions.segment_limits import SegmentLimits
+from machine.instructions.system.msrs import Msrs
+from machine.instructions.system_instructions import SystemInstructions, TaskPriority
+from machine.processor.cpu import Cpu
+
+
+class WatchedInstructions:
+    """Executes watched instructions. See `SystemInstructions` for the arguments."""
+
+    def __init__(self, cpu: Cpu, msrs: Msrs, apic: TaskPriority, limits: SegmentLimits) -> None:
+        x87 = FloatingPointUnit(cpu, OperandMemory(cpu))
+        self._runs = FloatingPointRuns(cpu, x87.state)
+        self.execute = SystemInstructions(cpu, msrs, apic, x87, limits).execute
+        """See `SystemInstructions.execute`."""
+
+    def execute_run(self, instruction: Instruction) -> Done:
+        """Execute the instruction at which the engine has stopped, and perhaps others after it. Raises Fault."""
+        return Done.COMPLETE if self._runs.execute(instruction) else self.execute(instruction)

@@ -147,6 +147,8 @@ def _system() -> Iterator[Path]:
     yield _in_ring_0("PDEP, upper half", "c4e263f5c1", registers=_registers(rcx=1 << 40))
     yield _in_ring_0("JMP with 66H", "66e900000000")
     yield _in_ring_0("NEG with LOCK", "f0f71e")
+    yield _in_ring_0("FS before another prefix", "643e8b06")
+    yield _in_ring_0("FS before CS", "642e8b06")
     frames = _registers(rbp=layout.STACK_POINTER)
     yield _in_ring_0("ENTER with 31 levels, LEAVE", "c800001fc9", registers=frames)
     yield _in_ring_0("read from a device", f"8b0425{layout.DEVICE.to_bytes(4, 'little').hex()}")

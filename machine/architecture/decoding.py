@@ -40,6 +40,8 @@ _BASES = {
     Map.VEX_3A: 0xC4_3A00,
 }
 _RSP, _RBP = 4, 5
+_WITH_IMPLICIT_SEGMENT = frozenset([0x6E, 0x6F, *range(0xA0, 0xA8), 0xAC, 0xAD, 0xD7])
+"""OUTS, MOV of an offset, MOVS, CMPS, LODS and XLAT."""
 
 
 def has_modrm(opcode_map: int, opcode: int) -> bool:
@@ -95,6 +97,11 @@ class Instruction(msgspec.Struct, frozen=True):
     def extension(self) -> int:
         """The reg field as an opcode extension."""
         return self.register & 7
+
+    @property
+    def has_segment(self) -> bool:
+        """True with an operand in memory whose segment can be overridden."""
+        return isinstance(self.operand, MemoryOperand) or self.opcode in _WITH_IMPLICIT_SEGMENT
 
     @property
     def locked(self) -> bool:
@@ -159,11 +166,12 @@ def _opcode(code: bytes, *, long: bool) -> tuple[int, int, Map, Prefix, int, int
         has one), and the actions.
     """
     at = rex = vex_register = 0
-    mandatory, locked, overridden = Prefix.NONE, False, False
+    mandatory, locked, overridden, misleading = Prefix.NONE, False, False, False
     while code[at] in _LEGACY_PREFIXES or (long and code[at] & 0xF0 == 0x40):
         byte = code[at]
         rex = byte if long and byte & 0xF0 == 0x40 else 0
         locked = locked or byte == LOCK
+        misleading = byte not in _FS_GS and (misleading or (overridden and byte in _SEGMENT_PREFIXES))
         overridden = overridden or byte in _FS_GS
         if byte in _MANDATORY and (byte != OPERAND_SIZE or mandatory == Prefix.NONE):
             mandatory = _MANDATORY[byte]
@@ -196,6 +204,8 @@ def _opcode(code: bytes, *, long: bool) -> tuple[int, int, Map, Prefix, int, int
     found = TABLES[long].action(opcode_map, mandatory, opcode, modrm) if defined else int(Action.UNDEFINED)
     if overridden and defined and not long:
         found |= int(Action.OVERRIDE)
+    if misleading and long:
+        found |= int(Action.MISLEADING)
     if locked and (not found & Action.LOCKABLE or (modrm is not None and modrm >= 0xC0)):
         found = int(Action.UNDEFINED)
     return legacy, rex, opcode_map, mandatory, opcode, vex_register, at, found
@@ -271,6 +281,12 @@ def overridden_segment(prefixes: bytes, default: str, *, long: bool) -> str:
         if name is not None and (not long or name in ("fs", "gs")):
             default = name
     return default
+
+
+def misleading_prefixes(prefixes: bytes) -> tuple[str, str]:
+    """Return the segments of an instruction that is MISLEADING: the one that Unicorn takes, and the right one."""
+    last = next(_SEGMENT_PREFIXES[prefix] for prefix in reversed(prefixes) if prefix in _SEGMENT_PREFIXES)
+    return last, overridden_segment(prefixes, last, long=True)
 
 
 def _memory_operand(

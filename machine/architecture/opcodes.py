@@ -42,11 +42,14 @@ class Action(IntFlag):
     """Reads and writes its operand: if the write faults, the flags must not change either."""
     OVERRIDE = 8192
     """Has an FS or GS prefix outside 64-bit mode; not in the tables. Watched while FS or GS has a limit."""
+    MISLEADING = 16384
+    """Has an FS or GS prefix before one for ES, CS, SS or DS, which 64-bit mode ignores but Unicorn obeys; not in the
+    tables. Always watched."""
     GROUP = 1 << 15
     """Only in `Tables.entries`: the other bits index `Tables.groups`, and the ModRM byte selects from that row."""
 
 
-ALWAYS = Action.SYSTEM | Action.UNDEFINED | Action.MMX
+ALWAYS = Action.SYSTEM | Action.UNDEFINED | Action.MMX | Action.MISLEADING
 """The actions at which the instruction hook always stops."""
 _TRAITS = {
     "system": int(Action.SYSTEM),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from machine.instructions.watched import WatchedInstructions
 
 _REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
-_OVERRIDE = int(Action.OVERRIDE)
+_OVERRIDE, _MISLEADING = int(Action.OVERRIDE), int(Action.MISLEADING)
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
 _LEFT_BY = {
     **dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call"),
@@ -185,13 +185,23 @@ class Execution(Stateful):
                 return
         self.step()
 
-    def _execute_one(self) -> Stop:
-        """Execute only the instruction at RIP, watched or not. The caller must still handle the returned stop."""
+    def _execute_one(self, instruction: Instruction | None = None) -> Stop:
+        """Execute only the instruction at RIP, watched or not.
+
+        Args:
+            instruction: The instruction, if it has been decoded.
+
+        Returns:
+            The stop, which the caller must still handle.
+        """
         hook = self._cpu.hook
         hook.pass_once = hook.pass_watched = self._cpu.linear_rip
         hook.watch_if = 0
         self._cpu.clock.step()
-        stop = self._cpu.engine.execute()
+        if instruction is not None and instruction.action & _MISLEADING and instruction.has_segment:
+            stop = self._cpu.engine.execute_misleading(instruction.prefixes)
+        else:
+            stop = self._cpu.engine.execute()
         hook.pass_once = hook.pass_watched = NEVER
         return stop
 
@@ -330,7 +340,7 @@ class Execution(Stateful):
         except Fault as fault:
             self._recognition.raise_fault(fault)
             return
-        stop = self._execute_one() if done is Done.NATIVE else None
+        stop = self._execute_one(instruction) if done is Done.NATIVE else None
         if self._observed.look() != before:
             registers.cr[0] &= CR0_BITS
             self._observed.record_changes(before, rip)

@@ -39,6 +39,7 @@ from machine.processor.debug_registers import DR6_BD, DR7_GD
 _RESTRICTED = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
 _MMX, _UNDEFINED, _PORT = int(Action.MMX), int(Action.UNDEFINED), int(Action.PORT)
 _OVERRIDE = int(Action.OVERRIDE)
+_HAS_RULE = ~int(Action.OVERRIDE | Action.MISLEADING | Action.MODIFIES | Action.LOCKABLE)
 _WIDE = int(Action.ALIGNED | Action.WIDE)
 _CR4_UMIP = 1 << 11
 _FXSAVE, _FXRSTOR, _LDMXCSR, _STMXCSR, _CLFLUSH = *range(4), 7
@@ -116,7 +117,7 @@ class SystemInstructions:
             self._x87.check_mmx()
         if instruction.action & _WIDE:
             check_wide_operand(self._cpu, instruction)
-        rule = self._rules.get(instruction.opcode)
+        rule = self._rules.get(instruction.opcode) if instruction.action & _HAS_RULE else None
         done = Done.NATIVE if rule is None else rule(instruction)
         if done is Done.NATIVE and instruction.action & _MMX:
             self._x87.prepare_mmx(instruction)

@@ -16,7 +16,7 @@ from unicorn import (
     x86_const,
 )
 
-from machine.architecture.decoding import Instruction
+from machine.architecture.decoding import Instruction, misleading_prefixes
 from machine.architecture.exceptions import PF
 from machine.architecture.paging import SupervisorMemory
 from machine.architecture.processor_state import HFLAG_BY_BLOCK, HFLAG_TF, SegmentRegister
@@ -35,7 +35,7 @@ from machine.processor.step_hook import STRINGS, HookState, StepHook, Steps, Sto
 from machine.processor.translations import Translations
 from machine.processor.untranslatable import LONGEST, opcode_to_replace
 
-_FLAG_TF, _FLAG_RF = 1 << 8, 1 << 16
+_FLAG_TF, _FLAG_RF, _ALL = 1 << 8, 1 << 16, 2**64 - 1
 _STOPS = tuple(Stop)
 _PUSHF, _COMPARING = 0x9C, frozenset([0xA6, 0xA7, 0xAE, 0xAF])
 _NOTING_FLAGS_EARLY = STRINGS - _COMPARING | {_PUSHF}
@@ -65,6 +65,8 @@ class Engine:
         self.context = SavedContext(self.uc)
         self.registers = self.context.registers
         self._data_segments = tuple(getattr(self.registers, name) for name in ("es", "ss", "ds"))
+        self._misled: tuple[str, str] | None = None
+        """While a misleading instruction is executed: the segment that Unicorn takes, and the right one."""
         step_hook = StepHook(self.uc, ram, self.context.address, _portable_hook, portable=portable)
         self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
         self.hook = step_hook.state
@@ -121,6 +123,23 @@ class Engine:
         if held and hook.retired == retired:
             hook.rflags |= _FLAG_RF
         return stop
+
+    def execute_misleading(self, prefixes: bytes) -> Stop:
+        """Execute the instruction at RIP, which is `Action.MISLEADING`; the clock must stop the engine after it.
+
+        Unicorn adds the base of the segment that it takes, so that segment gets the base of the right one meanwhile.
+
+        Args:
+            prefixes: The instruction's legacy prefixes.
+
+        Returns:
+            As `execute`.
+        """
+        self._misled = misleading_prefixes(prefixes)
+        try:
+            return self.execute()
+        finally:
+            self._misled = None
 
     def watched_next(self, page: int) -> Instruction | None:
         """Return the next instruction if `execute` would only stop before it, because it is watched.
@@ -203,14 +222,16 @@ class Engine:
                 hook.stepping = Steps.OF_SOFTWARE
         if hook.by_block:
             registers.hflags |= HFLAG_BY_BLOCK
-        bases = self._without_bases()
+        bases = self._exchange_bases()
         self.give_back()
         status: int = emu_start(self._handle, registers.rip, 0, 0, 0)
         self._code_pages.reveal()
         if status or hook.reason == Stop.HALT:
             self.refresh()
         registers.hflags &= ~(HFLAG_TF | HFLAG_BY_BLOCK)
-        for segment, base in bases:
+        if self._misled is not None:
+            registers.rip = registers.rip + registers.cs.base & _ALL
+        for segment, base in reversed(bases):
             segment.base = base
         failure = self.callbacks.failure
         if failure is not None:
@@ -218,17 +239,23 @@ class Engine:
             raise failure
         return status
 
-    def _without_bases(self) -> list[tuple[SegmentRegister, int]]:
+    def _exchange_bases(self) -> list[tuple[SegmentRegister, int]]:
         """Set the bases of ES, SS and DS to 0 in 64-bit mode, where Unicorn would add them for a segment override.
 
         Returns:
-            The segments that have another base, with that base.
+            The segments whose base has changed, with what it was before.
         """
-        if not self.registers.in_64_bit_code:
+        registers = self.registers
+        if not registers.in_64_bit_code:
             return []
         found = [(segment, segment.base) for segment in self._data_segments if segment.base]
         for segment, _ in found:
             segment.base = 0
+        if self._misled is not None:
+            taken, right = (getattr(registers, name) for name in self._misled)
+            found.append((taken, taken.base))
+            taken.base = right.base
+            registers.rip = registers.rip - registers.cs.base & _ALL  # with another base of CS, RIP is another, too
         return found
 
     @property

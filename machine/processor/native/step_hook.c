@@ -19,7 +19,7 @@ enum { STOP_DEADLINE = 1, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT
        STOP_ADDRESS = 9, STOP_REPEAT, STOP_WARM, STOP_BLOCK, STOP_EXAMINE };
 enum { REG_EFLAGS = 25, REG_RCX = 38, REG_RIP = 41, REG_FS_BASE = 250, REG_GS_BASE = 251 };     /* UC_X86_REG_ */
 enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64, EXAMINED = 64 };  /* PROT: UC_PROT_ */
-enum { OVERRIDE = 8192, PORT = 2, FLOATS = 64, LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, LOOK = 2048, MODIFIES = 4096,
+enum { MISLEADING = 16384, OVERRIDE = 8192, PORT = 2, FLOATS = 64, LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, LOOK = 2048, MODIFIES = 4096,
        GROUP = 1 << 15 };                                                   /* opcodes.py, Action */
 enum { ONE_BYTE, TWO_BYTE, THREE_BYTE_38, THREE_BYTE_3A, VEX_38, VEX_3A, MAPS };    /* instruction_set.py, Map */
 enum { NO_PREFIX, OPERAND_SIZE, REPEAT, REPEAT_NOT_EQUAL, PREFIXES };       /* instruction_set.py, Prefix */
@@ -111,7 +111,7 @@ static int prefix(u8 byte)
 static void decode(const struct state *s, const u8 *code, u64 size, struct decoded *d)
 {
     u64 i = 0;
-    int mandatory = NO_PREFIX, locked = 0, map = ONE_BYTE, is_long = s->long_mode != 0;
+    int mandatory = NO_PREFIX, locked = 0, misleading = 0, map = ONE_BYTE, is_long = s->long_mode != 0;
     d->modrm_at = d->map = d->mandatory = d->opcode = 0;
     d->action = d->rex = d->segment = d->short_address = d->narrow = d->vex_register = d->unused_bits = 0;
     for (; i < size; i++) {
@@ -135,8 +135,11 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
         }
         else if (byte == 0x67)
             d->short_address = 1;
-        else if (byte >= 0x64)
+        else if (byte >= 0x64) {
             d->segment = byte & 7;
+            misleading = 0;
+        } else if (d->segment)
+            misleading = MISLEADING;
     }
     if (i >= size)
         return;
@@ -184,8 +187,8 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
             return;
         found = t->group[found & (GROUPS - 1)][(code[i] >> 3 & 7) + (code[i] >= 0xC0 ? 8 : 0)];
     }
-    if (d->segment && !is_long)
-        found |= OVERRIDE;
+    if (d->segment)
+        found |= is_long ? misleading : OVERRIDE;
     if (locked && (!(found & LOCKABLE) || (i < size && code[i] >= 0xC0)))
         found = UNDEFINED;
     d->modrm_at = i;

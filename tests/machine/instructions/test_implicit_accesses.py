@@ -13,7 +13,7 @@ from itertools import islice
 import pytest
 
 from machine.architecture.control_registers import CR4_SMAP, CR4_SMEP
-from machine.architecture.exceptions import GP, PF, SS
+from machine.architecture.exceptions import BP, GP, PF, SS
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import CR4_DEFAULT, FX_AT_RESET, GENERAL, Mode, Program, Result
@@ -346,16 +346,38 @@ def test_a_base_comes_back_with_compatibility_mode(portable: bool) -> None:
     assert (result.vector, result.registers["RCX"]) == (None, 0x5A5A)
 
 
-@pytest.mark.parametrize("prefixes", ["64", "3E 64", "65 64", "64 26", "64 2E", "64 36", "64 3E"])
+@pytest.mark.parametrize("prefixes", ["64", "3E 64", "65 64", "64 26", "64 2E", "64 36", "64 3E", "65 3E 64 2E 48"])
 @pytest.mark.parametrize("name", OVERRIDABLE)
-def test_unicorn_forgets_fs_where_a_prefix_for_another_segment_follows(name: str, prefixes: str) -> None:
-    """docs/unicorn.md: by the manual FS is used with all of these prefixes."""
+def test_64_bit_mode_ignores_a_prefix_for_another_segment_after_fs(name: str, prefixes: str) -> None:
+    """Unicorn would take the segment of the last prefix."""
     code, pointer, writes = OVERRIDABLE[name]
     values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, pointer: 0x10}
     program = Program(
         bytes.fromhex(prefixes + code), registers=tuple(values.values()), fs_base=layout.ABSENT, fx=ALL_ONES
     )
-    result = bench(False).run(program)
-    forgets = not prefixes.endswith("64") and name not in ("FLD", "MASKMOVQ")
-    base = 0 if forgets else layout.ABSENT
-    assert (result.vector, result.error_code, result.registers["CR2"]) == (PF, 4 | writes, base + 0x10)
+    for portable in (False, True):
+        result = bench(portable).run(program)
+        registers = result.registers
+        assert (result.vector, result.error_code, registers["CR2"]) == (PF, 4 | writes, layout.ABSENT + 0x10)
+        assert (registers["RIP"], registers["FS_BASE"]) == (layout.CODE, layout.ABSENT)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("prefixes", ["64 26", "64 2E", "64 36", "64 3E", "65 64 2E"])
+@pytest.mark.parametrize(
+    "code", ["8B 05 F8 00 00 00", "FF 36 58", "48 63 C3", "EB 02 CC CC", "A5", "F3 A4", "FF 16", "E8 00 00 00 00", "CC"]
+)
+def test_it_is_executed_as_with_fs_alone(code: str, prefixes: str, portable: bool) -> None:
+    """MOV from [RIP + F8H], PUSH, MOVSXD, JMP, MOVSD, REP MOVSB, CALL [RSI], CALL and INT3."""
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RSI": 0x100, "RBX": 0x100, "RCX": 3}
+    values |= {"RDI": layout.DATA + 0x200}
+    ended = []
+    for one in (prefixes, "64 " * len(prefixes.split())):
+        text = bytes.fromhex(one + code)
+        following = layout.CODE + len(text)
+        base = layout.DATA - following if code.startswith("8B") else layout.DATA
+        data = bytes(0xF8) + (following + 0x5A).to_bytes(8, "little") * 2
+        program = Program(text, registers=tuple(values.values()), fs_base=base, data=data)
+        ended.append(bench(portable).run(program))
+    assert ended[0] == ended[1]
+    assert ended[0].vector in (None, BP)

@@ -12,7 +12,7 @@ from tests.oracle.enumeration.matching import ONE, THREE_3A, TWO, Applies, any_o
 from tests.oracle.enumeration.programs import Case
 from tests.oracle.enumeration.witnesses import State
 
-_GP, _PF, _AC, _BREAKPOINT = "vector 13", "vector 14", "vector 17", "vector 3"
+_GP, _PF, _AC, _BREAKPOINT, _TRAP = "vector 13", "vector 14", "vector 17", "vector 3", "vector 1"
 _ES = 0x80
 _LONGEST_ACCESS = 16
 
@@ -46,7 +46,7 @@ def _only_ours_checks_alignment(host: State, ours: State) -> bool:
 
 def _pends(host: State, ours: State) -> bool:
     """The host has stored nothing, and the exception is pending."""
-    return host.end == _BREAKPOINT and bool(host.values["FSW"] & _ES) and ours.end in (_GP, _PF, _AC)
+    return host.end in (_BREAKPOINT, _TRAP) and bool(host.values["FSW"] & _ES) and ours.end in (_GP, _PF, _AC)
 
 
 PUSH_SELECTOR = any_of(at(ONE, (0x06, 0x0E, 0x16, 0x1E)), at(TWO, (0xA0, 0xA8)))

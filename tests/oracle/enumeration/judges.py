@@ -97,6 +97,7 @@ BY_THE_MANUAL = (
         "RDRAND, RDSEED", at(TWO, (0xC7,), 6, 7, register=True), (1, "ECX", 30), (7, "EBX", 18), (7, "ECX", 22)
     ),
     _not_offered("XGETBV, XTEST", at(TWO, (0x01,), 2, register=True), _XSAVE, (7, "EBX", 11), (7, "EBX", 4)),
+    Row("HRESET", "CPUID.7.1:EAX[22] = 0", at(THREE_3A, (0xF0,), 0, register=True, prefix=REP)),
     _not_offered("PTWRITE", at(TWO, (0xAE,), 4, register=True, prefix=REP), (7, "EBX", 25)),
     _not_offered("XABORT, XBEGIN", at(ONE, (0xC6, 0xC7), 7, register=True), (7, "EBX", 11)),
     _not_offered("TDCALL, SEAMCALL, ENCLS", at(TWO, (0x01,), 1, register=True, rm=(4, 5, 6, 7)), (7, "EBX", 2)),

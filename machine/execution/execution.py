@@ -260,8 +260,9 @@ class Execution(Stateful):
             hook.rflags &= ~FLAG_RF
             before = self._observed.look() if instruction.opcode == _MOV_TO_CR else None
             rip, page = cpu.registers.rip, cpu.linear_rip & -PAGE_SIZE
+            watched = self._watched or self._watched_instructions()
             try:
-                done = (self._watched or self._watched_instructions()).execute_run(instruction)
+                done = watched.execute_run(instruction)
             except Fault as fault:
                 self._recognition.raise_fault(fault)
                 return
@@ -276,7 +277,7 @@ class Execution(Stateful):
             if cpu.debug.met:
                 break
             follows = done is Done.COMPLETE and scope is None and before is None
-            instruction = cpu.engine.watched_next(page) if follows else None
+            instruction = watched.following(page) if follows else None
         self.stopped(stop, instruction)
 
     def _watched_instructions(self) -> "WatchedInstructions":

@@ -7,6 +7,7 @@ from machine.architecture.decoding import Instruction
 from machine.instructions.disposition import Done
 from machine.instructions.floating_point.runs import FloatingPointRuns
 from machine.instructions.floating_point.unit import FloatingPointUnit
+from machine.instructions.general.wide_operands import is_misplaced
 from machine.instructions.memory import OperandMemory
 from machine.instructions.segment_limits import SegmentLimits
 from machine.instructions.system.msrs import Msrs
@@ -18,6 +19,7 @@ class WatchedInstructions:
     """Executes watched instructions. See `SystemInstructions` for the arguments."""
 
     def __init__(self, cpu: Cpu, msrs: Msrs, apic: TaskPriority, limits: SegmentLimits) -> None:
+        self._cpu = cpu
         x87 = FloatingPointUnit(cpu, OperandMemory(cpu))
         self._runs = FloatingPointRuns(cpu, x87.state)
         self.execute = SystemInstructions(cpu, msrs, apic, x87, limits).execute
@@ -26,3 +28,14 @@ class WatchedInstructions:
     def execute_run(self, instruction: Instruction) -> Done:
         """Execute the instruction at which the engine has stopped, and perhaps others after it. Raises Fault."""
         return Done.COMPLETE if self._runs.execute(instruction) else self.execute(instruction)
+
+    def following(self, page: int) -> Instruction | None:
+        """Return the next instruction if the engine would only stop before it, because it is to be executed here.
+
+        Entering the engine takes longer than most instructions. See `Engine.next_in` for `page`.
+        """
+        cpu = self._cpu
+        found = cpu.engine.next_in(page)
+        if found is not None and (found.action & cpu.hook.watched or is_misplaced(cpu, found)):
+            return found
+        return None

@@ -141,11 +141,10 @@ class Engine:
         finally:
             self._misled = None
 
-    def watched_next(self, page: int) -> Instruction | None:
-        """Return the next instruction if `execute` would only stop before it, because it is watched.
+    def next_in(self, page: int) -> Instruction | None:
+        """Return the next instruction if nothing but the instruction itself could stop the engine before it.
 
-        Entering the engine takes longer than most instructions that the machine executes itself. The processor must
-        have stopped at an instruction that changed neither ring nor mapping.
+        The processor must have stopped at an instruction that changed neither ring nor mapping.
 
         Args:
             page: The linear page of that instruction.
@@ -156,8 +155,7 @@ class Engine:
         at = self.registers.linear_rip
         if at & -PAGE_SIZE != page or not self.passes(range(at, at + 1), 1):
             return None
-        found = self.code.following(at)
-        return found if found is not None and found.action & self.hook.watched else None
+        return self.code.following(at)
 
     def passes(self, addresses: range, count: int) -> bool:
         """Report whether nothing but the instructions themselves would stop the engine.

@@ -104,3 +104,21 @@ def test_punpckl_of_mmx_reads_four_bytes(code: str, expected: str) -> None:
     assert run(code, RBX=at + 1).vector == PF
     assert run(code, rflags=0x40202, RBX=layout.DATA + 4).end is End.DONE
     assert run(code, rflags=0x40202, RBX=layout.DATA + 2).vector == AC
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize(
+    ("load", "store"),
+    [("0f10", "0f11"), ("660f10", "660f11"), ("f30f6f", "f30f7f"), ("f20ff0", "0f11"), ("66f30f6f", "66f30f7f")],
+)
+def test_a_move_of_16_bytes_across_pages_moves_all(load: str, store: str, mode: Mode) -> None:
+    """Both halves are loaded, stored elsewhere, and a store that faults in the second page changes nothing."""
+    at, to = layout.DATA + 0xFF9, layout.DATA + 0x700
+    fill = "c70311223344c7430c55667788"
+    result = run(f"{fill}{load}0b{store}0e", mode, RBX=at, RSI=to)
+    assert result.end is End.DONE
+    changed = {change.offset: change.data.hex() for change in result.memory}
+    assert (changed[0x700], changed[0x70C]) == ("11223344", "55667788")
+    refused = run(f"{fill}{load}0b{store}0e", mode, RBX=at, RSI=layout.DATA + 0x2000 - 8)
+    assert refused.vector == PF
+    assert not any(change.offset >= 0x1FF0 or 0xFF0 <= change.offset < 0xFF9 for change in refused.memory)

@@ -15,7 +15,7 @@ from machine.interrupts.delivery import Delivery, Interrupt
 from machine.interrupts.interrupt_returns import InterruptReturns
 from machine.interrupts.unicorn_faults import exception_met, take_back
 from machine.processor.cpu import FLAG_RF, FLAG_TF, Cpu
-from machine.processor.debug_registers import DR6_BS
+from machine.processor.debug_registers import DR6_BS, DR6_BT
 from machine.processor.step_hook import NEVER, STRINGS, Stop
 
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
@@ -70,7 +70,8 @@ class InterruptRecognition:
             self._ring_and_mode.watch()
         if not in_long_mode:
             self._ring_and_mode.follow_mode(registers.rip)
-        if self._cpu.debug.held and not self._delivery.shut_down:  # this was the instruction after MOV SS
+        debug = self._cpu.debug  # a breakpoint at the MOV SS before this instruction, or the T flag of a new task
+        if (debug.held or debug.met & DR6_BT) and not self._delivery.shut_down:
             self.trap(0)
 
     def raise_fault(self, fault: Fault) -> None:

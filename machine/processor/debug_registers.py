@@ -16,7 +16,7 @@ from machine.processor.step_hook import NEVER, HookState
 from machine.state import State, Stateful
 
 DR6_ALWAYS_SET, DR7_ALWAYS_SET = 0xFFFF_0FF0, 0x400
-DR6_BD, DR6_BS = 1 << 13, 1 << 14
+DR6_BD, DR6_BS, DR6_BT = 1 << 13, 1 << 14, 1 << 15
 DR7_GD = 1 << 13
 _DR6_WRITABLE, _DR7_WRITABLE = 0xE00F, 0xFFFF_2BFF
 _CR4_DE = 1 << 3
@@ -47,7 +47,8 @@ class DebugRegisters(Stateful):
         self.dr6 = DR6_ALWAYS_SET
         self.dr7 = DR7_ALWAYS_SET
         self.met = 0
-        """Bits 0-3: data or port breakpoints hit, to be raised as a trap after the instruction."""
+        """Bits 0-3: data or port breakpoints hit, to be raised as a trap after the instruction; DR6_BT: a switch to a
+        task whose TSS has the T flag."""
         self.held = 0
         """The same for MOV SS or POP SS, after which #DB waits until the next instruction is complete (6.8.3)."""
         self._memory_hook: Callable[[], None] | None = None
@@ -70,7 +71,7 @@ class DebugRegisters(Stateful):
         self.held, self.met = self.held | self.met, 0
 
     def take(self) -> int:
-        """Return bits 0-3 of all breakpoints hit, and clear them, because they are now reported."""
+        """Return the bits of `met` and `held`, and clear them, because they are now reported."""
         found, self.met, self.held = self.met | self.held, 0, 0
         return found
 

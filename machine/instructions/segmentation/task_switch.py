@@ -2,9 +2,10 @@
 
 Their causes are a task gate in the IDT, a far CALL or JMP, and IRET with NT set. Each has the same parts: CHECK, which
 fails with nothing changed; STATE, which saves the old task and loads the new one; then the new task's segments are
-checked, and a failure is an exception of the new task, before its first instruction.
+checked, and a failure is an exception of the new task, before its first instruction. The T flag of the new TSS is a
+debug trap there (18.3.1.4).
 
-Not implemented: the T flag, and virtual-8086 tasks. A TSS whose EFLAGS image has VM set is refused as invalid (#TS).
+Not implemented: virtual-8086 tasks. A TSS whose EFLAGS image has VM set is refused as invalid (#TS).
 """
 
 import struct
@@ -24,6 +25,7 @@ from machine.architecture.exceptions import GP, NP, SS, TS, Fault
 from machine.architecture.processor_state import HFLAG_TS, SegmentRegister
 from machine.instructions.segmentation.descriptor_tables import find, mark_accessed
 from machine.processor.cpu import FLAG_NT, FLAG_VM, Cpu
+from machine.processor.debug_registers import DR6_BT
 
 _BUSY, _LDT, _LOCAL = 2, 0x2, 4
 _DR7_LOCAL = 0x155
@@ -31,7 +33,7 @@ _LOADED_FLAGS, _KEPT_BY_16_BITS = 0x25_7FD5, 0xFFFF_0000
 # Offset of the saved part of a TSS, and that part: EIP, EFLAGS and eight registers. The selectors follow.
 _STATE_32, _STATE_16 = 0x20, 0x0E
 _WORDS_32, _WORDS_16 = struct.Struct("<10I"), struct.Struct("<10H")
-_CR3, _LDT_32, _LDT_16 = 0x1C, 0x60, 0x2A
+_CR3, _LDT_32, _LDT_16, _TRAP = 0x1C, 0x60, 0x2A, 0x64
 _MIN_LIMIT_32, _MIN_LIMIT_16 = 0x67, 0x2B
 _REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi")
 _SELECTORS = ("es", "cs", "ss", "ds", "fs", "gs")
@@ -106,6 +108,8 @@ class TaskSwitch:
             self._load_segments(new, wide, external)
         except Fault as fault:
             raise TaskFault(fault.vector, fault.error_code, fault.address) from None
+        if wide and new[_TRAP] & 1:
+            self._cpu.debug.met |= DR6_BT
 
     def _set_busy(self, address: int, *, busy: bool) -> None:
         (access,) = self._cpu.memory.read(address, 1)

@@ -297,6 +297,30 @@ def test_the_new_eip_has_to_lie_within_the_limit_of_its_code_segment(kernel32: A
     assert ran.machine.cpu.registers.tr.selector == 0x40
 
 
+@pytest.mark.parametrize("way", ["int $0x80", "lcall $0x40, $0", "ljmp $0x40, $0"])
+@pytest.mark.parametrize("traps", [0, 1])
+def test_the_t_flag_is_a_debug_trap_before_the_first_instruction_of_the_task(
+    kernel32: Any, way: str, traps: int
+) -> None:
+    """SDM volume 3, 18.3.1.4. DR6.BT says why."""
+    ran = kernel32(task(0x80) + f"movw ${traps}, tss2 + 0x64; {way}; 9: movl $0x5A, 0x240100; hlt")
+    raised = [e.vector for e in ran.events if type(e).__name__ == "InterruptRaised"]
+    assert word(ran, 0x24_0100) == (0 if traps else 0x5A)
+    assert [vector for vector in raised if vector != 0x80] == [DB] * traps
+    assert ran.machine.cpu.debug.dr6 >> 12 & 15 == (8 if traps else 0)
+    if traps:
+        assert ran.machine.cpu.registers.tr.selector == 0x40
+        assert ran.taken[-1].vector == DB
+
+
+@pytest.mark.parametrize("traps", [0, 1])
+def test_the_t_flag_of_the_task_that_iret_returns_to(kernel32: Any, traps: int) -> None:
+    ran = kernel32(task(0x80) + f"movw ${traps}, tss + 0x64; int $0x80; movl $0x5A, 0x240100; ud2; 9: iretl")
+    assert [taken.vector for taken in ran.taken] == [DB if traps else UD]
+    assert word(ran, 0x24_0100) == (0 if traps else 0x5A)
+    assert ran.machine.cpu.debug.dr6 >> 15 & 1 == traps
+
+
 # A task of 16 bits (SDM volume 3, 8.6): IP at 0x0E, FLAGS, eight registers, ES, CS, SS, DS, LDT
 
 TO_16_BITS = """movl $tss2, %eax; movw $0x2B, gdt + 0x40; movw %ax, gdt + 0x42; shrl $16, %eax; movb %al, gdt + 0x44;

@@ -2,13 +2,14 @@
 
 import gc
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 
 import pytest
 from hypothesis import settings
 
 from tests.collecting import nothing_runs
-from tests.profiles import register, scale
+from tests.profiles import register, scale, seeded
 
 register()
 
@@ -25,6 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # the thousands of tests themselves are not traversed at every garbage collection
+
+
+@pytest.fixture(scope="session")
+def share(pytestconfig: pytest.Config) -> Callable[[int], int]:
+    """Returns how many of some seeded cases to try. Hypothesis' current profile is not asked: nested runs change it."""
+    return partial(seeded, profile=pytestconfig.getoption("--hypothesis-profile"))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Every malformed module is refused with one line that matches its defect, without other effects."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +16,6 @@ from enclave_sim.strategies import DefectiveModule, WasmGuest, malformed_modules
 from enclave_sim.strategies.module_defects import DEFECTS
 from enclave_sim.strategies.wasm.builder import Options
 from enclave_sim.strategies.wasm.statements import generate
-from tests.profiles import seeded
 
 WORDS = {
     "unknown section": "malformed section id",
@@ -80,9 +80,11 @@ def test_a_malformed_module_is_refused_in_one_line(bench: Any, bad: DefectiveMod
 
 
 @pytest.mark.parametrize("name", DEFECTS)
-def test_a_defect_spoils_every_guest_and_the_refusal_fits_it(bench: Any, name: str) -> None:
+def test_a_defect_spoils_every_guest_and_the_refusal_fits_it(
+    bench: Any, share: Callable[[int], int], name: str
+) -> None:
     chance = random.Random(name)
-    for _ in range(seeded(20)):
+    for _ in range(share(20)):
         tapes = [chance.randbytes(chance.randrange(33)) for _ in range(chance.randrange(5))]
         good = WasmGuest(generate(tapes, Options(traps=True, memory_pages=2, host_calls=True)))
         bench.engine.admit(good.module, None)

@@ -1,7 +1,7 @@
 """Integer, MMX and BMI instructions that Unicorn gets wrong for some operands, against the host's processor."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -18,7 +18,6 @@ from tests.machine.instructions.programs import (
     host_only,
     on_host,
 )
-from tests.profiles import seeded
 
 CF, ZF, SF, OF = 1, 1 << 6, 1 << 7, 1 << 11
 RSP, RDI = 4, 7
@@ -103,8 +102,8 @@ def programs(kind: Kind, rng: random.Random, count: int) -> Iterator[Program]:
 
 @host_only
 @pytest.mark.parametrize("name", KINDS)
-def test_the_machine_is_the_host(user_machine: UserMachine, name: str) -> None:
+def test_the_machine_is_the_host(user_machine: UserMachine, share: Callable[[int], int], name: str) -> None:
     kind = KINDS[name]
-    cases = list(programs(kind, random.Random(name), seeded(120)))
+    cases = list(programs(kind, random.Random(name), share(120)))
     for program, end in zip(cases, on_host(cases), strict=True):
         assert differences(user_machine.run(program), end, kind.flags) == {}, program

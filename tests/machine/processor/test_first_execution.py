@@ -1,6 +1,7 @@
 """Code executed for the first time: it is stepped through if translating it does not pay (stepping.h)."""
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from random import Random
@@ -13,7 +14,6 @@ from tests.machine.fuzz.case import generate
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import End, Program, Result
-from tests.profiles import seeded
 
 BOTH = [pytest.param(False, id="native"), pytest.param(True, id="portable")]
 NEVER_STEPS, ALWAYS_STEPS = 1 << 40, 0
@@ -36,8 +36,8 @@ def stepped(program: Program) -> Result:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_software_does_not_see_the_steps(seed: int) -> None:
-    for index in range(seeded(100)):
+def test_software_does_not_see_the_steps(share: Callable[[int], int], seed: int) -> None:
+    for index in range(share(100)):
         program = generate(Random(f"{seed}/{index}")).program
         assert stepped(program) == bench(NEVER_STEPS).run(program)
 

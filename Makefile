@@ -89,9 +89,10 @@ rooms: $(READY)  ## files, rooms and arrows of the packages, and docs/rooms.svg 
 bench: $(READY)  ## figures as JSON, each beside a reference of the same run
 	$(BIN)/python tests/bench.py
 
-firmware: $(READY)  ## rebuild the kernel and the native instruction hook
+firmware: $(READY)  ## rebuild the kernel and the native code of the emulator
 	$(BIN)/python -m firmware.build
 	$(BIN)/python -m machine.processor.native.build
+	$(BIN)/python -m enclave_sim.enclave.engine.native.build
 
 payloads: $(READY)  ## rebuild and sign the built-in payloads
 	$(BIN)/python -m payloads.build

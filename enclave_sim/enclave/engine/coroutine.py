@@ -18,6 +18,7 @@ from wasmtime import _ffi as ffi
 
 from enclave_sim.enclave.engine.contract import Departure, Frame, HostCall, Preempted, Returned, TrapKind, Trapped
 from enclave_sim.enclave.engine.linear_memory import NO_FINALIZER
+from enclave_sim.enclave.engine.native import ENTRY_POINTS, PACKAGE
 from enclave_sim.enclave.engine.profile import CONTRACT, ENTRY, NAMESPACE, TABLE_LIMIT
 from machine.processor.native.loading import load
 
@@ -62,7 +63,7 @@ _VALUE = ffi.wasmtime_val_t.of.offset
 @cache
 def _native_slices() -> Callable[[int], int] | None:
     """Return `run_slices` of guest_slices.c; None if the host runs no native code."""
-    entries = load("guest_slices")
+    entries = load("guest_slices", package=PACKAGE, count=len(ENTRY_POINTS["guest_slices"]))
     return None if entries is None else ctypes.CFUNCTYPE(ctypes.c_uint64, _address)(entries[0])
 
 

@@ -12,20 +12,28 @@ ENTRY_POINTS = {
         *("on_block", "on_examined", "on_end"),
     ),
     "translation_hook": ("on_translation",),
-    "guest_slices": ("run_slices",),
     "device_writes": ("on_device_write",),
 }
 """Functions by the name of their source; a blob begins with their offsets."""
 
 
 @cache
-def load(source: str) -> tuple[int, ...] | None:
-    """Return the addresses of a source's entry points; None if the host runs no native code."""
+def load(source: str, *, package: str = __package__, count: int | None = None) -> tuple[int, ...] | None:
+    """Return the addresses of a source's entry points.
+
+    Args:
+        source: The name of the source, without its suffix.
+        package: The package with the blobs.
+        count: The number of entry points; None for a source of this package.
+
+    Returns:
+        The addresses, in the order of the blob; None if the host runs no native code.
+    """
     architecture = native_architecture()
     if architecture is None:
         return None
-    blob = resources.files("machine.processor.native").joinpath(f"{source}.{architecture}.bin").read_bytes()
-    header = struct.Struct(f"<{len(ENTRY_POINTS[source])}I")
+    blob = resources.files(package).joinpath(f"{source}.{architecture}.bin").read_bytes()
+    header = struct.Struct(f"<{len(ENTRY_POINTS[source]) if count is None else count}I")
     try:
         base, page = executable(blob[header.size :])
     except OSError:

@@ -25,7 +25,8 @@ EFLAGS = x86_const.UC_X86_REG_EFLAGS
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("source", ENTRY_POINTS)
 def test_the_committed_code_is_what_the_source_builds(source: str, architecture: str) -> None:
-    assert build(source, architecture) == (BLOBS / f"{source}.{architecture}.bin").read_bytes()
+    built = build(BLOBS / f"{source}.c", ENTRY_POINTS[source], architecture)
+    assert built == (BLOBS / f"{source}.{architecture}.bin").read_bytes()
 
 
 BOTH = {name: Blob(name) for name in ARCHITECTURES}

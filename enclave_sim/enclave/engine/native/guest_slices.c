@@ -1,7 +1,7 @@
 /* The slices of a stay in a WebAssembly guest, in native code.
 
-   enclave_sim/enclave/engine/coroutine.py says why a stay is cut into slices, and has the same loop in Python.  Built
-   as step_hook.c is. */
+   coroutine.py says why a stay is cut into slices, and has the same loop in Python.  Built as
+   machine/processor/native/step_hook.c is: no global data, no relocations. */
 typedef unsigned long long u64;
 typedef unsigned char u8;
 

@@ -7,7 +7,7 @@ RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: run test test-fast test-long test-speed oracle oracle-long mutants mutation fuzz-machine check rooms bench firmware payloads release clean
+.PHONY: run test test-fast test-long test-speed oracle oracle-long mutants mutation fuzz-machine fuzz-vmm check rooms bench firmware payloads release clean
 .DEFAULT_GOAL := run
 
 # Tests start hundreds of processes; without files of bytecode each would compile anew what it imports.
@@ -64,8 +64,8 @@ endif
 mutation: $(READY)  ## small changes to the source, sampled, and how many of them no test notices
 	$(BIN)/python -m tests.mutation $(PATHS)
 
-# A number after `fuzz-machine` is how many programs to run: make fuzz-machine 100000 SEED=3
-ifeq (fuzz-machine,$(firstword $(MAKECMDGOALS)))
+# A number after `fuzz-machine` is how many programs to run: make fuzz-machine 100000 SEED=3; after `fuzz-vmm`, executions
+ifneq (,$(filter fuzz-machine fuzz-vmm,$(firstword $(MAKECMDGOALS))))
 N := $(word 2,$(MAKECMDGOALS))
 .PHONY: $(N)
 $(N):
@@ -81,6 +81,9 @@ check: $(READY)  ## formatting, lint, spelling, types, layers
 	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz-vmm: $(READY)  ## the VMM of the firmware under libFuzzer with sanitizers, as often as asked for or without end
+	$(BIN)/python -m tests.firmware.vmm.fuzz $(N)
 
 rooms: $(READY)  ## files, rooms and arrows of the packages, and docs/rooms.svg anew
 	$(BIN)/python -m tests.house --draw

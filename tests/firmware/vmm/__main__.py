@@ -14,6 +14,7 @@ from tests.firmware.vmm.harness import Harness, program
 from tests.firmware.vmm.smith import smith_module
 
 FINDINGS = Path(".vmm")
+_PROGRESS = 1000
 
 
 def main(count: int = 20_000, first: int = 0) -> int:
@@ -23,6 +24,8 @@ def main(count: int = 20_000, first: int = 0) -> int:
         module = smith_module(seed) if seed % 2 else guest(seed).module
         for one in (module, defective(seed), damaged(module, seed)):
             found.add(harness, one)
+        if (seed + 1) % _PROGRESS == 0:
+            print(f"{seed + 1 - first} seeds, {len(found.differences)} differences", flush=True)
     harness.close()
     print(json.dumps(dict(sorted(found.counts.items())), indent=1))
     print(f"{len(found.differences)} differences, {time.monotonic() - begun:.0f} s")

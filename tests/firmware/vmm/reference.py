@@ -97,6 +97,11 @@ class _Run:
             self._linker.define_func(NAMESPACE, name, kind, self._host_function(int(number), bool(results)))
         self._compiled = compile_module(self.store.engine, module)
 
+    def close(self) -> None:
+        """Free the address space of the memory now; the garbage collector would not know of it."""
+        self._linker.close()
+        self.store.close()
+
     def _host_function(self, number: int, gives: bool) -> Any:
         def called(*arguments: int) -> int | None:
             self._note("C", number, arguments[0] & 0xFFFF_FFFF if arguments else 0)
@@ -153,4 +158,8 @@ def _kind(trap: Trap, module: bytes) -> str:
 
 def run(module: bytes) -> list[Event]:
     """Run a valid, exposed module, and return what its guest does."""
-    return _Run(module).run()
+    reference = _Run(module)
+    try:
+        return reference.run()
+    finally:
+        reference.close()

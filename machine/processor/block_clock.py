@@ -18,6 +18,7 @@ translations of the same code apart: one calls the instruction hook, the other o
 
 import ctypes
 from collections.abc import Callable
+from functools import cache
 
 from unicorn import UC_ERR_READ_PROT, UC_ERR_WRITE_PROT, UC_HOOK_BLOCK, UC_HOOK_CODE, UC_PROT_READ, UC_PROT_WRITE, Uc
 
@@ -56,9 +57,14 @@ def _shape(opcode_map: Map, opcode: int) -> int:
     return shape if kinds[2] == kinds[0] else shape | _ONLY_FIRST_TWO
 
 
-_SHAPES = (ctypes.c_uint8 * (len(Map) * _OPCODES))(
-    *[_shape(each, opcode) for each in Map for opcode in range(_OPCODES)]
-)
+@cache
+def _shapes() -> "ctypes.Array[ctypes.c_uint8]":
+    """Return the shapes of all opcodes. They are kept for the life of the process: native code has their address."""
+    shapes = [_shape(each, opcode) for each in Map for opcode in range(_OPCODES)]
+    return (ctypes.c_uint8 * len(shapes))(*shapes)
+
+
+_ON_END = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32)
 
 
 class _Block(ctypes.Structure):
@@ -118,22 +124,23 @@ class BlockClock:
         self._callbacks = callbacks
         self._code_pages = code_pages
         self._give_back = give_back
-        on_instruction, on_block, self._on_examined, on_end = step_hook.counting
-        self._on_end = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32)(
-            on_end
-        )
+        on_instruction, self._on_block, self._on_examined, on_end = step_hook.counting
+        self._on_end = _ON_END(on_end)
         self._blocks = (_Block * _BLOCKS)()
         self._used = False
         self._examined: set[int] = set()
         self._by_instruction = _Bounds(step_hook.code_hook, on_instruction)
-        state = ctypes.byref(self._hook)
-        handle = add_hook(uc, UC_HOOK_BLOCK, on_block, state)
-        self._by_block = _Bounds(handle.value or 0, on_block)
-        self._by_block.cover(everything=False)
-        self._hook.shapes = ctypes.addressof(_SHAPES)
-        self._hook.blocks = ctypes.addressof(self._blocks)
+        self._by_block: _Bounds | None = None
         self._hook.warm_up = WARM_UP
         self.cool_down()
+
+    def _prepare(self) -> _Bounds:
+        """Add the hook before blocks, which short runs never need."""
+        hook, on_block = self._hook, self._on_block
+        hook.shapes, hook.blocks = ctypes.addressof(_shapes()), ctypes.addressof(self._blocks)
+        handle = add_hook(self._uc, UC_HOOK_BLOCK, on_block, ctypes.byref(hook))
+        self._by_block = _Bounds(handle.value or 0, on_block)
+        return self._by_block
 
     def forget(self) -> None:
         """Forget all blocks, because code has changed."""
@@ -155,7 +162,7 @@ class BlockClock:
         self._code_pages.refuses_stores = True
         self._uc.mem_protect(MMIO_BASE, MMIO_SIZE, 0)
         self._by_instruction.cover(everything=False)
-        self._by_block.cover(everything=True)
+        (self._by_block or self._prepare()).cover(everything=True)
         self._used = True
         return True
 
@@ -185,7 +192,7 @@ class BlockClock:
         self._code_pages.refuses_stores = False
         uc.mem_protect(MMIO_BASE, MMIO_SIZE, UC_PROT_READ | UC_PROT_WRITE)
         self._by_instruction.cover(everything=True)
-        self._by_block.cover(everything=False)
+        (self._by_block or self._prepare()).cover(everything=False)
         if hook.reason == Stop.EXAMINE:
             self._examine()
         elif hook.reason == Stop.HALT:

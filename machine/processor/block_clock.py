@@ -21,6 +21,7 @@ from collections.abc import Callable
 from functools import cache
 
 from unicorn import UC_ERR_READ_PROT, UC_ERR_WRITE_PROT, UC_HOOK_BLOCK, UC_HOOK_CODE, UC_PROT_READ, UC_PROT_WRITE, Uc
+from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.architecture.decoding import IMMEDIATE_KINDS, has_modrm
 from machine.architecture.instruction_set import Map
@@ -39,8 +40,9 @@ NEVER_WARM = 1 << 62
 _NOT_NOW = 100_000
 """The same after an attempt at a time when counting by block is not possible."""
 _BLOCKS = 4096
-_MAX_EXAMINED = 2048
-"""Unicorn looks through all hooks whenever it translates an instruction."""
+_FEW_EXAMINED, _MAX_EXAMINED = 64, 2048
+"""Unicorn looks through all hooks whenever it translates an instruction, so more than a few are removed when code
+changes."""
 _BEFORE, _END = 0, 2
 _HAS_MODRM, _ONLY_FIRST_TWO, _IMMEDIATE = 1, 2, 4
 _KINDS = {kind: number for number, kind in enumerate(("ib", "iw", "iz", "iv", "off", "iwb", "rel"), start=1)}
@@ -128,7 +130,8 @@ class BlockClock:
         self._on_end = _ON_END(on_end)
         self._blocks = (_Block * _BLOCKS)()
         self._used = False
-        self._examined: set[int] = set()
+        self._examined: dict[int, ctypes.c_size_t] = {}
+        """Addresses of examined instructions, and the handles of their hooks."""
         self._by_instruction = _Bounds(step_hook.code_hook, on_instruction)
         self._by_block: _Bounds | None = None
         self._hook.warm_up = WARM_UP
@@ -147,6 +150,10 @@ class BlockClock:
         if self._used:
             ctypes.memset(self._blocks, 0, ctypes.sizeof(self._blocks))
             self._used = False
+        if len(self._examined) > _FEW_EXAMINED:
+            for handle in self._examined.values():
+                uclib.uc_hook_del(self._uc._uch, handle)
+            self._examined.clear()
 
     def cool_down(self) -> None:
         """Count by instruction for a while, at least for the next one."""
@@ -215,7 +222,7 @@ class BlockClock:
     def _examine(self) -> None:
         """Call `on_examined` before some instructions of the block at RIP, and let Unicorn translate it again."""
         hook, at = self._hook, self._registers.rip
-        found = {*hook.examined[: hook.examined_count]} - self._examined
+        found = {*hook.examined[: hook.examined_count]} - self._examined.keys()
         hook.pause = hook.retired
         if not found:
             return
@@ -223,9 +230,10 @@ class BlockClock:
         if len(self._examined) + len(found) > _MAX_EXAMINED:
             block.count = 0
             return
-        self._examined |= found
+        state = ctypes.byref(hook)
         for address in sorted(found):
-            add_hook(self._uc, UC_HOOK_CODE, self._on_examined, ctypes.byref(hook), within=range(address, address + 1))
+            where = range(address, address + 1)
+            self._examined[address] = add_hook(self._uc, UC_HOOK_CODE, self._on_examined, state, within=where)
         self._give_back()
         here = min(block.size, PAGE_SIZE - at % PAGE_SIZE)
         self._uc.ctl_remove_cache(at, at + here)

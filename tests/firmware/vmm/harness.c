@@ -34,7 +34,7 @@ static u8 *module_end, *arena_end, *linear, *values, *calls, *globals;
 static struct module module;
 static struct guest guest;
 static void *trapped[5];        /* where a trap continues */
-static volatile int running;
+static volatile int running, reporting, expired;
 static volatile u32 trap;
 static int quiet;
 static struct request request;
@@ -131,9 +131,15 @@ static void report(u32 record, u32 kind, u32 argument)
 
 u64 host_call(u64 number, u64 argument)
 {
+    reporting = 1;
     running = 0;
     report(HOST_CALL, (u32)number, (u32)argument);
     running = 1;
+    reporting = 0;
+    if (expired) {
+        trap = HANGS;
+        __builtin_longjmp(trapped, 1);
+    }
     return request.status;
 }
 
@@ -142,11 +148,18 @@ static int in(u64 address, const u8 *base, u64 size)
     return address - (u64)base < size;
 }
 
+void return_from_signal(void);
+__asm__("return_from_signal: movl $15, %eax\n syscall");   /* rt_sigreturn */
+
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
     u64 at = (u64)info->si_addr;
 
     (void)context;
+    if (signal == SIGALRM && reporting) {
+        expired = 1;
+        return;
+    }
     if (!running)
         leave(4);
     if (signal == SIGFPE)
@@ -171,7 +184,7 @@ static void handle_signals(void)
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM};
     const stack_t alternative = {.ss_sp = stack, .ss_size = sizeof stack};
     struct { void (*handler)(int, siginfo_t *, void *); u64 flags; void (*restorer)(void); u64 mask; } action = {
-        on_signal, SA_SIGINFO | SA_ONSTACK | SA_NODEFER | RESTORER, 0, 0,
+        on_signal, SA_SIGINFO | SA_ONSTACK | SA_NODEFER | RESTORER, return_from_signal, 0,
     };
 
     call(__NR_sigaltstack, (long)&alternative, 0, 0, 0, 0, 0);
@@ -219,6 +232,7 @@ static void run_guest(void)
     initialise_globals(&guest);
     protect(PROT_READ);
     trap = NONE;
+    expired = reporting = 0;
     call(__NR_alarm, 20, 0, 0, 0, 0, 0);
     execute_guest();
     running = 0;

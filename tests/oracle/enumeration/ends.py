@@ -69,10 +69,13 @@ ENDS = (
         _only_ours_checks_alignment,
     ),
     EitherEnd(
-        "far transfers to 80H",
-        "in the programs it names execute-only code; Linux's table ends before it (volume 3, 3.5.1)",
-        any_of(at(ONE, (0x9A, 0xCA, 0xCB, 0xCF, 0xEA)), at(ONE, (0xFF,), 3, 5)),
-        lambda host, ours: (host.end, host.values["error_code"]) == (_GP, 0x80) and ours.values["CS"] & ~3 == 0x80,
+        "selectors from 80H on",
+        "Linux's table ends before them (volume 3, 3.5.1), that of the programs at FFH",
+        any_of(
+            *(at(ONE, (0x07, 0x17, 0x1F, 0x8E, 0x9A, 0xC4, 0xC5, 0xCA, 0xCB, 0xCF, 0xEA)), at(ONE, (0xFF,), 3, 5)),
+            at(TWO, (0xA1, 0xA9, 0xB2, 0xB4, 0xB5)),
+        ),
+        lambda host, _ours: host.end == _GP and 0x80 <= host.values["error_code"] <= 0xFF,
     ),
     EitherEnd(
         "PUNPCKL of an MMX register",

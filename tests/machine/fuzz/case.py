@@ -9,6 +9,7 @@ from machine.architecture.control_registers import CR0_EM, CR0_TS, CR0_WP, CR4_D
 from machine.bus.ram import PAGE_SIZE
 from tests.machine.fuzz import values
 from tests.machine.fuzz.instructions import PIECES
+from tests.machine.fuzz.peripherals import WITH_PERIPHERALS
 from tests.machine.programs import layout
 from tests.machine.programs.program import CR0_DEFAULT, CR4_DEFAULT, Mode, Program
 
@@ -86,9 +87,10 @@ def _state(random: Random) -> Program:
     fx = values.fx_image(random)
     data, stack = values.pattern(random), values.pattern(random)
     flags = values.flags(random)
-    return Program(
+    found = Program(
         b"", mode, ring, _registers(random), flags, fx, fs_base, gs_base, selector, data, stack, cr0, cr4, LIMIT
     )
+    return replace(found, peripherals=random.randrange(5) == 0)
 
 
 def generate(random: Random) -> Case:
@@ -98,7 +100,8 @@ def generate(random: Random) -> Case:
 
 
 def _piece(random: Random, state: Program) -> bytes:
-    return random.choice(PIECES)(random, state.mode is Mode.LONG)
+    pieces = WITH_PERIPHERALS if state.peripherals and random.randrange(2) else PIECES
+    return random.choice(pieces)(random, state.mode is Mode.LONG)
 
 
 def vary(random: Random, case: Case, other: Case) -> Case:

@@ -1,8 +1,9 @@
 """Rules for every program, whatever it does.
 
 In ring 3: the state of ring 0 is unchanged, ring 0 is reached only through gates and from ring 3, and an interrupt
-makes no difference. In all rings: the native and the portable instruction hook agree, stepping, translating, stopping
-after each instruction, observing code or counting by block makes no difference, and the emulator keeps its own rules.
+makes no difference; not with peripherals, by which ring 3 may change anything. In all rings: the native and the
+portable instruction hook agree, stepping, translating, stopping after each instruction, observing code or counting by
+block makes no difference, and the emulator keeps its own rules.
 """
 
 import traceback
@@ -63,7 +64,7 @@ class Oracle:
         program = case.program
         try:
             result = self._native.run(program, floating_point=False)
-            found = list(self._of_ring_3(program, result)) if program.ring == 3 else []
+            found = list(self._of_ring_3(program, result)) if program.ring == 3 and not program.peripherals else []
             if twice:
                 for rule, bench in self._others.items():
                     other = bench.run(program, floating_point=False)
@@ -108,7 +109,12 @@ class Oracle:
 
     def _of_interrupt(self, program: Program, result: Result) -> Iterator[Finding]:
         """An interrupt half-way, which a program cannot notice unless it reads the time stamp counter."""
-        if program.ring != 3 or result.end is End.LIMIT or any(code in program.code for code in _READS_TIME):
+        if (
+            program.ring != 3
+            or program.peripherals
+            or result.end is End.LIMIT
+            or any(code in program.code for code in _READS_TIME)
+        ):
             return
         halfway = replace(program, interrupt_at=result.retired // 2)
         interrupted = self._native.run(halfway, floating_point=False)

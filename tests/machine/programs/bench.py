@@ -19,6 +19,7 @@ _NO_CODE, _ZEROS = b"\xcc" * PAGE_SIZE, bytes(2 * PAGE_SIZE)
 _XMM8 = 288
 """Offset of XMM8 in an FXSAVE image."""
 _NO_DEBT = 1 << 62
+_MAX_DMA = 256
 _SAVING, _BOOTING = 10, 100
 """More than the instructions that save the state of x87 and SSE, or those of the start."""
 _FILL = {
@@ -52,13 +53,19 @@ _CHANGED = re.compile(rb"[^\0]+")
 
 
 class DeviceRegisters(Device):
-    """Registers that read as their offset and store nothing; each access is noted."""
+    """Registers that read as their offset and store nothing but for direct memory access; each access is noted."""
 
-    STATE = ("accesses",)
+    STATE = ("accesses", "target")
+    WIRING = ("_ram", "masters_bus")
 
-    def __init__(self) -> None:
+    def __init__(self, ram: Ram) -> None:
         super().__init__()
+        self._ram = ram
         self.accesses: list[Access] = []
+        self.target = 0
+        """The physical address for direct memory access."""
+        self.masters_bus = False
+        """True with `Program.peripherals`."""
 
     def read(self, offset: int, size: int) -> int:
         self.accesses.append(Access(offset, size, None))
@@ -66,6 +73,14 @@ class DeviceRegisters(Device):
 
     def write(self, offset: int, size: int, value: int) -> None:
         self.accesses.append(Access(offset, size, value))
+        if not self.masters_bus:
+            return
+        if offset == layout.DMA_ADDRESS:
+            self.target = value % (layout.RAM_SIZE - _MAX_DMA)
+        elif offset == layout.DMA_WRITE:
+            self._ram.write(self.target, value.to_bytes(size, "little"))
+        elif offset == layout.DMA_ZERO:
+            self._ram.zero(self.target, value % _MAX_DMA)
 
 
 class _LastRaised:
@@ -120,10 +135,10 @@ class Bench:
         self._piecewise = piecewise
         if observed:
             self.machine.cpu.watch_memory(range(layout.RAM_SIZE), lambda _writes, _physical, _size: None)
-        self._device = DeviceRegisters()
+        self._device = DeviceRegisters(self.machine.ram)
         self.machine.bus.attach_memory(self._device, layout.DEVICE_PHYSICAL)
         self._pristine = self.machine.snapshot()
-        self._starts: dict[tuple[Mode, int, int, int, int], _Start] = {}
+        self._starts: dict[tuple[Mode, int, int, int, int, bool], _Start] = {}
 
     def run(self, program: Program, *, floating_point: bool = True) -> Result:
         """Run one program. Raises ValueError for a program that does not fit into its pages.
@@ -134,6 +149,7 @@ class Bench:
         start = self._start(program)
         ram = RamImage((*start.fixed, *_memory(program)))
         machine.restore(replace(start.snapshot, ram=ram))
+        self._device.masters_bus = program.peripherals
         self._last.interrupt = None
         values = _general_registers(program)
         for name, value in zip(GENERAL, values, strict=True):
@@ -162,17 +178,17 @@ class Bench:
         selector = program.selector
         if selector is None:
             selector = startup.data_selector(program.mode, program.ring)
-        key = program.mode, program.ring, selector, program.cr0, program.cr4
+        key = program.mode, program.ring, selector, program.cr0, program.cr4, program.peripherals
         if key not in self._starts:
             self._starts[key] = self._boot(*key)
         return self._starts[key]
 
-    def _boot(self, mode: Mode, ring: int, selector: int, cr0: int, cr4: int) -> _Start:
+    def _boot(self, mode: Mode, ring: int, selector: int, cr0: int, cr4: int, peripherals: bool) -> _Start:
         """Run the processor to `startup.LAUNCH`, and remove everything needed only for that."""
         machine = self.machine
         machine.restore(self._pristine)
         page = startup.startup_page(mode, selector, cr0)
-        kernel = tables.kernel_pages(long=mode is not Mode.PROTECTED, startup=page)
+        kernel = tables.kernel_pages(long=mode is not Mode.PROTECTED, startup=page, peripherals=peripherals)
         machine.ram.write(layout.BOOT, startup.boot_page(mode, cr0, cr4))
         machine.ram.write(layout.TABLES, tables.page_tables(ring, boot=True))
         machine.ram.write(layout.KERNEL_PAGES.physical[0], kernel)

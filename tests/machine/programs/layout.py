@@ -22,8 +22,15 @@ END = b"\xcd\x80"
 """INT 80H, which follows a program and ends it."""
 ROUND_TRIP_VECTOR = 0x81
 """Its handler returns at once."""
-END_VECTOR, CALL_GATE_VECTOR, TASK_VECTOR = 0x80, 0x100, 0x101
-"""The last two are not vectors: they represent an arrival through a call gate or by a task switch."""
+RETURNING_TASK_VECTOR = 0x82
+"""With peripherals in protected mode, a task gate to a task that returns at once."""
+END_VECTOR, CALL_GATE_VECTOR, TASK_VECTOR, RETURNING_VECTOR = 0x80, 0x100, 0x101, 0x102
+"""The last three are not vectors: they represent an arrival through a call gate or by a task switch."""
+DMA_ADDRESS, DMA_WRITE, DMA_ZERO = 0x7F0, 0x7F8, 0x7FC
+"""With peripherals, registers of the device: a physical address, to which a write of the second one stores the same
+value, and a write of the third one so many zeros, at most 255."""
+OPEN_PORTS = (*range(0x40, 0x43), 0x60, 0x61, 0x80, *range(0x3F8, 0x3FE))
+"""With peripherals, the ports that the I/O permission bitmap opens for ring 3."""
 
 KERNEL_CODE_32, KERNEL_CODE_64, KERNEL_DATA = 0x08, 0x10, 0x18
 USER_CODE_32, USER_DATA, USER_CODE_64 = 0x23, 0x2B, 0x33
@@ -32,6 +39,7 @@ READ_ONLY_DATA, EXPAND_DOWN_DATA, SMALL_DATA, CODE_16 = 0x63, 0x6B, 0x73, 0x7B
 EXECUTE_ONLY_CODE, CONFORMING_CODE, ABSENT_DATA, ABSENT_CODE = 0x83, 0x8B, 0x93, 0x9B
 RING_1_DATA, FRESH_DATA = 0xA1, 0xAB
 USER_CALL_GATE, KERNEL_CALL_GATE, AVAILABLE_TASK, TASK_GATE = 0xB3, 0xC0, 0xD0, 0xE3
+RETURNING_TASK = 0xEB
 
 
 @dataclass(frozen=True)

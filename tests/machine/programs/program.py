@@ -55,6 +55,8 @@ class Program:
     """PG and PE must be set in CR0, PAE and OSFXSR in CR4."""
     limit: int = 1000
     """Instructions, after which the run ends wherever it is."""
+    peripherals: bool = False
+    """A device with direct memory access, an I/O permission bitmap, and in protected mode a task that returns."""
     interrupt_at: int | None = None
     """The number of instructions before an external interrupt, whose handler returns at once."""
 

@@ -93,11 +93,11 @@ def _gate(kind: int, dpl: int, selector: int, offset: int, *, long: bool, stack:
 _READ_ONLY, _DATA, _DOWN, _EXECUTE_ONLY, _CODE, _CONFORMING = 0x11, 0x13, 0x17, 0x19, 0x1B, 0x1F
 _FRESH = 0x12
 _LDT, _AVAILABLE_TSS, _CALL, _TASK_GATE, _INTERRUPT = 2, 9, 0xC, 5, 0xE
-_TSS_32, _SECOND_TSS, _LDT_AT = layout.TSS + 0x400, layout.TSS + 0x800, layout.TSS + 0xC00
+_TSS_32, _SECOND_TSS, _THIRD_TSS, _LDT_AT = (layout.TSS + at for at in (0x400, 0x800, 0xA00, 0xC00))
 _LDT_SIZE, _TSS_SIZE = 0x18, 0x68
 
 
-def gdt(*, long: bool) -> bytes:
+def gdt(*, long: bool, peripherals: bool) -> bytes:
     """The global descriptor table, with and without IA-32e mode; equal selectors name equal things."""
     flat = _BIG | _PAGES_4K
     native = (_LONG if long else _BIG) | _PAGES_4K
@@ -105,6 +105,7 @@ def gdt(*, long: bool) -> bytes:
     handler = layout.HANDLERS + layout.CALL_GATE_VECTOR * layout.HANDLER_SIZE
     kernel = layout.KERNEL_CODE_64 if long else layout.KERNEL_CODE_32
     first, second = (layout.TSS, _SECOND_TSS) if long else (_TSS_32, _SECOND_TSS)
+    size = _TSS_SIZE + len(_BITMAP) if peripherals else _TSS_SIZE
     found = {
         layout.KERNEL_CODE_32: _segment(_CODE, 0, flat),
         layout.KERNEL_CODE_64: _segment(_CODE, 0, other),
@@ -112,7 +113,7 @@ def gdt(*, long: bool) -> bytes:
         layout.USER_CODE_32: _segment(_CODE, 3, flat),
         layout.USER_DATA: _segment(_DATA, 3, flat),
         layout.USER_CODE_64: _segment(_CODE, 3, other),
-        layout.TASK: _system(_AVAILABLE_TSS, 0, first, _TSS_SIZE - 1, long=long),
+        layout.TASK: _system(_AVAILABLE_TSS, 0, first, size - 1, long=long),
         layout.LDT: _system(_LDT, 0, _LDT_AT, _LDT_SIZE - 1, long=long),
         layout.READ_ONLY_DATA: _segment(_READ_ONLY, 3, flat),
         layout.EXPAND_DOWN_DATA: _segment(_DOWN, 3, flat, limit=0x1_FFFF),
@@ -130,6 +131,8 @@ def gdt(*, long: bool) -> bytes:
     }
     if not long:
         found[layout.TASK_GATE] = _gate(_TASK_GATE, 3, layout.AVAILABLE_TASK, 0, long=False)
+        if peripherals:
+            found[layout.RETURNING_TASK] = _system(_AVAILABLE_TSS, 3, _THIRD_TSS, _TSS_SIZE - 1, long=False)
     table = bytearray(0x100)
     for selector, descriptor in found.items():
         at = selector & ~7
@@ -137,10 +140,10 @@ def gdt(*, long: bool) -> bytes:
     return bytes(table)
 
 
-def idt(*, long: bool) -> bytes:
+def idt(*, long: bool, peripherals: bool) -> bytes:
     """256 interrupt gates, each to a handler of its own. Ring 3 may use INT3, INTO, INT 80H and INT 81H."""
     kernel = layout.KERNEL_CODE_64 if long else layout.KERNEL_CODE_32
-    gates = (
+    gates = [
         _gate(
             _INTERRUPT,
             3 if vector in (3, 4, layout.END_VECTOR, layout.ROUND_TRIP_VECTOR) else 0,
@@ -150,28 +153,46 @@ def idt(*, long: bool) -> bytes:
             stack=int(long),
         )
         for vector in range(256)
-    )
+    ]
+    if peripherals and not long:
+        gates[layout.RETURNING_TASK_VECTOR] = _gate(_TASK_GATE, 3, layout.RETURNING_TASK, 0, long=False)
     return b"".join(gates)
 
 
+def _bitmap() -> bytes:
+    """The I/O permission bitmap (SDM volume 1, 19.5.2): a 0 opens a port, and 8 ones follow."""
+    bitmap = bytearray(b"\xff" * 0x81)
+    for port in layout.OPEN_PORTS:
+        bitmap[port // 8] &= ~(1 << port % 8)
+    return bytes(bitmap)
+
+
+_BITMAP = _bitmap()
+
+
 def tasks() -> bytes:
-    """The page of the task-state segments: for IA-32e mode, for protected mode, one to switch to, and an LDT."""
+    """The page of the task-state segments: for IA-32e mode, for protected mode, two to switch to, and an LDT.
+
+    The bitmaps of the first two count only if the limits cover them.
+    """
     page = bytearray(PAGE_SIZE)
     top = layout.INTERRUPT_STACK_TOP
     struct.pack_into("<Q", page, 4, top)  # RSP0
     struct.pack_into("<Q", page, 36, top)  # IST1
     struct.pack_into("<H", page, 102, _TSS_SIZE)  # no I/O permission bitmap
-    for at in (_TSS_32 - layout.TSS, _SECOND_TSS - layout.TSS):
+    for at in (0, _TSS_32 - layout.TSS):
+        page[at + _TSS_SIZE : at + _TSS_SIZE + len(_BITMAP)] = _BITMAP
+    for at in (_TSS_32 - layout.TSS, _SECOND_TSS - layout.TSS, _THIRD_TSS - layout.TSS):
         struct.pack_into("<II", page, at + 4, top, layout.KERNEL_DATA)  # ESP0, SS0
+        struct.pack_into("<I", page, at + 0x1C, PDPT_PAE)
         struct.pack_into("<H", page, at + 102, _TSS_SIZE)
-    second = _SECOND_TSS - layout.TSS
-    struct.pack_into(
-        "<3I", page, second + 0x1C, PDPT_PAE, layout.HANDLERS + layout.TASK_VECTOR * layout.HANDLER_SIZE, 2
-    )
-    struct.pack_into("<I", page, second + 0x38, top)  # ESP
-    selectors = layout.KERNEL_DATA, layout.KERNEL_CODE_32, *[layout.KERNEL_DATA] * 4
-    for index, selector in enumerate(selectors):
-        struct.pack_into("<I", page, second + 0x48 + 4 * index, selector)
+    for task, vector in ((_SECOND_TSS, layout.TASK_VECTOR), (_THIRD_TSS, layout.RETURNING_VECTOR)):
+        at = task - layout.TSS
+        struct.pack_into("<2I", page, at + 0x20, layout.HANDLERS + vector * layout.HANDLER_SIZE, 2)
+        struct.pack_into("<I", page, at + 0x38, top)  # ESP
+        selectors = layout.KERNEL_DATA, layout.KERNEL_CODE_32, *[layout.KERNEL_DATA] * 4
+        for index, selector in enumerate(selectors):
+            struct.pack_into("<I", page, at + 0x48 + 4 * index, selector)
     entries = _segment(_DATA, 3, 0xC), _segment(_CODE, 3, 0xC), _segment(_DATA, 0, 0xC)
     at = _LDT_AT - layout.TSS
     page[at : at + _LDT_SIZE] = b"".join(entries)
@@ -183,10 +204,17 @@ def handlers(*, long: bool) -> bytes:
     halt = b"\xf4\xeb\xfd".ljust(layout.HANDLER_SIZE, b"\xcc")
     back = (b"\x48\xcf" if long else b"\xcf").ljust(layout.HANDLER_SIZE, b"\xcc")
     after = layout.TASK_VECTOR - layout.ROUND_TRIP_VECTOR
-    return (halt * layout.ROUND_TRIP_VECTOR + back + halt * after).ljust(PAGE_SIZE, b"\xcc")
+    returning = b"\xcf\xeb\xfd".ljust(layout.HANDLER_SIZE, b"\xcc")
+    return (halt * layout.ROUND_TRIP_VECTOR + back + halt * after + returning).ljust(PAGE_SIZE, b"\xcc")
 
 
-def kernel_pages(*, long: bool, startup: bytes) -> bytes:
+def kernel_pages(*, long: bool, startup: bytes, peripherals: bool = False) -> bytes:
     """GDT, IDT, TSS, handlers and start-up code, consecutively from KERNEL on."""
-    pages = gdt(long=long), idt(long=long), tasks(), handlers(long=long), startup
+    pages = (
+        gdt(long=long, peripherals=peripherals),
+        idt(long=long, peripherals=peripherals),
+        tasks(),
+        handlers(long=long),
+        startup,
+    )
     return b"".join(page.ljust(PAGE_SIZE, b"\0") for page in pages)

@@ -231,3 +231,54 @@ def test_a_program_that_does_not_fit_is_refused() -> None:
         bench(False).run(Program(bytes(4095)))
     with pytest.raises(ValueError, match="8193 bytes of data; there is room for 8192"):
         bench(False).run(Program(NOTHING, data=bytes(8193)))
+
+
+# Peripherals
+
+_TASK_SWITCH = b"\xcd" + bytes([layout.RETURNING_TASK_VECTOR])
+
+
+def stores(where: int, *contents: tuple[int, int], long: bool) -> bytes:
+    """MOVs of 32 bits to registers of the device page: offset and value."""
+    modrm = b"\x04\x25" if long else b"\x05"
+    return b"".join(b"\xc7" + modrm + struct.pack("<II", where + offset, value) for offset, value in contents)
+
+
+@pytest.mark.parametrize(("mode", "ring"), PLACES)
+@pytest.mark.parametrize("peripherals", [False, True])
+def test_a_device_writes_the_next_instruction(mode: Mode, ring: int, peripherals: bool) -> None:
+    """MOV EAX, 1 becomes MOV EAX, 5A5A5A5AH."""
+    accesses = (layout.DMA_ADDRESS, 0x30000), (layout.DMA_WRITE, 0x5A5A_5A5A)
+    length = len(stores(layout.DEVICE, *accesses, long=mode is LONG))
+    accesses = (layout.DMA_ADDRESS, 0x30000 + length + 1), accesses[1]
+    code = stores(layout.DEVICE, *accesses, long=mode is LONG) + b"\xb8\1\0\0\0"
+    result = run(Program(code, mode, ring, peripherals=peripherals))
+    assert result.registers["RAX"] == (0x5A5A_5A5A if peripherals else 1)
+
+
+@pytest.mark.parametrize("peripherals", [False, True])
+def test_a_device_takes_a_page_away(peripherals: bool) -> None:
+    """All page tables become zeros: the next access to a page not used before faults."""
+    accesses = [(layout.DMA_ADDRESS, layout.TABLES), (layout.DMA_ZERO, 255)]
+    code = stores(layout.DEVICE, *accesses, long=True) + b"\x8b\x04\x25" + struct.pack("<I", layout.DATA)
+    result = run(Program(code, LONG, 0, peripherals=peripherals))
+    assert (result.end is End.DONE) is not peripherals
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("peripherals", [False, True])
+@pytest.mark.parametrize(("port", "narrow", "is_open"), [(0x80, "", True), (0x81, "", False), (0x42, "66", False)])
+def test_ports_that_the_bitmap_opens(mode: Mode, port: int, narrow: str, is_open: bool, peripherals: bool) -> None:
+    code = bytes.fromhex(narrow) + bytes([0xE5 if narrow else 0xE4, port])
+    result = run(Program(code, mode, peripherals=peripherals))
+    assert result.vector == (None if is_open and peripherals else GP)
+
+
+@pytest.mark.parametrize("ring", [0, 3])
+def test_a_task_that_returns(ring: int) -> None:
+    """Twice, because the task goes on after its IRET."""
+    far_call = b"\x9a" + struct.pack("<IH", 0, layout.RETURNING_TASK)
+    result = run(Program(_TASK_SWITCH + far_call + b"\x43", PROTECTED, ring, peripherals=True))
+    assert (result.end, result.registers["RBX"], result.registers["TR"]) == (End.DONE, 1, layout.TASK)
+    assert run(Program(_TASK_SWITCH, LONG, peripherals=True)).vector == GP
+    assert run(Program(_TASK_SWITCH, PROTECTED)).vector == GP

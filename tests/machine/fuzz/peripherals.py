@@ -17,12 +17,25 @@ _TSS_FIELDS = (0, 0x1C, 0x20, 0x24, 0x38, 0x4C, 0x50, 0x5C, 0x60, 0x64, 0x66)
 _TSS_AT = (0, 0x400, 0x800, 0xA00)
 
 
+_UNUSED = ("code", "stack")
+"""Pages without which a program cannot go on to invalidate their translation."""
+
+
 @cache
-def _entries() -> tuple[tuple[int, int], ...]:
-    """The physical addresses of the entries of the page tables in use, with their values."""
-    tables = page_tables(3)
-    found = ((at, int.from_bytes(tables[at : at + 8], "little")) for at in range(0, len(tables), 8))
-    return tuple((layout.TABLES + at, entry) for at, entry in found if entry)
+def _entries() -> tuple[tuple[int, int, int], ...]:
+    """The entries that map pages: physical address, value, and the linear address of the page."""
+    tables, found = page_tables(0), []
+    mapped = {
+        physical: page.linear + index * PAGE_SIZE
+        for page in layout.PAGES
+        if page.name not in _UNUSED
+        for index, physical in enumerate(page.physical)
+    }
+    for at in range(0, len(tables), 8):
+        entry = int.from_bytes(tables[at : at + 8], "little")
+        if entry & 0xFFFF_F000 in mapped:
+            found.append((layout.TABLES + at, entry, mapped[entry & 0xFFFF_F000]))
+    return tuple(found)
 
 
 def _store(where: int, content: int, long: bool) -> bytes:
@@ -47,16 +60,19 @@ def onto_code(random: Random, long: bool) -> bytes:
 
 
 def onto_tables(random: Random, long: bool) -> bytes:
-    """Direct memory access to an entry of the page tables; then, mostly, an access through some page."""
-    at, entry = random.choice(_entries())
+    """Direct memory access to an entry of the page tables, a load of CR3, and mostly an access through that page.
+
+    Without the load, processors may use the old translation or the new one (SDM volume 3, 4.10.2.2).
+    """
+    at, entry, linear = random.choice(_entries())
     other = random.choice((entry, entry, random.choice(_entries())[1], 0)) ^ 1 << random.choice(_FLIPPED)
     high = random.randrange(2) * 4
-    code = _dma(at + high, other >> 8 * high, long)
+    code = _dma(at + high, other >> 8 * high, long) + b"\x0f\x20\xd8\x0f\x22\xd8"
     if random.randrange(3) == 0:
         return code
-    where = address(random) if random.randrange(2) else random.choice(layout.PAGES).linear
     modrm = b"\x04\x25" if long else b"\x05"
-    return code + random.choice((b"\x8b", b"\x89", b"\xff")) + modrm + struct.pack("<I", where & 0x7FFF_FFFF)
+    where = (linear + 8 * random.randrange(64)) & 0xFFFF_FFFF
+    return code + random.choice((b"\x8b", b"\x89", b"\xff")) + modrm + struct.pack("<I", where)
 
 
 def onto_descriptors(random: Random, long: bool) -> bytes:
@@ -79,9 +95,8 @@ def task(random: Random, long: bool) -> bytes:
     if choice < 2:
         return trap + bytes([0xCD, layout.RETURNING_TASK_VECTOR])
     if choice < 4:
-        return (
-            trap + (b"\x9a" if choice == 2 else b"\xea") + struct.pack("<IH", address(random) & 0xFFFF_FFFF, selector)
-        )
+        opcode = b"\x9a" if choice == 2 else b"\xea"
+        return trap + opcode + struct.pack("<IH", address(random) & 0xFFFF_FFFF, selector)
     return b"\x68" + struct.pack("<I", 0x4002 | flags(random)) + b"\x9d\xcf"
 
 

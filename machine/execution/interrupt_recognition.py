@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from machine.architecture.decoding import REPEAT, REPEAT_NOT_EQUAL
 from machine.architecture.exceptions import DB, UD, Fault
+from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from machine.execution.observed_registers import ObservedRegisters
 from machine.execution.ring_and_mode import RingAndMode
 from machine.instructions.disposition import Done
@@ -19,6 +20,7 @@ from machine.processor.debug_registers import DR6_BS, DR6_BT
 from machine.processor.step_hook import NEVER, STRINGS, Stop
 
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
+_COMPARING = frozenset([0xA6, 0xA7, 0xAE, 0xAF])
 
 
 class InterruptRecognition:
@@ -75,8 +77,14 @@ class InterruptRecognition:
             self.trap(0)
 
     def raise_fault(self, fault: Fault) -> None:
-        """Deliver an exception of the instruction at RIP, which has not retired."""
-        self._cpu.debug.met = 0
+        """Deliver an exception of the instruction at RIP, which has not retired.
+
+        CMPS and SCAS with REPE or REPNE leave the flags as they were before the first iteration (SDM volume 2, REP).
+        """
+        cpu = self._cpu
+        cpu.debug.met = 0
+        if cpu.hook.begun in _COMPARING and self.repeating():
+            cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | cpu.hook.flags_before & ARITHMETIC_FLAGS
         interrupt = Interrupt(fault.vector, "exception", self._cpu.rip, fault.error_code, fault.address)
         self.deliver(interrupt)
 

@@ -27,6 +27,9 @@ _PLACED = Action.ALIGNED | Action.WIDE
 _LONGEST = 15
 _REPEATS = frozenset([Prefix.REPEAT, Prefix.REPEAT_NOT_EQUAL])
 _COMPARING = frozenset([0xA6, 0xA7, 0xAE, 0xAF])
+_ANY_PREFIX = rb"[" + _PREFIXES + rb"\x40-\x4f]*"
+_COMPARING_REPEATEDLY = re.compile(_ANY_PREFIX + rb"[\xf2\xf3]" + _ANY_PREFIX + rb"[\xa6\xa7\xae\xaf]")
+"""REPE or REPNE with CMPS or SCAS; outside 64-bit mode, also some other instructions, where it does not matter."""
 _INT = 0xCD
 _ZERO_FLAG = 0x40
 SEGMENT_BASE_IDS = {"fs": x86_const.UC_X86_REG_FS_BASE, "gs": x86_const.UC_X86_REG_GS_BASE}
@@ -165,7 +168,7 @@ class PortableHook:
             state.code_size = len(code)
             ctypes.memmove(state.code, code, len(code))
             return True
-        if found & Action.MODIFIES:
+        if found & Action.MODIFIES or (state.last != address and _COMPARING_REPEATEDLY.match(code)):
             state.flags_before = self.register(x86_const.UC_X86_REG_EFLAGS)
         return False
 
@@ -213,7 +216,8 @@ class PortableHook:
                 return self._stop(Stop.DEBUG)
         if address == state.pass_watched:
             state.pass_watched = NEVER
-            state.flags_before = state.rflags
+            if address != state.last:  # not between two iterations
+                state.flags_before = state.rflags
         elif self._watched(address, size):
             return self._stop(Stop.WATCHED_INSTRUCTION)
         code = self._code_at(address, size)

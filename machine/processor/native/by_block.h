@@ -86,6 +86,8 @@ static u32 count_block(void *uc, struct state *s, u64 address, u64 block_size)
         struct decoded d;
         decode(s, code, size, &d);
         u64 length = length_of(s, code, size, &d);
+        if (begins_comparing(s, ~at, &d))
+            return 0;                                       /* `last` is not right in a block */
         int ends = d.action & UNDEFINED ? 1 : 0;            /* and its length does not matter */
         if (!length && !ends)
             return 0;

@@ -45,7 +45,7 @@ struct state {
     u64 reason;             /* the STOP_ name of the last stop */
     u64 vector;             /* of STOP_INTERRUPT */
     u64 rflags;             /* at the stop */
-    u64 flags_before;       /* RFLAGS before the last instruction that modifies its memory operand */
+    u64 flags_before;       /* RFLAGS before the last instruction that modifies its memory operand, or CMPS or SCAS with REP */
     u64 context;            /* where the processor's state is saved at the stop */
     const u8 *ram;          /* host address of physical address 0 */
     u64 ram_size;
@@ -301,6 +301,12 @@ static int misplaced(void *uc, struct state *s, const u8 *code, u64 size, u64 fo
     return (d->action & ALIGNED && address & 15) || (address & 0xFFF) > 0xFF0;
 }
 
+/* Return whether an instruction is CMPS or SCAS with REPE or REPNE, and begins: with its first iteration. */
+static int begins_comparing(const struct state *s, u64 address, const struct decoded *d)
+{
+    return d->map == ONE_BYTE && d->mandatory >= REPEAT && (d->opcode & 0xF6) == 0xA6 && s->last != address;
+}
+
 /* Note the code of an instruction that Python executes, and return nonzero, if there is a reason in it or its operands. */
 static int examine(void *uc, struct state *s, u64 address, u32 length, const u8 *code, u64 size, struct decoded *d)
 {
@@ -323,7 +329,7 @@ static int examine(void *uc, struct state *s, u64 address, u32 length, const u8 
             s->code[i] = code[i];
         return 1;
     }
-    if (d->action & MODIFIES && d->modrm_at < size && code[d->modrm_at] < 0xC0)
+    if ((d->action & MODIFIES && d->modrm_at < size && code[d->modrm_at] < 0xC0) || begins_comparing(s, address, d))
         s->reg_read(uc, REG_EFLAGS, &s->flags_before);
     return 0;
 }
@@ -362,7 +368,8 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
     decode(s, code, size, &d);
     if (address == s->pass_watched) {
         s->pass_watched = ~0ull;
-        s->flags_before = s->rflags;
+        if (address != s->last)                                     /* between two iterations */
+            s->flags_before = s->rflags;
     } else if (examine(uc, s, address, length, code, size, &d)) {
         return stop(uc, s, STOP_WATCHED);
     }

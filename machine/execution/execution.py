@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from machine.instructions.watched import WatchedInstructions
 
 _REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
-_OVERRIDE, _MISLEADING = int(Action.OVERRIDE), int(Action.MISLEADING)
+_MISLEADING = int(Action.MISLEADING)
+_PREFIXES_ONLY = (int(Action.OVERRIDE), _MISLEADING)
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
 _LEFT_BY = {
     **dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call"),
@@ -246,16 +247,14 @@ class Execution(Stateful):
         while True:
             if instruction is None:
                 stop = cpu.engine.execute()
-                if stop is not Stop.WATCHED_INSTRUCTION or hook.rflags & FLAG_TF or cpu.debug.met:
-                    break
-                instruction = cpu.code.watched_instruction()
+                if stop is Stop.WATCHED_INSTRUCTION and not (hook.rflags & FLAG_TF or cpu.debug.met):
+                    instruction = cpu.code.watched_instruction()
                 if instruction is None:
                     break
-            scope = None
-            if not (is_quiet(instruction) or instruction.action & hook.watched == _OVERRIDE):
-                if not (loads_data_segment(instruction) and cpu.registers.cr[0] & CR0_PE):
-                    break
-                scope = limits.scope
+            quiet = is_quiet(instruction) or instruction.action & hook.watched in _PREFIXES_ONLY
+            if not quiet and not (loads_data_segment(instruction) and cpu.registers.cr[0] & CR0_PE):
+                break
+            scope = None if quiet else limits.scope
             self.cut_short = False
             hook.rflags &= ~FLAG_RF
             before = self._observed.look() if instruction.opcode == _MOV_TO_CR else None
@@ -265,6 +264,9 @@ class Execution(Stateful):
                 done = watched.execute_run(instruction)
             except Fault as fault:
                 self._recognition.raise_fault(fault)
+                return
+            if done is Done.NATIVE and instruction.action & _MISLEADING:
+                self.stopped(self._execute_one(instruction))
                 return
             if done is Done.NATIVE:
                 hook.pass_watched = cpu.linear_rip

@@ -42,7 +42,7 @@ _MOV_TO_CR, _MAPPING_ONLY = 0x0F22, frozenset([2, 3, 8])
 _GROUP_5, _NEAR_FORMS = 0xFF, frozenset([2, 4])
 _GROUP_6, _VERIFIES = 0x0F00, frozenset([4, 5])
 _GROUP_7, _STORES_OF_TABLES, _INVLPG, _REGISTER_FORMS, _RDTSCP = 0x0F01, (0, 1), 7, 0xC0, 0xF9
-_UNDEFINED, _MISLEADING = int(Action.UNDEFINED), int(Action.MISLEADING)
+_UNDEFINED = int(Action.UNDEFINED)
 
 
 def loads_data_segment(instruction: Instruction) -> bool:
@@ -55,7 +55,7 @@ def loads_data_segment(instruction: Instruction) -> bool:
 
 def is_quiet(instruction: Instruction) -> bool:
     """Return whether an instruction is quiet. A write to a control register is, if it cannot change the mode."""
-    if instruction.action & (_UNDEFINED | _MISLEADING):
+    if instruction.action & _UNDEFINED:
         return False
     opcode = instruction.opcode
     return opcode in _QUIET or opcode >= _FIRST_OF_LATER_MAPS or _is_quiet_form(instruction, opcode)

@@ -20,7 +20,7 @@ from machine.instructions.disposition import Done
 from machine.instructions.floating_point.unit import OPCODES as FLOATING_POINT
 from machine.instructions.floating_point.unit import FloatingPointUnit
 from machine.instructions.general.frames import Frames
-from machine.instructions.general.wide_operands import check_wide_operand
+from machine.instructions.general.wide_operands import execute_wide
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_access import write_general
 from machine.instructions.operand_size import operand_size
@@ -115,8 +115,8 @@ class SystemInstructions:
             self._check_permission(instruction)
         if instruction.action & _MMX:
             self._x87.check_mmx()
-        if instruction.action & _WIDE:
-            check_wide_operand(self._cpu, instruction)
+        if instruction.action & _WIDE and execute_wide(self._cpu, instruction) is Done.COMPLETE:
+            return Done.COMPLETE
         rule = self._rules.get(instruction.opcode) if instruction.action & _HAS_RULE else None
         done = Done.NATIVE if rule is None else rule(instruction)
         if done is Done.NATIVE and instruction.action & _MMX:

@@ -1,7 +1,7 @@
-"""SSE moves and shuffles with both 66H and the mandatory prefix F2H or F3H, and moves of 16 bytes of memory.
+"""SSE moves and shuffles with both 66H and the mandatory prefix F2H or F3H.
 
 F2H and F3H take precedence and 66H is ignored (SDM volume 2, 2.1.2 and appendix A.2.1), but Unicorn treats 66H as the
-mandatory prefix. Without 66H Unicorn executes them, and moves of 16 bytes that are aligned or within a page.
+mandatory prefix. Without 66H Unicorn executes them.
 """
 
 from machine.architecture.decoding import Instruction, MemoryOperand
@@ -54,13 +54,8 @@ def _store(cpu: Cpu, instruction: Instruction) -> None:
         cpu.context.write_vector(instruction.operand, kept | value)
 
 
-def _load_all(cpu: Cpu, instruction: Instruction) -> None:
-    """Execute MOVUPS and the like from memory, whose alignment has been checked."""
-    cpu.context.write_vector(instruction.register, read_vector_operand(cpu, instruction, 16, aligned=False))
-
-
 def _store_unaligned(cpu: Cpu, instruction: Instruction) -> None:
-    """Execute MOVDQU and the like to r/m."""
+    """Execute MOVDQU to r/m."""
     value = cpu.context.read_vector(instruction.register)
     if isinstance(instruction.operand, MemoryOperand):
         write_memory(cpu, instruction, value, 16)
@@ -113,26 +108,10 @@ _MOVES = {
 }
 
 
-_MOVES_OF_16_BYTES = {
-    **{(opcode, prefix): _load_all for opcode in (0x0F10, 0x0F28) for prefix in (Prefix.NONE, Prefix.OPERAND_SIZE)},
-    **{(0x0F6F, Prefix.OPERAND_SIZE): _load_all, (0x0F6F, _SINGLE): _load_all, (0x0FF0, _DOUBLE): _load_all},
-    **{
-        (opcode, prefix): _store_unaligned
-        for opcode in (0x0F11, 0x0F29, 0x0F2B)
-        for prefix in (Prefix.NONE, Prefix.OPERAND_SIZE)
-    },
-    **{(0x0F7F, Prefix.OPERAND_SIZE): _store_unaligned, (0x0F7F, _SINGLE): _store_unaligned},
-    (0x0FE7, Prefix.OPERAND_SIZE): _store_unaligned,
-}
-
-
 def execute_move(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute the instruction at RIP, unless Unicorn can. Raises Fault."""
-    kind = instruction.opcode, instruction.prefix
-    move = _MOVES.get(kind) if instruction.operand_size_prefix else None
-    if move is None and isinstance(instruction.operand, MemoryOperand):
-        move = _MOVES_OF_16_BYTES.get(kind)
-    if move is None:
+    """Execute the instruction at RIP if it also has 66H. Raises Fault."""
+    move = _MOVES.get((instruction.opcode, instruction.prefix))
+    if move is None or not instruction.operand_size_prefix:
         return Done.NATIVE
     require_sse(cpu)
     move(cpu, instruction)
@@ -140,4 +119,4 @@ def execute_move(cpu: Cpu, instruction: Instruction) -> Done:
     return Done.COMPLETE
 
 
-RULES = dict.fromkeys([opcode for opcode, _ in (*_MOVES, *_MOVES_OF_16_BYTES)], execute_move)
+RULES = dict.fromkeys([opcode for opcode, _ in _MOVES], execute_move)

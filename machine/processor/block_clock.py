@@ -9,7 +9,7 @@ nothing that depends on it may happen there:
   exact RIP, and the instruction hook goes on from there.
 * A block that reaches past the deadline or contains a breakpoint is not begun by block.
 * Instructions that have to be looked at each time, because of their operands (unusual_operands.py), or because Python
-  executes them, are *examined*: a native hook is called before each of them.
+  executes them, are *examined*: a native hook is called before each instruction of their blocks.
 * Exceptions and INT leave an exact RIP, from which native/by_block.h computes the count.
 
 With that both ways count the same and stop the same. A bit in the processor's hidden flags makes Unicorn keep two
@@ -40,9 +40,9 @@ NEVER_WARM = 1 << 62
 _NOT_NOW = 100_000
 """The same after an attempt at a time when counting by block is not possible."""
 _BLOCKS = 4096
-_FEW_EXAMINED, _MAX_EXAMINED = 64, 2048
-"""Unicorn looks through all hooks whenever it translates an instruction, so more than a few are removed when code
-changes."""
+_MAX_EXAMINED = 2048
+"""Blocks with a hook before each instruction. Unicorn looks through all hooks whenever it translates an instruction."""
+_EXAMINED_BITS = 1 << 16
 _BEFORE, _END = 0, 2
 _HAS_MODRM, _ONLY_FIRST_TWO, _IMMEDIATE = 1, 2, 4
 _KINDS = {kind: number for number, kind in enumerate(("ib", "iw", "iz", "iv", "off", "iwb", "rel"), start=1)}
@@ -55,8 +55,9 @@ _OPCODES = 256
 def _shape(opcode_map: Map, opcode: int) -> int:
     """Return what follows an opcode in 64-bit mode, for `length_of` in by_block.h."""
     kinds = [IMMEDIATE_KINDS.get((opcode_map, opcode, extension)) for extension in range(8)]
-    shape = _IMMEDIATE * _KINDS.get(kinds[0] or "", 0) | (_HAS_MODRM if has_modrm(opcode_map, opcode) else 0)
-    return shape if kinds[2] == kinds[0] else shape | _ONLY_FIRST_TWO
+    kind = next((each for each in kinds if each is not None), "")
+    shape = _IMMEDIATE * _KINDS.get(kind, 0) | (_HAS_MODRM if has_modrm(opcode_map, opcode) else 0)
+    return shape | _ONLY_FIRST_TWO if kinds[0] is not None and kinds[2] is None else shape
 
 
 @cache
@@ -130,8 +131,9 @@ class BlockClock:
         self._on_end = _ON_END(on_end)
         self._blocks = (_Block * _BLOCKS)()
         self._used = False
-        self._examined: dict[int, ctypes.c_size_t] = {}
-        """Addresses of examined instructions, and the handles of their hooks."""
+        self._examined_bits = (ctypes.c_uint8 * (_EXAMINED_BITS // 8))()
+        self._examined: dict[tuple[int, int], ctypes.c_size_t] = {}
+        """Addresses and sizes of blocks with examined instructions, and the handles of their hooks."""
         self._by_instruction = _Bounds(step_hook.code_hook, on_instruction)
         self._by_block: _Bounds | None = None
         self._hook.warm_up = WARM_UP
@@ -141,6 +143,7 @@ class BlockClock:
         """Add the hook before blocks, which short runs never need."""
         hook, on_block = self._hook, self._on_block
         hook.shapes, hook.blocks = ctypes.addressof(_shapes()), ctypes.addressof(self._blocks)
+        hook.examined_bits = ctypes.addressof(self._examined_bits)
         handle = add_hook(self._uc, UC_HOOK_BLOCK, on_block, ctypes.byref(hook))
         self._by_block = _Bounds(handle.value or 0, on_block)
         return self._by_block
@@ -150,10 +153,11 @@ class BlockClock:
         if self._used:
             ctypes.memset(self._blocks, 0, ctypes.sizeof(self._blocks))
             self._used = False
-        if len(self._examined) > _FEW_EXAMINED:
+        if self._examined:
             for handle in self._examined.values():
                 uclib.uc_hook_del(self._uc._uch, handle)
             self._examined.clear()
+            ctypes.memset(self._examined_bits, 0, ctypes.sizeof(self._examined_bits))
 
     def cool_down(self) -> None:
         """Count by instruction for a while, at least for the next one."""
@@ -220,20 +224,19 @@ class BlockClock:
             hook.rflags = hook.rflags & ~ARITHMETIC_FLAGS | before & ARITHMETIC_FLAGS
 
     def _examine(self) -> None:
-        """Call `on_examined` before some instructions of the block at RIP, and let Unicorn translate it again."""
+        """Call `on_examined` before the instructions of the block at RIP, and let Unicorn translate it again."""
         hook, at = self._hook, self._registers.rip
-        found = {*hook.examined[: hook.examined_count]} - self._examined.keys()
         hook.pause = hook.retired
-        if not found:
-            return
         block = self._blocks[(at ^ at >> 12) % _BLOCKS]
-        if len(self._examined) + len(found) > _MAX_EXAMINED:
+        if (at, block.size) in self._examined:
+            return
+        if len(self._examined) == _MAX_EXAMINED:
             block.count = 0
             return
-        state = ctypes.byref(hook)
-        for address in sorted(found):
-            where = range(address, address + 1)
-            self._examined[address] = add_hook(self._uc, UC_HOOK_CODE, self._on_examined, state, within=where)
+        where = range(at, at + block.size)
+        self._examined[at, block.size] = add_hook(
+            self._uc, UC_HOOK_CODE, self._on_examined, ctypes.byref(hook), within=where
+        )
         self._give_back()
         here = min(block.size, PAGE_SIZE - at % PAGE_SIZE)
         self._uc.ctl_remove_cache(at, at + here)

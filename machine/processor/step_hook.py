@@ -24,7 +24,6 @@ _PAGES = 64
 ADDRESSES = 16
 """The maximum number of addresses to stop at."""
 _GROUPS = 64
-_EXAMINED = 64
 _CREDIT = 1024
 """Instructions that may be translated before others have paid for them (native/stepping.h): some ms of work."""
 STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
@@ -112,8 +111,8 @@ class HookState(ctypes.Structure):
         ("pages", ctypes.c_uint64 * (2 * _PAGES)),
         *[(name, ctypes.c_uint64) for name in ("by_block", "pause", "warm_up")],
         *[(name, ctypes.c_void_p) for name in ("shapes", "blocks", "now", "before")],
-        *[(name, ctypes.c_uint64) for name in ("examined_at", "flags_right", "examined_count")],
-        ("examined", ctypes.c_uint64 * _EXAMINED),
+        *[(name, ctypes.c_uint64) for name in ("examined_at", "flags_right", "examines")],
+        ("examined_bits", ctypes.c_void_p),
     ]
     retired: int
     deadline: int
@@ -158,8 +157,8 @@ class HookState(ctypes.Structure):
     before: int | None
     examined_at: int
     flags_right: int
-    examined_count: int
-    examined: "ctypes.Array[ctypes.c_uint64]"
+    examines: int
+    examined_bits: int | None
 
 
 def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":

@@ -1,8 +1,9 @@
 /* Counting instructions by block instead of one by one.
 
    Part of step_hook.c; machine/processor/block_clock.py decides when.  While `by_block` is set, Unicorn calls on_block()
-   before each block that it has translated, and on_examined() before those instructions in it that have to be looked at,
-   but on_instruction() never.  Whatever needs the exact number of instructions happens between two blocks, or ends the
+   before each block that it has translated, but on_instruction() never.  If a block has instructions to be looked at,
+   Unicorn calls on_examined() before all of its instructions, because with hooks before only some of them it forgets to
+   keep the flags for these.  Whatever needs the exact number of instructions happens between two blocks, or ends the
    run before it happens: devices and code pages refuse all accesses (machine/processor/block_clock.py).  An exception
    leaves an exact RIP, so that settle() can take back the rest of the block.  Only 64-bit mode. */
 
@@ -73,12 +74,18 @@ static int is_examined(void *uc, struct state *s, const u8 *code, u64 size, u64 
     return action != 0;
 }
 
+/* The bit for an address in `examined_bits`; other addresses may share it. */
+static u32 examined_bit(u64 address)
+{
+    return (address ^ address >> 16) & (EXAMINED - 1);
+}
+
 /* Count the instructions of a block, and note those that have to be examined.  Returns 0 if that is not possible. */
 static u32 count_block(void *uc, struct state *s, u64 address, u64 block_size)
 {
     u64 at = address, end = address + block_size;
     u32 count = 0;
-    s->examined_count = 0;
+    s->examines = 0;
     while (at < end) {
         u8 copy[16];
         u64 size = LONGEST;
@@ -92,9 +99,8 @@ static u32 count_block(void *uc, struct state *s, u64 address, u64 block_size)
         if (!length && !ends)
             return 0;
         if (ends || is_examined(uc, s, code, length, at + length, &d)) {
-            if (s->examined_count == EXAMINED)
-                return 0;
-            s->examined[s->examined_count++] = at;
+            s->examined_bits[examined_bit(at) >> 6] |= 1ull << (examined_bit(at) & 63);
+            s->examines = 1;
         }
         count++;
         at = ends ? end : at + length;
@@ -177,7 +183,7 @@ static u64 look_up(void *uc, struct state *s, struct block *b, u64 address, u32 
     b->next = next;
     b->size = size;
     b->count = count_block(uc, s, address, size);
-    return b->count && s->examined_count ? STOP_EXAMINE : 0;
+    return b->count && s->examines ? STOP_EXAMINE : 0;
 }
 
 /* UC_HOOK_BLOCK */
@@ -220,13 +226,15 @@ static int stores_apart(void *uc, struct state *s, const u8 *code, u64 size, u64
     return (address & (PAGE_SIZE - 1)) > PAGE_SIZE - WHOLE_STORE;
 }
 
-/* UC_HOOK_CODE, for the instructions that is_examined() found. */
+/* UC_HOOK_CODE, for the blocks with instructions that is_examined() found. */
 void on_examined(void *uc, u64 address, u32 length, struct state *s)
 {
     if (!s->by_block)
         return;                                             /* on_instruction() has seen it */
     s->examined_at = address;
     s->flags_before = ~0ull;
+    if (!(s->examined_bits[examined_bit(address) >> 6] >> (examined_bit(address) & 63) & 1))
+        return;
     u8 copy[16];
     u64 size = length;
     const u8 *code = code_at(uc, s, address, &size, copy);

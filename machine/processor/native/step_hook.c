@@ -18,7 +18,7 @@ typedef unsigned char u8;
 enum { STOP_DEADLINE = 1, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT, STOP_INVALID, STOP_DEBUG,
        STOP_ADDRESS = 9, STOP_REPEAT, STOP_WARM, STOP_BLOCK, STOP_EXAMINE };
 enum { REG_EFLAGS = 25, REG_RCX = 38, REG_RIP = 41, REG_FS_BASE = 250, REG_GS_BASE = 251 };     /* UC_X86_REG_ */
-enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64, EXAMINED = 64 };  /* PROT: UC_PROT_ */
+enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64, EXAMINED = 1 << 16 };  /* PROT: UC_PROT_ */
 enum { MISLEADING = 16384, OVERRIDE = 8192, PORT = 2, FLOATS = 64, LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, LOOK = 2048, MODIFIES = 4096,
        GROUP = 1 << 15 };                                                   /* opcodes.py, Action */
 enum { ONE_BYTE, TWO_BYTE, THREE_BYTE_38, THREE_BYTE_3A, VEX_38, VEX_3A, MAPS };    /* instruction_set.py, Map */
@@ -83,8 +83,8 @@ struct state {
     struct block *now, *before;         /* the block that began last, and the one before it; 0 at a stop */
     u64 examined_at;        /* the instruction that on_examined() has seen last */
     u64 flags_right;        /* of STOP_INTERRUPT: no hook before the instruction has changed how Unicorn keeps the flags */
-    u64 examined_count;
-    u64 examined[EXAMINED]; /* addresses of the instructions that on_examined() has to see */
+    u64 examines;           /* nonzero: the block looked up last has instructions to be examined */
+    u64 *examined_bits;     /* a set bit for each of their addresses */
 };
 
 /* An instruction, decoded up to its ModRM byte. */

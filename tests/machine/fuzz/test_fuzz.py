@@ -177,7 +177,7 @@ def test_an_interrupt_that_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_interrupt_in_a_comparison_that_faults() -> None:
     """The interrupt ends one execution of REPNE SCASD, so the fault takes the flags back to those of a later one."""
     end = layout.DATA + 2 * PAGE_SIZE
-    pieces = (b"\xb8\1\0\0\0", b"\xb9\0\1\0\0", b"\xbf" + (end - 64).to_bytes(4, "little"), b"\xf2\xaf")
+    pieces = (b"\xb8\3\0\0\0", b"\xb9\0\1\0\0", b"\xbf" + (end - 64).to_bytes(4, "little"), b"\xf2\xaf")
     case = Case(pieces, replace(IDLE.program, limit=100))
     result, found = Oracle().judge(case)
     assert result is not None

@@ -86,9 +86,7 @@ class Assembly:
         from enclave_sim.enclave.kernel.program import aether  # noqa: PLC0415
         from enclave_sim.enclave.memory_trace import MemoryTrace  # noqa: PLC0415
 
-        trace = MemoryTrace(name, self.node, aether())
-        self.recorders.keep_state_of(trace)
-        return trace
+        return MemoryTrace(name, self.node, aether())
 
     def reference_values(self) -> ReferenceValues:
         """Return the values with which a verifier accepts this enclave; see `Enclave.reference_values`."""

@@ -2,10 +2,10 @@
 
 It is off unless the configuration names a region.
 
-Writes of instructions are observed one by one, and joined for each function until the next event: the range of the
-event is the smallest that contains its writes. All other writes are detected by a change of the content: a WebAssembly
-guest's after each of its stays, its data segments after the first one, interrupt delivery and inputs at their events. A
-write that changes nothing is then not detected. The scrub engine reports the ranges that it fills.
+Writes are observed one by one, and joined for each writer until the next event: the range of the event is the smallest
+that contains them. Those of a WebAssembly guest are detected by a change of the content: after each of its stays, its
+data segments after the first one. A write that changes nothing is then not detected. Accessed and dirty flags that
+Unicorn sets are not reported.
 
 The trace is bounded: it has at most `MAX_EVENTS`, the last of which reports its end. To find the function of a guest
 its run is repeated, for at most `MAX_SEARCHED_NS` in total.
@@ -19,7 +19,7 @@ from enclave_sim import events
 from enclave_sim.enclave.node import Node
 from enclave_sim.memory_map import region
 from machine.bus.ram import PAGE_SIZE
-from machine.events import InterruptDelivered
+from machine.bus.writer import Writer
 from machine.state import Stateful
 
 if TYPE_CHECKING:
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 MAX_EVENTS = 100_000
 MAX_SEARCHED_NS = 1_000_000_000
 """The total guest time, in virtual ns, that searches may repeat."""
-_AT_EVENT: dict[object, tuple[str, str]] = {
-    events.InputTaken: ("input", "an input"),
-    InterruptDelivered: ("processor", "interrupt delivery"),
-}
-"""The writers, other than instructions and guests, whose writes are detected before an event of a kind."""
-Writer = tuple[str, str]
 
 
 class MemoryTrace(Stateful):
@@ -45,10 +39,10 @@ class MemoryTrace(Stateful):
     def __init__(self, name: str, node: Node, program: "Program") -> None:
         self._region = region(name)
         self._node, self._program = node, program
-        self._content = b""
+        self._content = node.machine.ram.read(self._region.base, self._region.size)
         """The content of the region after all reported writes."""
-        self._written: dict[Writer, tuple[int, int]] = {}
-        """Start and end of the range that instructions have written since the last event, by function."""
+        self._written: dict[tuple[str, str], tuple[int, int]] = {}
+        """Start and end of the range that each has written since the last event."""
         self._events = 0
         self._spent_ns = self._searched_ns = 0
         """The guest's time so far, and the time that searches have repeated."""
@@ -56,15 +50,9 @@ class MemoryTrace(Stateful):
         machine = node.machine
         machine.journal.before = self._before
         machine.cpu.watch_memory(range(self._region.base, self._region.end), self._accessed)
-        node.on_scrubbed = self._scrubbed
+        machine.ram.watch(range(self._region.base, self._region.end), self._wrote)
         if node.gate is not None and name == "heap":
             node.gate.on_stay = self._guest_ran
-        self.begin()
-
-    def begin(self) -> None:
-        """Take the current content of the region as reported."""
-        self._content = self._now()
-        self._written.clear()
 
     def _now(self) -> bytes:
         return self._node.machine.ram.read(self._region.base, self._region.size)
@@ -74,9 +62,13 @@ class MemoryTrace(Stateful):
             return
         at = self._node.machine.cpu.hook.last
         symbol = self._program.symbol(at)
-        writer = ("kernel", symbol.partition("+")[0]) if symbol else ("guest", f"code at {at:#x}")
-        begin, end = self._written.get(writer, (address, address))
-        self._written[writer] = min(begin, address), max(end, address + size)
+        writer = Writer("kernel", symbol.partition("+")[0]) if symbol else Writer("guest", f"code at {at:#x}")
+        self._wrote(writer, address, size)
+
+    def _wrote(self, by: Writer, base: int, size: int) -> None:
+        writer = by.kind, by.name
+        begin, end = self._written.get(writer, (base, base))
+        self._written[writer] = min(begin, base), max(end, base + size)
 
     def _before(self, kind: object) -> None:
         """Report the writes before an event of a kind."""
@@ -84,14 +76,11 @@ class MemoryTrace(Stateful):
             return
         written, self._written = self._written, {}
         for writer, (begin, end) in written.items():
-            self._report(writer, max(begin, self._region.base), min(end, self._region.end))
+            self._report(Writer(*writer), max(begin, self._region.base), min(end, self._region.end))
         if written:
             self._explain(written.values())
         if kind is events.GuestInstantiated:
             self._spent_ns = 0
-        if kind in _AT_EVENT:
-            for begin, end in self._changes():
-                self._report(_AT_EVENT[kind], begin, end)
 
     def _explain(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Take the content of some ranges as reported."""
@@ -101,17 +90,10 @@ class MemoryTrace(Stateful):
             content[first:last] = now[first:last]
         self._content = bytes(content)
 
-    def _scrubbed(self, base: int, size: int) -> None:
-        begin, end = max(base, self._region.base), min(base + size, self._region.end)
-        if begin < end:
-            self._before(None)
-            self._report(("device", "scrub engine"), begin, end)
-            self._explain([(begin, end)])
-
     def _guest_ran(self, elapsed_ns: int) -> None:
         self._spent_ns += elapsed_ns
         for begin, end in self._changes():
-            self._report(("guest", self._function(range(begin, end))), begin, end)
+            self._report(Writer("guest", self._function(range(begin, end))), begin, end)
 
     def _function(self, where: range) -> str:
         """Name the guest's function that last stored to a range; or say that it was not searched for."""
@@ -144,7 +126,7 @@ class MemoryTrace(Stateful):
             return
         self._events += 1
         if self._events == MAX_EVENTS:
-            writer, begin, end = ("limit", "no more writes are traced"), self._region.base, self._region.base
+            writer, begin, end = Writer("limit", "no more writes are traced"), self._region.base, self._region.base
         self._emitting = True
         try:
             self._node.machine.journal.emit(events.MemoryWritten, self._region.name, begin, end - begin, *writer)

@@ -1,7 +1,5 @@
 """The node of an enclave: the machine, the enclave's own devices, its TPM, and AetherHost with its engine."""
 
-from collections.abc import Callable
-
 import firmware
 from enclave_sim import events
 from enclave_sim.cancellation import Cancellation
@@ -44,8 +42,6 @@ class Node:
         )
         machine.bus.attach_memory(self.block, enclave_block.ADDRESS)
         machine.scrub_engine.on_fill = self._scrubbed
-        self.on_scrubbed: Callable[[int, int], None] | None = None
-        """Called with base and size of each scrub, before its event."""
         self.port = tpm_events.attach(machine, tpm, verifier)
         self.host: AetherHost | None = None
         """The VMM; None for a flat guest."""
@@ -68,8 +64,6 @@ class Node:
         machine.bus.attach_memory(mailbox.Mailbox(self.host), mailbox.ADDRESS)
 
     def _scrubbed(self, base: int, size: int, verified: bool) -> None:
-        if self.on_scrubbed is not None:
-            self.on_scrubbed(base, size)
         where = region_at(base)
         name = where.name if where is not None else "unmapped"
         cause = self._scrub_cause(name, whole=where is not None and size == where.size)

@@ -44,10 +44,6 @@ class Recorders:
         self._all = [one for one in several if one is not None]
         self._stateful: list[Any] = [one for one in self._all if isinstance(one, Stateful)]
 
-    def keep_state_of(self, part: Stateful) -> None:
-        """Also save and load the state of a part that emits events."""
-        self._stateful.append(part)
-
     def tee(self, last: Recorder) -> Tee:
         """Return a recorder that passes each event to all of these and then to `last`."""
         return Tee([*self._all, last])

@@ -26,6 +26,8 @@ class EnclaveSnapshot:
     """State of the gate coprocessor; empty for a flat guest."""
     observers: tuple[State, ...]
     """States of the recorders that have one, in the order in which they receive events."""
+    trace: State
+    """State of the memory trace; empty without one."""
     reached: frozenset[Phase]
     """The phases that have reached their target state."""
     result: RunResult | None
@@ -51,8 +53,9 @@ class Snapshots:
         parts = self._parts
         observers = parts.recorders.save_states()
         gate = self._gate.save_state() if self._gate is not None else {}
+        trace = parts.trace.save_state() if parts.trace is not None else {}
         reached, outside = frozenset(parts.loop.reached), parts.environment.save_state()
-        return EnclaveSnapshot(self._machine.snapshot(), gate, observers, reached, self._end.result, outside)
+        return EnclaveSnapshot(self._machine.snapshot(), gate, observers, trace, reached, self._end.result, outside)
 
     def restore(self, snapshot: EnclaveSnapshot) -> None:
         """Return to a snapshot; see `Enclave.restore`."""
@@ -60,6 +63,8 @@ class Snapshots:
         if self._gate is not None:
             self._gate.load_state(snapshot.gate)
         self._parts.recorders.load_states(snapshot.observers)
+        if self._parts.trace is not None:
+            self._parts.trace.load_state(snapshot.trace)
         self._parts.loop.load_reached(snapshot.reached)
         self._end.result = snapshot.result
         self._parts.environment.load_state(snapshot.outside)
@@ -79,8 +84,6 @@ class Snapshots:
             self._host.load_portable(host)
             snapshot = snapshot.with_vmm(self._host.save_state())
         self.restore(replace(snapshot, observers=self._parts.recorders.states))
-        if self._parts.trace is not None:
-            self._parts.trace.begin()
         self._parts.recorders.continue_run(events_so_far)
 
     def restart(self, snapshot: EnclaveSnapshot, inputs: Iterable[AnyInput]) -> None:

@@ -3,7 +3,7 @@
     save(enclave, Path("boot.snap"))
     enclave = load(Path("boot.snap"))
 
-The file, in this order: the line `enclave-sim-snapshot 6`, the SHA-256 of the rest, and the rest as MessagePack: a
+The file, in this order: a line with the format version, the SHA-256 of the rest, and the rest as MessagePack: a
 recording's header and the payloads, from which the enclave is rebuilt; its events so far; and its state. It contains
 only data, no pickled objects, and nothing is used before its digest matches. The registers are stored in the format of
 one version of Unicorn, so another version refuses the file.
@@ -29,7 +29,7 @@ from machine.bus.ram import RamImage
 from machine.snapshot import MachineSnapshot
 
 MAGIC = b"enclave-sim-snapshot "
-VERSION = 8
+VERSION = 9
 _DIGEST_BYTES = 32
 
 
@@ -75,6 +75,7 @@ def save(enclave: Enclave, path: Path) -> None:
         # The VMM's state belongs to this process; `portable_host` returns its portable form.
         "devices": tuple({**device, "_vmm": None} if "_vmm" in device else device for device in machine.devices),
         "gate": snapshot.gate,
+        "trace": snapshot.trace,
         "outside": snapshot.outside,
         "host": enclave.portable_host(),
     }
@@ -133,6 +134,7 @@ def _made(file: _File) -> Enclave:
     machine = MachineSnapshot(
         file.at_ns, state["processor"], state["parts"], state["devices"], RamImage(tuple(file.ram))
     )
-    snapshot = EnclaveSnapshot(machine, state["gate"], (), frozenset(file.reached), file.result, state["outside"])
+    reached = frozenset(file.reached)
+    snapshot = EnclaveSnapshot(machine, state["gate"], (), state["trace"], reached, file.result, state["outside"])
     enclave.resume(snapshot, file.events, state["host"])
     return enclave

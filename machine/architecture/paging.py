@@ -11,6 +11,7 @@ from enum import Enum
 from machine.architecture.exceptions import GP, Fault, PageFault
 from machine.architecture.processor_state import ProcessorState
 from machine.bus.ram import PAGE_SIZE, Ram
+from machine.bus.writer import PAGE_WALK, Writer
 
 PRESENT, WRITABLE, USER, PAGE_SIZE_BIT = 1, 1 << 1, 1 << 2, 1 << 7
 ACCESSED, DIRTY = 1 << 5, 1 << 6
@@ -183,7 +184,7 @@ class SupervisorMemory:
             return b"\xff" * length
         return bytes(self._ram.view[address : address + length])
 
-    def push(self, address: int, data: bytes, rflags: int = 0, unit: int = 8) -> None:
+    def push(self, address: int, data: bytes, rflags: int = 0, unit: int = 8, *, by: Writer | None = None) -> None:
         """Store a complete stack frame or nothing.
 
         The processor pushes downwards, one unit at a time, so a fault has the address of the highest faulting unit.
@@ -194,31 +195,32 @@ class SupervisorMemory:
             data: The frame, at most 4096 bytes.
             rflags: For SMAP: outside ring 3, AC permits accesses to user pages.
             unit: Bytes pushed at a time.
+            by: The writer; None for an instruction.
         """
         offset = address & PAGE_SIZE - 1
         page = address - offset
         if offset + len(data) > PAGE_SIZE:
-            self._push_across(address, data, rflags, unit)
+            self._push_across(address, data, rflags, unit, by)
             return
         if page in self._writable and not self._state.cr[4] & _CR4_SMAP:
             found = self._pages[page]
         else:
             found = self._translate(address + len(data) - unit, rflags, write=True)
-        self._store(found.physical + offset, data)
+        self._store(found.physical + offset, data, by)
 
-    def _push_across(self, address: int, data: bytes, rflags: int, unit: int) -> None:
+    def _push_across(self, address: int, data: bytes, rflags: int, unit: int, by: Writer | None) -> None:
         """Push a frame that crosses a page boundary; even a single unit may cross it."""
         split = PAGE_SIZE - (address & PAGE_SIZE - 1)
         if len(data) - unit >= split:
             self._translate(address + len(data) - unit, rflags, write=True)
         lower = self._translate(address + (split - 1) // unit * unit, rflags, write=True)
         upper = self._translate(address + split, rflags, write=True)
-        self._store(lower.physical + PAGE_SIZE - split, data[:split])
-        self._store(upper.physical, data[split:])
+        self._store(lower.physical + PAGE_SIZE - split, data[:split], by)
+        self._store(upper.physical, data[split:], by)
 
-    def _store(self, physical: int, data: bytes) -> None:
+    def _store(self, physical: int, data: bytes, by: Writer | None) -> None:
         if physical + len(data) <= self._ram.size:
-            self._ram.write(physical, data)
+            self._ram.write(physical, data, by)
 
     def translate(self, address: int, rflags: int, *, write: bool, user: bool) -> int:
         """Translate an instruction's memory access, and set accessed and dirty flags.
@@ -268,4 +270,4 @@ class SupervisorMemory:
             flags = ACCESSED | (DIRTY if write and slot == found.entries[-1] else 0)
             entry = self._ram.view[slot]
             if entry & flags != flags:
-                self._ram.write(slot, bytes([entry | flags]))
+                self._ram.write(slot, bytes([entry | flags]), PAGE_WALK)

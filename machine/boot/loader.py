@@ -13,8 +13,11 @@ from machine.boot import elf, multiboot1, multiboot2
 from machine.boot.elf import Executable
 from machine.boot.placement import Placement, memory_map
 from machine.boot.protocol import BootProtocol, Facts, PlacedModule, Request, flat
+from machine.bus.writer import Writer
 from machine.errors import MachineError
 from machine.machine import Machine
+
+_LOADER = Writer("loader", "the loader")
 
 PROTOCOLS = (multiboot2.PROTOCOL, multiboot1.PROTOCOL)
 SEARCHED_BYTES = max(protocol.searched for protocol in PROTOCOLS)
@@ -91,9 +94,9 @@ def load(
     writes.append((at, protocol.information(facts, at)))
 
     for segment in executable.segments:
-        ram.zero(segment.physical, segment.memory_size)
+        ram.zero(segment.physical, segment.memory_size, _LOADER)
     for base, data in writes:
-        ram.write(base, data)
+        ram.write(base, data, _LOADER)
     machine.start(executable.entry, {"RAX": protocol.boot_magic, "RBX": at})
     spans = tuple((module.base, module.size) for module in placed)
     return Loaded(protocol.name, executable, (at, size), spans, request.notes)

@@ -5,7 +5,7 @@ are no copies.
 
 Unicorn itself writes only to pages that were not executed. Every other write calls `Ram.changed`, which records writes
 to translated code, so that the processor retranslates it (translations.py). So `view` is read-only, and a writer that
-needs a host address gets it from `lend`.
+needs a host address gets it from `lend`. A writer other than an instruction names itself, for those who watch.
 """
 
 import ctypes
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from machine.bus.host_memory import HostMemory
+from machine.bus.writer import Seen, Writer
 from machine.errors import MachineError
 
 PAGE_SIZE = 4096
@@ -60,6 +61,7 @@ class Ram:
         self.rewritten: list[range] = []
         """Ranges written in pages with `fetched_pages` set, since the last call of `take_rewritten`."""
         self._lent: list[range] = []
+        self._watched: list[tuple[range, Seen]] = []
 
     def check(self, base: int, length: int) -> None:
         """Raise MachineError unless the range is inside RAM."""
@@ -71,19 +73,48 @@ class Ram:
         self.check(base, length)
         return bytes(self.view[base : base + length])
 
-    def write(self, base: int, data: bytes | memoryview) -> None:
-        """Write `data` to physical address `base`."""
+    def write(self, base: int, data: bytes | memoryview, by: Writer | None = None) -> None:
+        """Write `data` to physical address `base`.
+
+        Args:
+            base: The physical address.
+            data: The bytes.
+            by: The writer; None for an instruction, whose accesses `Cpu.watch_memory` reports.
+        """
         length = len(data)
         self.check(base, length)
         self._bytes[base : base + length] = data
         if self.fetched_pages.find(1, base // PAGE_SIZE, (base + length + PAGE_SIZE - 1) // PAGE_SIZE) >= 0:
             self._code_changed(base, length)
+        if by is not None and self._watched:
+            self._report(by, base, length)
 
-    def zero(self, base: int, length: int) -> None:
-        """Fill a range with zeros."""
+    def zero(self, base: int, length: int, by: Writer | None = None) -> None:
+        """Fill a range with zeros. See `write` for `by`."""
         self.check(base, length)
         self._memory.zero(base, length)
         self.changed(base, length)
+        if by is not None and self._watched:
+            self._report(by, base, length)
+
+    def watch(self, where: range, seen: Seen) -> Callable[[], None]:
+        """Report each write to a range that is not an instruction's, nor that of a writer to which it is lent.
+
+        Args:
+            where: Physical addresses.
+            seen: Called after each write.
+
+        Returns:
+            A function that ends the reports.
+        """
+        watched = where, seen
+        self._watched.append(watched)
+        return lambda: self._watched.remove(watched)
+
+    def _report(self, by: Writer, base: int, length: int) -> None:
+        for where, seen in self._watched:
+            if base < where.stop and where.start < base + length:
+                seen(by, base, length)
 
     def lend(self, base: int, length: int) -> int:
         """Return the host address of a range, for a direct writer. It must call `lent_changed` after writing."""

@@ -14,6 +14,7 @@ from machine.architecture.exceptions import AC, SS, Fault
 from machine.architecture.paging import is_canonical
 from machine.architecture.processor_state import DEFAULT_32
 from machine.bus.ram import PAGE_SIZE
+from machine.bus.writer import GATE_CALL
 from machine.instructions.memory import OperandMemory
 from machine.processor.cpu import FLAG_AC, Cpu
 
@@ -143,6 +144,6 @@ class Frame:
         for address, word in zip(self._addresses, self._words, strict=True):
             data = word.to_bytes(self._size, "little")
             if self._stack.inner:
-                cpu.memory.push(address, data, unit=self._size)
+                cpu.memory.push(address, data, unit=self._size, by=GATE_CALL)
             else:
                 memory.write(address, data, user=self._stack.user, stack=True)

@@ -14,6 +14,7 @@ from machine.architecture.control_registers import CR0_PE
 from machine.architecture.descriptors import ACCESSED, INTERRUPT_GATE, TRAP_GATE, Gate, Segment, gate_64
 from machine.architecture.exceptions import CONTRIBUTORY, DB, DF, GP, NP, PF, SS, TS, Fault
 from machine.architecture.paging import is_canonical
+from machine.bus.writer import INTERRUPT_DELIVERY
 from machine.events import InterruptDelivered, InterruptRaised, InterruptSource, RingTransition, Shutdown
 from machine.instructions.segmentation.descriptor_tables import find, mark_accessed
 from machine.instructions.segmentation.task_switch import TaskFault
@@ -181,7 +182,7 @@ class Delivery(Stateful):
             frame = _FRAME_WITH_ERROR.pack(interrupt.error_code, *words)
         if not is_canonical(stack) or not is_canonical(stack + len(frame) - 1):
             raise Fault(SS, interrupt.external_bit)
-        cpu.memory.push(stack, frame, rflags)
+        cpu.memory.push(stack, frame, rflags, by=INTERRUPT_DELIVERY)
         # STATE
         registers.cs.load(gate.selector & ~3 | ring, 0, target.limit, target.flags | ACCESSED << 8)
         if new_stack:

@@ -19,6 +19,7 @@ from machine.architecture.descriptors import (
     gate_32,
 )
 from machine.architecture.exceptions import GP, NP, SS, TS, Fault
+from machine.bus.writer import INTERRUPT_DELIVERY
 from machine.instructions.segmentation.descriptor_tables import find, mark_accessed
 from machine.instructions.segmentation.task_switch import TaskSwitch
 from machine.processor.cpu import FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, Cpu
@@ -84,7 +85,7 @@ class ProtectedModeDelivery:
         mark_accessed(cpu, target_at, target)
         if stack is not None:
             mark_accessed(cpu, stack_at, stack)
-        cpu.memory.push(base + top & 0xFFFF_FFFF, frame, cpu.rflags, 4 if wide else 2)
+        cpu.memory.push(base + top & 0xFFFF_FFFF, frame, cpu.rflags, 4 if wide else 2, by=INTERRUPT_DELIVERY)
         # STATE
         registers.cs.load(gate.selector & ~3 | ring, target.base, target.limit, target.flags)
         if stack is not None:

@@ -1,6 +1,7 @@
 """Writes to memory and registers, as a debugger makes them. They take effect on any machine."""
 
 from enclave_sim.inputs import MemoryWrite, RegisterWrite
+from machine.bus.writer import INPUT
 from machine.machine import Machine
 
 _WRITABLE_FLAGS = 0x24_7FD5
@@ -10,7 +11,7 @@ _WRITABLE_FLAGS = 0x24_7FD5
 def write(machine: Machine, one: MemoryWrite | RegisterWrite) -> None:
     """Write to a machine that is stopped before an instruction."""
     if isinstance(one, MemoryWrite):
-        machine.ram.write(one.address, bytes.fromhex(one.data))
+        machine.ram.write(one.address, bytes.fromhex(one.data), INPUT)
         machine.cpu.engine.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
     elif one.register == "rflags":
         cpu = machine.cpu

@@ -23,6 +23,7 @@ from enclave_sim.inputs import (
 )
 from enclave_sim.memory_map import region
 from enclave_sim.specification import Phase
+from machine.bus.writer import INPUT
 from machine.events import Event
 from machine.machine import Machine
 from machine.state import Stateful
@@ -75,7 +76,8 @@ class Environment(Stateful):
             case UplinkReady():
                 self._block.uplink_ready = one.ready
             case MemoryFault():
-                machine.ram.write(one.address, bytes([machine.ram.read(one.address, 1)[0] ^ one.bits]))
+                flipped = machine.ram.read(one.address, 1)[0] ^ one.bits
+                machine.ram.write(one.address, bytes([flipped]), INPUT)
                 machine.cpu.engine.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
             case MemoryWrite() | RegisterWrite():
                 from enclave_sim.enclave.inputs.debugger_writes import write  # noqa: PLC0415 - rare
@@ -97,6 +99,6 @@ class Environment(Stateful):
         staging, ram = region("staging"), self._machine.ram
         if not 0 < len(code) <= staging.size:
             raise ConfigurationError(f"a flat guest has 1 to {staging.size} bytes, not {len(code)}")
-        ram.zero(staging.base, staging.size)
-        ram.write(staging.base, code)
+        ram.zero(staging.base, staging.size, INPUT)
+        ram.write(staging.base, code, INPUT)
         return region("heap").size

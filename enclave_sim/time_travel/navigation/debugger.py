@@ -12,6 +12,7 @@ from enclave_sim.time_travel.navigation.breakpoints import (
     Watchpoint,
     checked_range,
 )
+from enclave_sim.time_travel.navigation.changes import go_to_change
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
 from machine.bus.ram import PAGE_SIZE
@@ -64,6 +65,9 @@ class Debugger:
                     timeline.run(until, watching.changed if self.watchpoints else None)
                     watching.changed()
                     hit: Breakpoint | Watchpoint | None = watching.hit
+                    if watching.change is not None:
+                        with watching.paused():
+                            go_to_change(timeline, watching.change)
                     if hit is None and timeline.now != before:
                         hit = places.get(machine.cpu.linear_rip)
                     if hit is not None and (hit.when is None or holds(hit.when)):

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from enclave_sim.events import name_of_kind
-from enclave_sim.time_travel.navigation.breakpoints import Watching, Watchpoint, checked_range
+from enclave_sim.time_travel.navigation.breakpoints import Access, Watching, Watchpoint, checked_range
+from enclave_sim.time_travel.navigation.changes import go_to_change
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
+from machine.bus.writer import PAGE_WALK
 from machine.events import Event
 
 
@@ -18,9 +20,9 @@ class Write:
     position: Position
     """The position after the write."""
     rip: int | None
-    """The RIP of the instruction that wrote; None if it was no instruction."""
+    """The RIP of the instruction that wrote; None for another writer."""
     by: str
-    """The writer: function and source line or instruction, or the event at which the change was noticed."""
+    """The writer: function and source line, a guest's function and offset, a device, or what the processor did."""
 
     def __str__(self) -> str:
         return f"last written at {self.position} by {self.by}"
@@ -35,8 +37,8 @@ def find_last_write(timeline: Timeline[Any], base: int, size: int) -> Write | No
             timeline.go_to(start)
             last = _last_until(timeline, watched, upper)
             if last is not None:
-                guest = last.guest_store() if last.guest_store is not None else None
-                return Write(last.position, last.rip, guest or _writer(timeline, last))
+                rip = last.access.rip if last.access is not None else None
+                return Write(last.position, rip, _writer(timeline, last))
             upper = start
         return None
     finally:
@@ -48,7 +50,10 @@ class _Noticed:
     """A write, as it was observed. Finding a guest's store takes long, and is done only for the last write."""
 
     position: Position
-    rip: int | None
+    access: Access | None
+    """How it was seen; None if only the change was noticed."""
+    executed: int
+    """The RIP of the last instruction executed: that which a device obeyed."""
     event: Event | None
     guest_store: Callable[[], str | None] | None
 
@@ -62,9 +67,14 @@ def _last_until(timeline: Timeline[Any], watched: Watchpoint, upper: Position) -
             event = timeline.run(upper, watching.changed)
             watching.changed()
             if watching.hit is not None and timeline.now <= upper:
+                guest_store = None
+                if watching.change is not None:
+                    guest_store = timeline.subject.guest_store(watched.where)
+                    with watching.paused():
+                        go_to_change(timeline, watching.change)
                 noticed = event or (timeline.monitor.events[timeline.seen - 1] if timeline.seen else None)
-                guest_store = timeline.subject.guest_store(watched.where) if watching.rip is None else None
-                last = _Noticed(timeline.now, watching.rip, noticed, guest_store)
+                executed = timeline.machine.cpu.hook.last
+                last = _Noticed(timeline.now, watching.access, executed, noticed, guest_store)
             elif timeline.now == before:
                 break
             watching.forget()
@@ -72,9 +82,19 @@ def _last_until(timeline: Timeline[Any], watched: Watchpoint, upper: Position) -
 
 
 def _writer(timeline: Timeline[Any], last: _Noticed) -> str:
-    """Describe the writer: an instruction, or the event at which the change was noticed."""
-    rip, event = last.rip, last.event
-    if rip is not None:
-        where = timeline.program.symbol(rip) or "code that is not the kernel's"
-        return f"{where} ({timeline.program.lines.at(rip) or 'no source'})"
-    return f"no instruction, at event {name_of_kind(event)}" if event is not None else "no instruction"
+    """Describe the writer."""
+    if last.access is None:
+        guest = last.guest_store() if last.guest_store is not None else None
+        if last.guest_store is None:
+            return f"{PAGE_WALK}, at {_place(timeline, last.executed)}"
+        return guest or f"an unknown writer, at event {name_of_kind(last.event)}" if last.event else "an unknown writer"
+    if last.access.rip is not None:
+        return _place(timeline, last.access.rip)
+    by = last.access.by
+    assert by is not None
+    return f"{by}, at {_place(timeline, last.executed)}" if by.kind == "device" else f"{by}"
+
+
+def _place(timeline: Timeline[Any], rip: int) -> str:
+    where = timeline.program.symbol(rip) or "code that is not the kernel's"
+    return f"{where} ({timeline.program.lines.at(rip) or 'no source'})"

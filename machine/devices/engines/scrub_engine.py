@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from machine.bus.bus import Device
 from machine.bus.ram import PAGE_SIZE, Ram
+from machine.bus.writer import Writer
 from machine.processor.clock import Clock
 
 ADDRESS = 0xFED5_0000
@@ -22,6 +23,7 @@ ID = 0x4252_4353
 LINE_BYTES = 64
 LINE_NS = 1
 DONE, BAD_RANGE, NONZERO = 1, 2, 4
+_WRITER = Writer("device", "scrub engine")
 _CHANNELS = 0x100
 _CHANNEL_COUNT = 16
 _FILL, _VERIFY = 1, 2
@@ -72,7 +74,7 @@ class ScrubEngine(Device):
             return
         self._clock.spend(-(-length // LINE_BYTES) * LINE_NS)
         if fill:
-            self._ram.zero(base, length)
+            self._ram.zero(base, length, _WRITER)
         clean = self._ram.is_zero(base, length)
         self._status = DONE if clean else DONE | NONZERO
         self._address = 0 if clean else self._first_page_in_use(base, length)

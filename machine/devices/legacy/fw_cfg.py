@@ -16,12 +16,14 @@ from collections.abc import Mapping
 
 from machine.bus.bus import Device
 from machine.bus.ram import Ram
+from machine.bus.writer import Writer
 from machine.errors import MachineError
 
 PORT, DMA_PORT = 0x510, 0x514
 DMA_OFFSET = DMA_PORT - PORT
 SIGNATURE, FEATURES, RAM_SIZE, PROCESSORS, FILE_DIRECTORY, FIRST_FILE = 0x00, 0x01, 0x03, 0x05, 0x19, 0x20
 ERROR, READ, SKIP, SELECT, WRITE = 1, 2, 4, 8, 16
+_WRITER = Writer("device", "fw_cfg")
 _DMA_SIGNATURE = b"QEMU CFG"
 _PORT_AND_DMA = 3
 _ACCESS = struct.Struct(">IIQ")
@@ -112,9 +114,9 @@ class FwCfg(Device):
         if control & READ:
             failed = target + length > self._ram.size
             if not failed:
-                self._ram.write(target, self._next(length))
+                self._ram.write(target, self._next(length), _WRITER)
         elif control & WRITE:
             failed = length > 0
         elif control & SKIP:
             self._skip(length)
-        self._ram.write(address, struct.pack(">I", ERROR if failed else 0))
+        self._ram.write(address, struct.pack(">I", ERROR if failed else 0), _WRITER)

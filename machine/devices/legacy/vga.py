@@ -17,6 +17,7 @@ monochrome ports 0x3B4-0x3BA, and the interrupt of the vertical retrace.
 
 from machine.bus.bus import Device
 from machine.bus.ram import Ram
+from machine.bus.writer import Writer
 from machine.devices.legacy.text_screen import TextScreen
 
 PORT, PORTS = 0x3C0, 16
@@ -33,6 +34,7 @@ GRAPHICS, GRAPHICS_DATA = 0xE, 0xF
 CRTC, CRTC_DATA, STATUS = CRTC_PORT - PORT, CRTC_PORT - PORT + 1, STATUS_PORT - PORT
 """Offsets of the registers, from port 0x3C0."""
 
+_WRITER = Writer("device", "display adapter")
 _CRTC_MODE_3 = bytes.fromhex("5f4f50825581bf1f004f0d0e000000009c8e8f281f96b9a3ff")
 _SEQUENCER_MODE_3 = bytes.fromhex("0300030002")
 _GRAPHICS_MODE_3 = bytes.fromhex("0000000000100e0fff")
@@ -81,7 +83,7 @@ class Vga(Device):
         self._palette, self._palette_mask = bytearray(_ega_colours()), 0xFF
         self._palette_at, self._palette_reads = 0, False
         self._status = 0
-        self._ram.write(TEXT_MEMORY, b" \x07" * (TEXT_MEMORY_SIZE // 2))
+        self._ram.write(TEXT_MEMORY, b" \x07" * (TEXT_MEMORY_SIZE // 2), _WRITER)
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002
         """Return a register."""

@@ -2,6 +2,7 @@
 
 from machine.architecture.descriptors import ACCESSED, ACCESSED_BYTE, Segment, segment
 from machine.architecture.paging import is_canonical
+from machine.bus.writer import DESCRIPTOR_LOAD
 from machine.processor.cpu import Cpu
 
 _LOCAL = 4
@@ -28,4 +29,4 @@ def mark_accessed(cpu: Cpu, address: int, found: Segment) -> None:
     """Set the accessed flag of the code or data descriptor at a linear address. Raises PageFault."""
     access = found.flags >> 8 & 0xFF
     if not access & ACCESSED:
-        cpu.memory.push(address + ACCESSED_BYTE, bytes([access | ACCESSED]), unit=1)
+        cpu.memory.push(address + ACCESSED_BYTE, bytes([access | ACCESSED]), unit=1, by=DESCRIPTOR_LOAD)

@@ -6,6 +6,7 @@ from machine.architecture.descriptors import ACCESSED_BYTE, LDT, TASK_16_AVAILAB
 from machine.architecture.exceptions import GP, NP, UD, Fault
 from machine.architecture.paging import is_canonical
 from machine.architecture.processor_state import SegmentRegister
+from machine.bus.writer import DESCRIPTOR_LOAD
 from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory
 from machine.instructions.segmentation.code_segments import descriptor
@@ -43,7 +44,7 @@ class TaskRegisters:
         kinds = (TASK_AVAILABLE,) if long else (TASK_AVAILABLE, TASK_16_AVAILABLE)
         at, segment, base = self._descriptor(selector, kinds)
         register: SegmentRegister = cpu.registers.tr
-        cpu.memory.push(at + ACCESSED_BYTE, bytes([segment.flags >> 8 & 0xFF | _BUSY]), unit=1)
+        cpu.memory.push(at + ACCESSED_BYTE, bytes([segment.flags >> 8 & 0xFF | _BUSY]), unit=1, by=DESCRIPTOR_LOAD)
         register.load(selector, base, segment.limit, segment.flags)  # Unicorn aborts if the type is busy
         cpu.skip(instruction.length)
         return Done.COMPLETE

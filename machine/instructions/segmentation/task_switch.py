@@ -23,6 +23,7 @@ from machine.architecture.descriptors import (
 )
 from machine.architecture.exceptions import GP, NP, SS, TS, Fault
 from machine.architecture.processor_state import HFLAG_TS, SegmentRegister
+from machine.bus.writer import INTERRUPT_DELIVERY, TASK_SWITCH
 from machine.instructions.segmentation.descriptor_tables import find, mark_accessed
 from machine.processor.cpu import FLAG_NT, FLAG_VM, Cpu
 from machine.processor.debug_registers import DR6_BT
@@ -92,12 +93,12 @@ class TaskSwitch:
         old_busy = registers.gdtr.base + (registers.tr.selector & ~7) + ACCESSED_BYTE
         other = (task.base, 2) if way is _Way.NEST else (old_busy, 1)
         for address, size in ((at + ACCESSED_BYTE, 1), other):
-            memory.push(address, memory.read(address, size), unit=1)  # all must be writable, else #PF
+            memory.push(address, memory.read(address, size), unit=1, by=TASK_SWITCH)  # all must be writable, else #PF
         # STATE
         link = registers.tr.selector
         self._save(old_at, old_image, return_address, rflags)
         if way is _Way.NEST:
-            memory.push(task.base, struct.pack("<H", link), unit=2)
+            memory.push(task.base, struct.pack("<H", link), unit=2, by=TASK_SWITCH)
         else:
             self._set_busy(old_busy, busy=False)
         if way is not _Way.RETURN:
@@ -113,7 +114,7 @@ class TaskSwitch:
 
     def _set_busy(self, address: int, *, busy: bool) -> None:
         (access,) = self._cpu.memory.read(address, 1)
-        self._cpu.memory.push(address, bytes([access | _BUSY if busy else access & ~_BUSY]), unit=1)
+        self._cpu.memory.push(address, bytes([access | _BUSY if busy else access & ~_BUSY]), unit=1, by=TASK_SWITCH)
 
     def push_error_code(self, error_code: int, external: int) -> None:
         """Push the error code of the exception that caused the switch on the new task's stack.
@@ -134,7 +135,7 @@ class TaskSwitch:
             raise TaskFault(SS, external)
         try:
             word = (error_code & (1 << 8 * size) - 1).to_bytes(size, "little")
-            cpu.memory.push(registers.ss.base + top & 0xFFFF_FFFF, word, cpu.rflags, size)
+            cpu.memory.push(registers.ss.base + top & 0xFFFF_FFFF, word, cpu.rflags, size, by=INTERRUPT_DELIVERY)
         except Fault as fault:
             raise TaskFault(fault.vector, fault.error_code, fault.address) from None
         registers.rsp = registers.rsp & ~mask & 0xFFFF_FFFF | top
@@ -178,7 +179,7 @@ class TaskSwitch:
         wide = task.flags >> 8 & 8
         at = task.base + (_STATE_32 if wide else _STATE_16)
         image = memory.read(at, _WORDS_32.size + 24 if wide else _WORDS_16.size + 8)
-        memory.push(at, image, unit=1)
+        memory.push(at, image, unit=1, by=TASK_SWITCH)
         return at, bytearray(image)
 
     # STATE
@@ -191,7 +192,7 @@ class TaskSwitch:
         layout.pack_into(image, 0, *(word & mask for word in words))
         for index, name in enumerate(_SELECTORS if wide else _SELECTORS[:4]):
             struct.pack_into("<H", image, layout.size + step * index, getattr(registers, name).selector)
-        self._cpu.memory.push(at, bytes(image), unit=1)
+        self._cpu.memory.push(at, bytes(image), unit=1, by=TASK_SWITCH)
 
     def _load(self, selector: int, task: Segment, new: bytes, nested: int) -> None:
         """Load all registers. Segment registers get only their selectors until the segments are checked."""

@@ -130,7 +130,7 @@ def test_residue_is_shown_with_its_bytes() -> None:
     text = finding(zero_trace([run]))
     assert "residue in unmapped: 1 bytes at 0x300010" in text
     assert "0x00300010  41 " in text
-    assert re.search(r"last written at \d+ ns( \+ \d+)? by no instruction, at event input_taken", text)
+    assert re.search(r"last written at \d+ ns( \+ \d+)? by an input", text)
 
 
 def lying(*names: str) -> Any:

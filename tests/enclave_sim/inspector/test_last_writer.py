@@ -43,7 +43,7 @@ def test_when_nothing_is_asked_for_the_writer_is_in_the_title_and_after_the_row(
         said, here = driven.said, driven.standing.position
         await until(driven, lambda: "written by" in title(driven))
         pane = driven.app.desk.pane
-        assert "written by no instruction, at event " in pane.row_at(pane.cursor).text
+        assert "written by interrupt delivery at" in pane.row_at(pane.cursor).text
         assert (driven.said, driven.standing.position) == (said, here)
         await driven.press("W")
         assert "last written at" in driven.said  # an explicit request gets the same answer

@@ -19,6 +19,7 @@ RUNS: list[tuple[Any, dict[str, Any]]] = [
     ("counter", {"cycles": 3}),
     (("beacon", "counter"), {"cycles": 2, "features": frozenset(["simd"])}),
     ("runner", {"engine": "native", "cycles": 2}),
+    ("counter", {"cycles": 2, "trace_memory": "kernel_stack"}),
     ("counter", {"cycles": 3, "inputs": [Tamper(at_ns=50_000, after=AfterEvent("cycle_began", {"cycle": 1}))]}),
     ("shredder", {"inputs": [ExternalInterrupt(at_ns=100_000), SensorValue(at_ns=300_000, sensor=0, value=1)]}),
 ]

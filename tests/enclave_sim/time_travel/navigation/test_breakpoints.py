@@ -115,7 +115,7 @@ def test_the_last_writer_is_the_same_wherever_one_asks_and_wherever_snapshots_li
     (write,) = answers
     assert write is not None
     assert write.rip is None
-    assert write.by == "no instruction, at event interrupt_delivered"
+    assert write.by == "interrupt delivery"
 
 
 def test_bytes_know_who_wrote_them_last() -> None:
@@ -164,4 +164,4 @@ def test_a_write_that_changes_nothing_counts_unless_only_changes_are_asked_for(u
     assert not watching.changed()
     machine.ram.write(0x30_0003, b"\1")
     assert watching.changed()
-    assert (watching.hits, watching.hit, watching.rip) == ([point], point, None)
+    assert (watching.hits, watching.hit, watching.access) == ([point], point, None)

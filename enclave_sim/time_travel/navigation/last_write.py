@@ -51,7 +51,7 @@ class _Noticed:
 
     position: Position
     access: Access | None
-    """How it was seen; None if only the change was noticed."""
+    """The access; None if only the change was noticed."""
     executed: int
     """The RIP of the last instruction executed: that which a device obeyed."""
     event: Event | None

@@ -1,7 +1,6 @@
 """`python tests/bench.py --compare A B`: what it says of two outputs."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ import pytest
 
 from tests.bench_compare import NotAnOutputError, changes, compare, load, table
 from tests.bench_entries import Entry, entry
-
-BENCH = Path(__file__).parent / "bench.py"
 
 
 def figure(value: float, unit: str = "ms", target: str | None = "<= 2", reference: float = 10.0) -> Entry:
@@ -84,15 +81,19 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
         load(tmp_path / "missing")
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests import bench
+
     good, bad = output(tmp_path / "good", figure(1.0)), output(tmp_path / "bad", figure(3.0))
 
-    def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(BENCH), "--compare", *map(str, arguments)]
-        return subprocess.run(command, check=False, capture_output=True, text=True, cwd=BENCH.parents[1])
+    def run(*arguments: Any) -> tuple[Any, str]:
+        monkeypatch.setattr(sys, "argv", ["bench.py", "--compare", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            bench.main()
+        return ended.value.code, "".join(capsys.readouterr())
 
-    lost = run(good, bad)
-    assert (lost.returncode, "target missed now" in lost.stdout) == (1, True)
-    assert run(good, good).returncode == 0
-    refused = run(good, tmp_path / "missing")
-    assert (refused.returncode, "cannot read" in refused.stderr) == (2, True)
+    status, text = run(good, bad)
+    assert (status, "target missed now" in text) == (1, True)
+    assert run(good, good)[0] == 0
+    status, text = run(good, tmp_path / "missing")
+    assert (status, "cannot read" in text) == (2, True)

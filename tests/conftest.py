@@ -9,7 +9,8 @@ import pytest
 from hypothesis import settings
 
 from tests.collecting import nothing_runs
-from tests.profiles import register, scale, seeded
+from tests.profiles import QUICK, register, scale, seeded
+from tests.sampling import shorten
 
 register()
 
@@ -20,8 +21,12 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    scale(items, settings.get_current_profile_name())
+    profile = settings.get_current_profile_name()
+    scale(items, profile)
+    if profile == QUICK:
+        shorten(items)
 
 
 def pytest_collection_finish() -> None:

@@ -60,6 +60,7 @@ def overruns(removable: Harness) -> bool:
     return False
 
 
+@pytest.mark.complete
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: f"{check.file}: {check.text}")
 def test_a_check_that_is_left_out_is_noticed(
     removable: Harness, verdicts: list[tuple[Reason | None, int]], check: Check

@@ -33,7 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> HostClock:
     return clock
 
 
-@pytest.fixture(params=["native", "portable"])
+@pytest.fixture(params=sampled(["native", "portable"], "native"))
 def ticking(assemble: Any, request: pytest.FixtureRequest) -> Callable[[], tuple[Machine, Log]]:
     image = assemble(TICKING, 0, 2, 0)
 

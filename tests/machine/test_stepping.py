@@ -11,6 +11,7 @@ from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.conftest import Log
 from tests.machine.execution.test_alignment_check import FLAG_AC, SET_AM, TO_RING_3
 from tests.machine.test_snapshot import TICKING, everything
+from tests.sampling import sampled
 
 COUNTED = "movl $5, %ecx; 1: .globl here; here: incl 0x240000; loop 1b; int $0x21; hlt"
 
@@ -33,7 +34,7 @@ def test_what_a_machine_is_not_made_with() -> None:
         machine.request_interrupt(vector)
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", sampled([False, True], False))
 def test_stepping_to_the_end_is_running_to_the_end(assemble: Any, portable: bool) -> None:
     image = assemble(TICKING, 0, 2, 0)
     running, recorded = booted(image, portable=portable)

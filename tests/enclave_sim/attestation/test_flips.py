@@ -1,5 +1,7 @@
 """Accepted evidence with any one bit flipped is not accepted."""
 
+import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -93,8 +95,9 @@ def test_no_bit_of_an_ml_dsa_quote_can_be_flipped(blob: str, data: st.DataObject
     assert not judge(changed, policy=BOTH).accepted
 
 
-def test_no_bit_of_an_event_log_can_be_flipped() -> None:
-    for bit in range(8 * len(SMALL.event_log)):
+def test_no_bit_of_an_event_log_can_be_flipped(share: Callable[[int], int]) -> None:
+    bits = range(8 * len(SMALL.event_log))
+    for bit in random.Random(1).sample(bits, share(len(bits))):
         assert not judge(replace(SMALL, event_log=flipped(SMALL.event_log, bit))).accepted, bit
 
 

@@ -88,6 +88,7 @@ def test_every_view_can_be_made_at_any_moment(shared: Moment, at: float) -> None
         assert view.here is None or 0 <= view.here < len(view.rows), name
 
 
+@pytest.mark.slow
 def test_to_look_at_everything_after_every_event_does_not_change_the_run() -> None:
     moment = moment_of("counter")
     with suppress(NoSuchPosition):  # at the end of the run

@@ -68,7 +68,7 @@ def test_every_built_in_payload_with_inputs(name: str, engine: str, tmp_path: Pa
         {"trust_anchors": [OWN_KEY.anchor()]},
         {"trust_anchors": [development_anchor(), OWN_KEY.anchor()]},
         {"trust_anchors": [OWN_KEY.anchor(), development_anchor()], "production": True},
-        {"portable": True},
+        pytest.param({"portable": True}, marks=pytest.mark.slow),
     ],
     ids=str,
 )

@@ -61,9 +61,9 @@ def test_a_suspended_guest_catches_up(tmp_path: Path, at_ns: int) -> None:
 
 
 def test_a_guest_that_waits_for_its_host_call_gets_the_answer(tmp_path: Path) -> None:
-    enclave = Enclave("counter", cycles=2)
+    enclave = Enclave("counter", cycles=1)
     assert enclave.recording is not None
-    digest, calls = Enclave("counter", cycles=2).run().digest, 0
+    digest, calls = Enclave("counter", cycles=1).run().digest, 0
     while enclave.step():
         if isinstance(enclave.recording.events[-1], HostCalled):
             save(enclave, tmp_path / "here.snap")

@@ -21,6 +21,7 @@ def compared(harness: Harness, make: Callable[[int], bytes]) -> Tally:
     return found
 
 
+@pytest.mark.slow
 def test_our_own_guests(harness: Harness) -> None:
     counts = compared(harness, lambda seed: guest(seed).module).counts
     assert counts["host calls"] > MODULES

@@ -1,5 +1,6 @@
 """Watched instructions in a row are executed without entering the engine between them, and nobody can tell."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,14 +31,14 @@ def test_running_is_stepping(assemble: Any, portable: bool) -> None:
     assert everything(stepping) == everything(running)
 
 
-def test_a_limit_within_a_run_is_exact(assemble: Any) -> None:
+def test_a_limit_within_a_run_is_exact(assemble: Any, share: Callable[[int], int]) -> None:
     image = assemble(MIXED, 0, 2, 0)
     whole, _ = booted(image)
     whole.run()
     end_ns = whole.clock.now_ns
     stepping, _ = booted(image)
     limited, _ = booted(image)
-    for at_ns in range(end_ns - 100, end_ns):
+    for at_ns in range(end_ns - share(100), end_ns):
         while stepping.clock.now_ns < at_ns:
             stepping.step()
         assert limited.run(at_ns) is Outcome.LIMIT

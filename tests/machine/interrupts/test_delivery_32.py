@@ -9,11 +9,12 @@ from machine.events import ModeSwitched, RingTransition
 from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.assembler import Assembler
 from tests.machine.conftest import Log, Ran
+from tests.sampling import sampled
 
 DE, DB, BP, OF, BR, UD, DF, NP, SS, GP, PF = 0, 1, 3, 4, 5, 6, 8, 11, 12, 13, 14
 
 
-@pytest.fixture(params=["native", "portable"])
+@pytest.fixture(params=sampled(["native", "portable"], "native"))
 def kernel32(assembler: Assembler, request: pytest.FixtureRequest) -> Any:
     """Run a body in a ring of protected mode, with or without paging."""
 

@@ -88,6 +88,7 @@ def test_it(enclave):
     run(tests).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_hypothesis_finds_the_smallest_example_that_breaks_a_guarantee(run: Runner) -> None:
     tests = f"""{PRELUDE}
 @pytest.mark.enclave_guarantees("zero_trace")

@@ -12,7 +12,8 @@ WAIT = "print('ready', flush=True); signal.pause()"
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_process_tidies_up_and_ends_by_the_signal(number: signal.Signals) -> None:
-    process = _started(f"{BEGIN}try:\n {WAIT}\nfinally:\n print('tidied', flush=True); signals.end_by_signal()")
+    heeded = f"import signal; signal.signal({number:d}, signal.SIG_DFL)\n"  # the tests may run under nohup
+    process = _started(f"{heeded}{BEGIN}try:\n {WAIT}\nfinally:\n print('tidied', flush=True); signals.end_by_signal()")
     process.send_signal(number)
     assert process.communicate(timeout=300)[0] == "tidied\n"
     assert process.returncode == -number

@@ -43,6 +43,12 @@ def test_a_signature_depends_on_nothing_but_key_and_data() -> None:
     assert MlDsa65Signer(b"t" * 32).sign(b"data", NONE) != signed
 
 
+def test_the_code_of_later_signatures_makes_the_same_ones() -> None:
+    """The first ones are made by code that is compiled quickly."""
+    signer = MlDsa65Signer(b"s" * 32)
+    assert len({signer.sign(b"data", NONE) for _ in range(6)}) == 1
+
+
 def test_a_key_is_made_once_in_a_process() -> None:
     assert mldsa65_signer(b"s" * 32) is mldsa65_signer(b"s" * 32)
 

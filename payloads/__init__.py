@@ -4,6 +4,7 @@ Sources are in `src`; `python -m payloads.build` builds the modules from them. T
 purpose, and marked as such: nobody should trust it, and production refuses it.
 """
 
+from functools import cache
 from importlib.resources import files
 
 _SUFFIXES = (".wat", ".c", ".S")
@@ -57,6 +58,7 @@ def development_key_text() -> str:
     return files(__name__).joinpath("keys", "development.key.json").read_text("utf-8")
 
 
+@cache
 def _with_suffix(suffix: str) -> tuple[str, ...]:
     entries = (entry.name for entry in files(__name__).iterdir())
     return tuple(sorted(name.removesuffix(suffix) for name in entries if name.endswith(suffix)))

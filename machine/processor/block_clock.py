@@ -52,18 +52,19 @@ _NOWHERE = 1 << 63
 _OPCODES = 256
 
 
-def _shape(opcode_map: Map, opcode: int) -> int:
-    """Return what follows an opcode in 64-bit mode, for `length_of` in by_block.h."""
-    kinds = [IMMEDIATE_KINDS.get((opcode_map, opcode, extension)) for extension in range(8)]
-    kind = next((each for each in kinds if each is not None), "")
-    shape = _IMMEDIATE * _KINDS.get(kind, 0) | (_HAS_MODRM if has_modrm(opcode_map, opcode) else 0)
-    return shape | _ONLY_FIRST_TWO if kinds[0] is not None and kinds[2] is None else shape
-
-
 @cache
 def _shapes() -> "ctypes.Array[ctypes.c_uint8]":
-    """Return the shapes of all opcodes. They are kept for the life of the process: native code has their address."""
-    shapes = [_shape(each, opcode) for each in Map for opcode in range(_OPCODES)]
+    """Return what follows each opcode in 64-bit mode, for `length_of` in by_block.h.
+
+    They are kept for the life of the process: native code has their address.
+    """
+    shapes = [_HAS_MODRM if has_modrm(each, opcode) else 0 for each in Map for opcode in range(_OPCODES)]
+    immediates: dict[tuple[int, int], dict[int, str]] = {}
+    for (opcode_map, opcode, extension), kind in IMMEDIATE_KINDS.items():
+        immediates.setdefault((opcode_map, opcode), {})[extension] = kind
+    for (opcode_map, opcode), kinds in immediates.items():
+        only_first_two = _ONLY_FIRST_TWO if 0 in kinds and 2 not in kinds else 0
+        shapes[opcode_map * _OPCODES + opcode] |= _IMMEDIATE * _KINDS.get(kinds[min(kinds)], 0) | only_first_two
     return (ctypes.c_uint8 * len(shapes))(*shapes)
 
 

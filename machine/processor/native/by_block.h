@@ -8,7 +8,7 @@
    leaves an exact RIP, so that settle() can take back the rest of the block.  Only 64-bit mode. */
 
 enum { BLOCKS = 4096, WHOLE_STORE = 8, PAGE_SIZE = 0x1000 };            /* BLOCKS: block_clock.py */
-enum { HAS_MODRM = 1, ONLY_FIRST_TWO = 2, IMMEDIATE = 4 };              /* block_clock.py, _shape */
+enum { HAS_MODRM = 1, ONLY_FIRST_TWO = 2, IMMEDIATE = 4 };              /* block_clock.py, _shapes */
 enum { NO_IMMEDIATE, IB, IW, IZ, IV, OFF, IWB, REL };
 
 /* A block as translated: code at a linear address, which was read at `host`. */

@@ -1,14 +1,14 @@
 """The kernel's memory map (MAP_V2): name, address and rights of every region."""
 
-from dataclasses import dataclass
 from functools import cache, lru_cache
+
+import msgspec
 
 import firmware
 from machine.bus.ram import PAGE_SIZE
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(msgspec.Struct, frozen=True):
     """A range of memory with one purpose. Addresses are physical, and also linear until annihilation step A2."""
 
     name: str

@@ -1,8 +1,9 @@
 """The enclave kernel: the boot image, and its constants and symbols."""
 
-import json
 from functools import cache
 from importlib import resources
+
+import msgspec
 
 
 @cache
@@ -13,8 +14,8 @@ def image() -> bytes:
 
 @cache
 def _description() -> dict[str, dict[str, int]]:
-    text = resources.files(__name__).joinpath("aether.json").read_text(encoding="utf-8")
-    return json.loads(text)  # type: ignore[no-any-return]
+    text = resources.files(__name__).joinpath("aether.json").read_bytes()
+    return msgspec.json.decode(text, type=dict[str, dict[str, int]])
 
 
 def layout() -> dict[str, int]:

@@ -1,7 +1,8 @@
 """The machine: a PC with one processor, RAM, a bus with devices and one virtual clock."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from machine.bus.bus import Bus
 from machine.bus.ram import Ram
@@ -22,8 +23,7 @@ from machine.state import State, Stateful
 __all__ = ("Machine", "MachineConfiguration", "Outcome")
 
 
-@dataclass(frozen=True, slots=True)
-class MachineConfiguration:
+class MachineConfiguration(msgspec.Struct, frozen=True):
     """The hardware of a machine."""
 
     ram_size: int
@@ -38,7 +38,7 @@ class MachineConfiguration:
     """False for a machine without scrub and hash engines, which no PC has."""
     display: bool = False
     """True for a machine with a display adapter, a VGA in a text mode."""
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = msgspec.field(default_factory=dict)
     """Files of fw_cfg, by name (`opt/...`)."""
 
 

@@ -1,13 +1,12 @@
 """The complete machine at one moment: processor, RAM, devices and clock."""
 
-from dataclasses import dataclass
+import msgspec
 
 from machine.bus.ram import RamImage
 from machine.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class MachineSnapshot:
+class MachineSnapshot(msgspec.Struct, frozen=True):
     """The result of `Machine.snapshot`. Any machine of the same configuration can restore it."""
 
     at_ns: int

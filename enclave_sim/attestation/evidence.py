@@ -8,7 +8,7 @@ file contains no claim, header, tag or byte outside the profile.
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from enclave_sim.attestation.errors import EvidenceError, shown
 from enclave_sim.attestation.formats.envelope import (
@@ -115,8 +115,7 @@ class Evidence:
         return evidence
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
+class _Opened(NamedTuple):
     claims: bytes
     protected: bytes
     signature: bytes

@@ -1,7 +1,7 @@
 """Challenges and verdicts: a verifier's questions and answers."""
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from enclave_sim.attestation.errors import shown
 from enclave_sim.attestation.formats.algorithms import ECDSA_P256, ML_DSA_65
@@ -88,8 +88,7 @@ class Policy:
             raise ConfigurationError(f"a policy requires {ECDSA_P256}, {ML_DSA_65} or both, not {found}")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One check of a verdict. If an earlier failure prevented it, it has not passed, and the message says so."""
 
     name: str

@@ -12,7 +12,6 @@ import click
 
 from enclave_sim.cli.command import Group
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.usage import explain
 from enclave_sim.errors import EnclaveError, HostLimitReached, KernelDied
 from enclave_sim.recording.text import one_line
 from machine.errors import MachineError
@@ -73,6 +72,8 @@ class _Commands(Group):
         except click.Abort:  # Ctrl-C while options were parsed
             code = _say("interrupted", ExitCode.INTERRUPTED)
         except click.ClickException as error:
+            from enclave_sim.cli.usage import explain  # noqa: PLC0415 - only a mistake needs it
+
             code = _say(f"error: {explain(error)}", ExitCode.USAGE)
         except HostLimitReached as error:
             code = _say(f"stopped: {one_line(str(error))}", ExitCode.HOST_LIMIT)

@@ -6,7 +6,7 @@ import sys
 from enclave_sim.cli import signals, streams
 from enclave_sim.cli.exit_codes import ExitCode
 
-_ALLOCATIONS = 20_000
+_ALLOCATIONS = 100_000
 """Allocations between two collections of garbage. With Python's 700, imports alone are interrupted by dozens."""
 
 

@@ -21,7 +21,6 @@ from enclave_sim.recording.format import Digest, Header
 from enclave_sim.recording.outcome.residue import Residue
 from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.recording.text import plural
-from enclave_sim.recording.writer import RecordingWriter
 from enclave_sim.specification import Phase
 from machine.events import Event, Recorder
 from machine.machine import Outcome
@@ -30,6 +29,7 @@ from machine.tpm.backend import TpmBackend
 
 if TYPE_CHECKING:
     from enclave_sim.enclave.kernel.program import Program
+    from enclave_sim.recording.writer import RecordingWriter
 
 __all__ = ["EXTERNAL", "Enclave", "EnclaveSnapshot"]
 _OTHER_OPTIONS = (
@@ -90,7 +90,7 @@ class Enclave:
         configuration: EnclaveConfiguration | None = None,
         trust_anchors: Sequence[TrustAnchor] | None = None,
         recorder: Recorder | None = None,
-        writer: RecordingWriter | None = None,
+        writer: "RecordingWriter | None" = None,
         digest: Digest | None = None,
         record: bool = True,
         portable: bool = False,

@@ -6,8 +6,9 @@ The emulator is imported only when an enclave is made.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource, configured
 from enclave_sim.payload.keys import TrustAnchor
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
     from machine.tpm.backend import TpmBackend
 
 
-@dataclass(frozen=True, slots=True)
-class EnclaveOptions:
+class EnclaveOptions(msgspec.Struct, frozen=True):
     """All arguments of an enclave except its payloads and inputs."""
 
-    configuration: EnclaveConfiguration = field(default_factory=EnclaveConfiguration)
+    configuration: EnclaveConfiguration = msgspec.field(default_factory=EnclaveConfiguration)
     trust_anchors: tuple[TrustAnchor, ...] | None = None
     """The anchors whose signatures are accepted; None for only the development anchor."""
     reference: "ReferenceValues | None" = None
@@ -59,7 +59,7 @@ class EnclaveOptions:
 
     def with_configuration(self, **changes: Any) -> "EnclaveOptions":
         """Return the same options with changes to the configuration. Raises ConfigurationError as `of` does."""
-        return replace(self, configuration=configured(self.configuration, changes))
+        return msgspec.structs.replace(self, configuration=configured(self.configuration, changes))
 
     def enclave(
         self,

@@ -1,8 +1,7 @@
 """The recorders of one run: its digest, its summary, its recording in memory, and the caller's own recorder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,18 +10,19 @@ from enclave_sim.inputs import AnyInput
 from enclave_sim.recording.format import Digest, Header, Tee
 from enclave_sim.recording.outcome.residue import Residue
 from enclave_sim.recording.outcome.summary import RunResult, Summary
-from enclave_sim.recording.recording import Recording
-from enclave_sim.recording.writer import RecordingWriter
 from machine.events import Event, Recorder
 from machine.state import State, Stateful
 
+if TYPE_CHECKING:
+    from enclave_sim.recording.recording import Recording
+    from enclave_sim.recording.writer import RecordingWriter
 
-@dataclass(frozen=True, slots=True)
-class Outlets:
+
+class Outlets(msgspec.Struct, frozen=True):
     """The outputs of a run's events, apart from the result; see the arguments of `Enclave`."""
 
     recorder: Recorder | None = None
-    writer: RecordingWriter | None = None
+    writer: "RecordingWriter | None" = None
     digest: Digest | None = None
     record: bool = True
 
@@ -35,7 +35,7 @@ class Recorders:
 
     def __init__(self, header: Header, outlets: Outlets) -> None:
         self.header = header
-        self.recording = Recording(header) if outlets.record else None
+        self.recording = _recording(header) if outlets.record else None
         if outlets.writer is not None:
             outlets.writer.begin(header)
         self._digest = outlets.writer or outlets.digest or Digest(header)
@@ -55,7 +55,7 @@ class Recorders:
 
     def save_states(self) -> tuple[State, ...]:
         """Return `states` for a snapshot. Raises EnclaveError while the recording is written to a file."""
-        if isinstance(self._digest, RecordingWriter):  # written events cannot be taken back
+        if not isinstance(self._digest, Digest):  # written events cannot be taken back
             raise EnclaveError("no snapshot can be taken of an enclave whose recording is being written to a file")
         return self.states
 
@@ -66,7 +66,7 @@ class Recorders:
 
     def begin(self, events_so_far: Sequence[Event]) -> None:
         """Restart the digest with the header and these events. Raises EnclaveError like `save_states`."""
-        if isinstance(self._digest, RecordingWriter):
+        if not isinstance(self._digest, Digest):
             raise EnclaveError("an enclave whose recording is being written to a file cannot take another's place")
         self._digest.begin(self.header, events_so_far)
 
@@ -102,3 +102,9 @@ class Recorders:
             payload_sha256=self.header.payload_sha256,
             serial=serial,
         )
+
+
+def _recording(header: Header) -> "Recording":
+    from enclave_sim.recording.recording import Recording  # noqa: PLC0415 - the command line seldom needs it
+
+    return Recording(header)

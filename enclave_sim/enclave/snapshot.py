@@ -1,7 +1,8 @@
 """Snapshots of an enclave in memory. enclave_sim/time_travel/snapshot_file.py writes them to files."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from enclave_sim.enclave.assembly import Assembly
 from enclave_sim.enclave.end_of_run import EndOfRun
@@ -17,8 +18,7 @@ from machine.state import State
 _VMM = "_vmm"
 
 
-@dataclass(frozen=True, slots=True)
-class EnclaveSnapshot:
+class EnclaveSnapshot(msgspec.Struct, frozen=True):
     """The state of an enclave at one moment, as `Enclave.snapshot` returns it."""
 
     machine: MachineSnapshot
@@ -37,7 +37,7 @@ class EnclaveSnapshot:
     def with_vmm(self, vmm: State) -> "EnclaveSnapshot":
         """Return this snapshot with another AetherHost state, which is part of the mailbox's."""
         devices = tuple({**state, _VMM: vmm} if _VMM in state else state for state in self.machine.devices)
-        return replace(self, machine=replace(self.machine, devices=devices))
+        return msgspec.structs.replace(self, machine=msgspec.structs.replace(self.machine, devices=devices))
 
 
 class Snapshots:
@@ -83,7 +83,7 @@ class Snapshots:
         if self._host is not None and host is not None:
             self._host.load_portable(host)
             snapshot = snapshot.with_vmm(self._host.save_state())
-        self.restore(replace(snapshot, observers=self._parts.recorders.states))
+        self.restore(msgspec.structs.replace(snapshot, observers=self._parts.recorders.states))
         self._parts.recorders.continue_run(events_so_far)
 
     def restart(self, snapshot: EnclaveSnapshot, inputs: Iterable[AnyInput]) -> None:

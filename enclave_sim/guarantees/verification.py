@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import msgspec
+
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.judges.admission import admitted
@@ -86,7 +88,7 @@ def _variant(scenario: Scenario, number: int) -> Scenario:
     """Return the scenario of a run: the second without native code, unless the guest is native and would be slow."""
     if number != 1 or scenario.configuration.engine is not EngineName.WASMTIME:
         return scenario
-    return replace(scenario, options=replace(scenario.options, portable=True))
+    return replace(scenario, options=msgspec.structs.replace(scenario.options, portable=True))
 
 
 def _as(run: Run, scenario: Scenario) -> Run:

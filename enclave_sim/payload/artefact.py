@@ -17,8 +17,9 @@ line refuses that.
 """
 
 import struct
-from dataclasses import dataclass
 from hashlib import sha256
+
+import msgspec
 
 from enclave_sim.payload.errors import PayloadCheck, PayloadError, PayloadRejected
 from enclave_sim.payload.keys import SigningKey
@@ -37,8 +38,7 @@ _HEAD = struct.Struct(f"B{FINGERPRINT_BYTES}s32s")
 """Version, fingerprint and digest: what stands before the code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Artefact:
+class Artefact(msgspec.Struct, frozen=True):
     """Compiled code of a module."""
 
     fingerprint: bytes

@@ -12,8 +12,6 @@ ML-DSA-65, without header or padding), so an anchor has two key ids.
 """
 
 import re
-import secrets
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
@@ -22,7 +20,6 @@ import msgspec
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import SMALL, read_file
-from enclave_sim.files.writing import write_new
 from enclave_sim.payload.errors import KeyFileError
 
 if TYPE_CHECKING:
@@ -74,8 +71,7 @@ class _AnchorFile(msgspec.Struct, forbid_unknown_fields=True):
 _File = TypeVar("_File", _KeyFile, _AnchorFile)
 
 
-@dataclass(frozen=True, slots=True)
-class TrustAnchor:
+class TrustAnchor(msgspec.Struct, frozen=True):
     """The public halves of a key.
 
     A holder of an anchor accepts everything signed with its key. Raises KeyFileError for a malformed name or key
@@ -150,8 +146,7 @@ class TrustAnchor:
         _write(path, self.to_json(), 0o666)
 
 
-@dataclass(frozen=True, slots=True)
-class SigningKey:
+class SigningKey(msgspec.Struct, frozen=True):
     """The secret seeds of a key.
 
     They are left out of `repr`, so that no log or traceback shows them. Raises KeyFileError for a malformed name or
@@ -161,14 +156,17 @@ class SigningKey:
     name: str
     """1 to 64 letters, digits, dots, underscores or dashes, starting with a letter or digit."""
 
-    ed25519_seed: bytes = field(repr=False)
+    ed25519_seed: bytes
     """RFC 8032 private key, 32 bytes."""
 
-    ml_dsa_65_seed: bytes = field(repr=False)
+    ml_dsa_65_seed: bytes
     """FIPS 204 seed (xi), 32 bytes."""
 
     development: bool
     """True for a key that production refuses."""
+
+    def __repr__(self) -> str:
+        return f"SigningKey(name={self.name!r}, development={self.development!r})"
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -178,6 +176,8 @@ class SigningKey:
     @classmethod
     def generate(cls, name: str, *, development: bool) -> Self:
         """Generate a key from the operating system's random numbers."""
+        import secrets  # noqa: PLC0415 - only new keys need it
+
         return cls(name, secrets.token_bytes(SEED_BYTES), secrets.token_bytes(SEED_BYTES), development)
 
     @classmethod
@@ -314,6 +314,8 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
+    from enclave_sim.files.writing import write_new  # noqa: PLC0415 - only new keys need it
+
     try:
         write_new(path, data, mode=mode)
     except ConfigurationError as error:

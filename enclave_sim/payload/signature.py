@@ -29,8 +29,9 @@ file makes a check fail. A verifier that skips unknown signatures, like wasmsign
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
+
+import msgspec
 
 from enclave_sim.payload.errors import MalformedModule, PayloadCheck, PayloadRejected
 from enclave_sim.payload.keys import SigningKey, TrustAnchor
@@ -65,8 +66,7 @@ _HASH_BYTES = 32
 _SIGNATURE_BYTES = {ED25519: 64, ML_DSA_65: 3309}
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureRecord:
+class SignatureRecord(msgspec.Struct, frozen=True):
     """One signature of the section, unverified."""
 
     algorithm: int
@@ -79,8 +79,7 @@ class SignatureRecord:
     """The signature itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureInfo:
+class SignatureInfo(msgspec.Struct, frozen=True):
     """The signature section of a module, unverified: trust only the result of `verify`."""
 
     records: tuple[SignatureRecord, ...]
@@ -93,8 +92,7 @@ class SignatureInfo:
     """SHA-256 of the module's content; equal to `stated_hash` if the module is unchanged."""
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedPayload:
+class VerifiedPayload(msgspec.Struct, frozen=True):
     """A module that passed every check of `verify`."""
 
     content: bytes

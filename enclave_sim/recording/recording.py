@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from enclave_sim.recording.format import Digest, Header, limit_at
-from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.recording.text import plural
 from enclave_sim.recording.writer import RecordingWriter
 from machine.events import Event
@@ -55,6 +54,8 @@ class Recording(Stateful):
             RecordingError: The file is damaged, foreign or of another version.
             ConfigurationError: It cannot be read.
         """
+        from enclave_sim.recording.reader import RecordingFile  # noqa: PLC0415 - most recordings are of this process
+
         file = RecordingFile(path)
         recording = cls(file.header)
         recording.events.extend(file.all_events())

@@ -8,7 +8,8 @@ at 1 GHz; physical addresses have 40 bits, linear addresses 48.
 """
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 Leaf = tuple[int, int, int, int]
 """EAX, EBX, ECX, EDX."""
@@ -35,8 +36,7 @@ _TSC_HZ = 1_000_000_000
 _HIGHEST_BASIC, _HIGHEST_EXTENDED, _HIGHEST_WHEN_LIMITED = 0x15, 0x8000_0008, 2
 
 
-@dataclass(frozen=True, slots=True)
-class Switches:
+class Switches(msgspec.Struct, frozen=True):
     """The software settings that change the results."""
 
     apic_enabled: bool = True
@@ -81,7 +81,10 @@ _LEAVES: dict[int, tuple[Leaf, ...]] = {
 _SUBLEAVES = frozenset([4, 7, 0xB])
 
 
-def cpuid(leaf: int, subleaf: int = 0, switches: Switches = Switches()) -> Leaf:
+_AFTER_RESET = Switches()
+
+
+def cpuid(leaf: int, subleaf: int = 0, switches: Switches = _AFTER_RESET) -> Leaf:
     """Answer CPUID with EAX = `leaf` and ECX = `subleaf`.
 
     A leaf above the highest one returns the highest basic leaf, as on all Intel processors. Lower leaves and subleaves

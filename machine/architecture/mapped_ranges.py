@@ -1,7 +1,8 @@
 """Ranges of linear addresses that the page tables map (SDM volume 3, chapter 4)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from machine.architecture.paging import PAGE_SIZE_BIT, PHYSICAL_ADDRESS_BITS, PRESENT, Mode, SupervisorMemory
 from machine.architecture.processor_state import ProcessorState
@@ -20,8 +21,7 @@ _FOR_SOFTWARE = 0x7FF << 52
 _Rights = tuple[bool, bool]
 
 
-@dataclass(frozen=True, slots=True)
-class MappedRange:
+class MappedRange(msgspec.Struct, frozen=True):
     """Consecutive linear pages that are mapped with the same rights, to any physical pages."""
 
     start: int
@@ -49,7 +49,7 @@ def mapped_ranges(ram: Ram, state: ProcessorState) -> list[MappedRange] | None:
     for one in tables.pages():
         last = found[-1] if found else None
         if last is not None and (last.end, last.user, last.writable) == (one.start, one.user, one.writable):
-            found[-1] = replace(last, end=one.end)
+            found[-1] = msgspec.structs.replace(last, end=one.end)
         else:
             found.append(one)
     return found

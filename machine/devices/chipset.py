@@ -15,11 +15,12 @@ from machine.bus.bus import Bus, Device, Line
 from machine.bus.ram import Ram
 from machine.devices.apic import io_apic, local_apic
 from machine.devices.engines import hash_engine, scrub_engine
-from machine.devices.legacy import debug_exit, fw_cfg, pic8259, pit8254, post_code, uart16550, vga
+from machine.devices.legacy import debug_exit, fw_cfg, pic8259, pit8254, post_code, uart16550
 from machine.processor.clock import Clock
 
 if TYPE_CHECKING:
     from machine.devices import tpm_crb
+    from machine.devices.legacy import vga
     from machine.tpm.backend import TpmBackend
 
 TIMER_IRQ, COM1_IRQ = 0, 4
@@ -87,8 +88,10 @@ class Chipset:
         self.bus.attach_memory(self.scrub_engine, scrub_engine.ADDRESS)
         self.bus.attach_memory(self.hash_engine, hash_engine.ADDRESS)
 
-    def attach_display(self) -> vga.Vga:
+    def attach_display(self) -> "vga.Vga":
         """Attach a display adapter, which not every PC has, and return it."""
+        from machine.devices.legacy import vga  # noqa: PLC0415 - not every PC has one
+
         device = vga.Vga(self._ram)
         self.bus.attach_ports(device, vga.PORT, vga.PORTS)
         self.bus.attach_ports(device, vga.CRTC_PORT, 2, offset=vga.CRTC)

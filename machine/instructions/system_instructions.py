@@ -25,7 +25,6 @@ from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_access import write_general
 from machine.instructions.operand_size import operand_size
 from machine.instructions.operands import linear_address
-from machine.instructions.rules import RULES
 from machine.instructions.segment_limits import SegmentLimits
 from machine.instructions.segmentation.descriptor_table_registers import DescriptorTableRegisters
 from machine.instructions.segmentation.rules import segmentation_rules
@@ -102,10 +101,9 @@ class SystemInstructions:
             0x0FAE: self._group_15,
             **dict.fromkeys(FLOATING_POINT, self._floating_point),
         }
-        for rules in RULES:
-            self._rules |= {opcode: partial(rule, cpu) for opcode, rule in rules.items()}
         self._rules |= Frames(cpu, memory).rules
-        self._rules |= segmentation_rules(cpu, memory)  # group 5 also has near branches
+        self._rules |= segmentation_rules(cpu, memory)
+        self._are_all = False
 
     def execute(self, instruction: Instruction) -> Done:
         """Execute the instruction at RIP, or return `Done.NATIVE` for Unicorn to execute it. Raises Fault."""
@@ -118,10 +116,21 @@ class SystemInstructions:
         if instruction.action & _WIDE and execute_wide(self._cpu, instruction) is Done.COMPLETE:
             return Done.COMPLETE
         rule = self._rules.get(instruction.opcode) if instruction.action & _HAS_RULE else None
+        if rule is None and instruction.action & _HAS_RULE and not self._are_all:
+            self._add_rules()
+            rule = self._rules.get(instruction.opcode)
         done = Done.NATIVE if rule is None else rule(instruction)
         if done is Done.NATIVE and instruction.action & _MMX:
             self._x87.prepare_mmx(instruction)
         return done
+
+    def _add_rules(self) -> None:
+        """Import the rules that few kernels need, SIMD above all."""
+        from machine.instructions.rules import RULES  # noqa: PLC0415
+
+        for rules in RULES:
+            self._rules = {opcode: partial(rule, self._cpu) for opcode, rule in rules.items()} | self._rules
+        self._are_all = True
 
     def _check_permission(self, instruction: Instruction) -> None:
         """Raise the Fault of an instruction that is undefined or forbidden in the current ring."""

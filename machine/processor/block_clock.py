@@ -59,12 +59,12 @@ def _shapes() -> "ctypes.Array[ctypes.c_uint8]":
     They are kept for the life of the process: native code has their address.
     """
     shapes = [_HAS_MODRM if has_modrm(each, opcode) else 0 for each in Map for opcode in range(_OPCODES)]
-    immediates: dict[tuple[int, int], dict[int, str]] = {}
-    for (opcode_map, opcode, extension), kind in IMMEDIATE_KINDS.items():
-        immediates.setdefault((opcode_map, opcode), {})[extension] = kind
-    for (opcode_map, opcode), kinds in immediates.items():
+    immediates: dict[tuple[Map, int], dict[int, str]] = {}
+    for (number, opcode, extension), kind in IMMEDIATE_KINDS.items():
+        immediates.setdefault((number, opcode), {})[extension] = kind
+    for (number, opcode), kinds in immediates.items():
         only_first_two = _ONLY_FIRST_TWO if 0 in kinds and 2 not in kinds else 0
-        shapes[opcode_map * _OPCODES + opcode] |= _IMMEDIATE * _KINDS.get(kinds[min(kinds)], 0) | only_first_two
+        shapes[number * _OPCODES + opcode] |= _IMMEDIATE * _KINDS.get(kinds[min(kinds)], 0) | only_first_two
     return (ctypes.c_uint8 * len(shapes))(*shapes)
 
 

@@ -4,7 +4,7 @@ The model makes signing keys: ECDSA on P-256, and ML-DSA-65 in the form of revis
 unmarshalled first and refused afterwards, so that a wrong template gets a TPM's response code.
 """
 
-from dataclasses import dataclass, replace
+import msgspec
 
 from machine.tpm.buffers import TpmError, Unmarshaller, sized
 from machine.tpm.constants import DIGEST_SIZES, ECC_NIST_P256, MLDSA_65, OBJECT_RESERVED, Alg, Attribute, Rc
@@ -19,16 +19,14 @@ _MAX_ECC_BYTES = 80
 _TYPES = (Alg.ECC, Alg.MLDSA)
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
+class Scheme(msgspec.Struct, frozen=True):
     """A signing scheme: algorithm and hash, both TPM_ALG_NULL for none."""
 
     algorithm: int = Alg.NULL
     hash_alg: int = Alg.NULL
 
 
-@dataclass(frozen=True, slots=True)
-class PublicArea:
+class PublicArea(msgspec.Struct, frozen=True):
     """A TPMT_PUBLIC. `parameters` and `unique` are marshalled."""
 
     type: int
@@ -49,7 +47,7 @@ class PublicArea:
 
     def with_unique(self, unique: bytes) -> "PublicArea":
         """Return a key's public area from this template and a marshalled public key."""
-        return replace(self, unique=unique)
+        return msgspec.structs.replace(self, unique=unique)
 
 
 def sized_public(source: Unmarshaller) -> PublicArea:

@@ -1,8 +1,8 @@
 """The checks of an event log: measurements, their order, and the allow lists."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from enclave_sim.attestation.checks.checklist import Checklist
 from enclave_sim.attestation.errors import EvidenceError
@@ -19,8 +19,7 @@ ANNIHILATED = b"AETHER ANNIHILATED"
 """The data of the event of the cap, which is a fault in every PCR."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measurements:
+class Measurements(NamedTuple):
     """The events of a correctly ordered log, by the thing measured."""
 
     kernel_image: Event

@@ -1,7 +1,7 @@
 """The checks of one quote: made by a TPM, with a known key, over the right PCRs, for this challenge."""
 
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from enclave_sim.attestation.checks.checklist import Checklist
 from enclave_sim.attestation.errors import EvidenceError
@@ -29,16 +29,14 @@ from enclave_sim.attestation.reference_values import ReferenceValues
 from enclave_sim.attestation.verdict import Challenge, Policy
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedQuote:
+class CheckedQuote(NamedTuple):
     """The parts of one quote that could be read."""
 
     quote: Quote | None
     area: PublicArea | None
 
 
-@dataclass(frozen=True, slots=True)
-class QuoteChecks:
+class QuoteChecks(NamedTuple):
     """The values with which every quote of one piece of evidence is compared."""
 
     challenge: Challenge

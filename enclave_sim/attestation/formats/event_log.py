@@ -1,7 +1,7 @@
 """The TCG crypto-agile event log (TCG PC Client Platform Firmware Profile, section 10), little-endian."""
 
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from enclave_sim.attestation.errors import EvidenceError
 from enclave_sim.attestation.formats.algorithms import TPM_ALG_SHA256
@@ -17,8 +17,7 @@ _MAX_ALGORITHMS = 16
 _LAST_PCR = 23
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """TCG_PCR_EVENT2: the extension of a PCR, and its reason."""
 
     pcr: int  # 0 to 23
@@ -47,8 +46,7 @@ class Event:
         return head + counted + len(self.data).to_bytes(4, "little") + self.data
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """TCG_EfiSpecIdEvent, the data of the first event. The defaults are those that we write and `verify` requires."""
 
     algorithms: tuple[tuple[int, int], ...] = ((TPM_ALG_SHA256, 32),)  # (algorithm, size of a digest in bytes)
@@ -67,8 +65,7 @@ class Header:
         return bytes(4) + EV_NO_ACTION.to_bytes(4, "little") + bytes(20) + len(data).to_bytes(4, "little") + data
 
 
-@dataclass(frozen=True, slots=True)
-class EventLog:
+class EventLog(NamedTuple):
     """A complete log."""
 
     events: tuple[Event, ...]

@@ -1,8 +1,7 @@
 """TPM2B_PUBLIC of an attestation key (TPM 2.0 library part 2, 12.2), its Name and its qualified name."""
 
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from enclave_sim.attestation.errors import EvidenceError
 from enclave_sim.attestation.formats.algorithms import (
@@ -29,16 +28,14 @@ ML_DSA_65_KEY_SIZE = 1952
 _MAX_POLICY_BYTES = 64
 
 
-@dataclass(frozen=True, slots=True)
-class EccPoint:
+class EccPoint(NamedTuple):
     """A point on P-256. A coordinate has 1 to 32 bytes, because a TPM may omit leading zeros."""
 
     x: bytes
     y: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PublicArea:
+class PublicArea(NamedTuple):
     """TPMT_PUBLIC with nameAlg SHA-256: of a P-256 key for ECDSA with SHA-256, or of an ML-DSA-65 key."""
 
     attributes: int  # TPMA_OBJECT

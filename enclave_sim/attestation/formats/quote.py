@@ -1,6 +1,6 @@
 """TPMS_ATTEST of a quote (TPM 2.0 library part 2, 10.12), and the structures in it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from enclave_sim.attestation.formats.algorithms import TPM_ALG_SHA256
 from enclave_sim.attestation.formats.reader import Reader, sized
@@ -13,8 +13,7 @@ _MAX_SELECTIONS = 16
 _MAX_EXTRA_DATA_BYTES = 66  # TPM2B_DATA: a TPMT_HA of the largest hash
 
 
-@dataclass(frozen=True, slots=True)
-class ClockInfo:
+class ClockInfo(NamedTuple):
     """TPMS_CLOCK_INFO."""
 
     clock: int  # ms of powered time of the TPM
@@ -28,8 +27,7 @@ class ClockInfo:
         return self.clock.to_bytes(8, "big") + counts + bytes([self.safe])
 
 
-@dataclass(frozen=True, slots=True)
-class PcrSelection:
+class PcrSelection(NamedTuple):
     """TPMS_PCR_SELECTION: PCRs of one bank."""
 
     hash_algorithm: int
@@ -46,8 +44,7 @@ class PcrSelection:
         return tuple(n for n in range(8 * len(self.bitmap)) if self.bitmap[n // 8] >> n % 8 & 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """TPMS_ATTEST with magic TPM_GENERATED_VALUE and type TPM_ST_ATTEST_QUOTE."""
 
     qualified_signer: bytes

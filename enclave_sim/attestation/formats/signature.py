@@ -1,6 +1,6 @@
 """TPMT_SIGNATURE (TPM 2.0 library part 2, 11.3), and its verification over a quote."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from enclave_sim.attestation.errors import EvidenceError
 from enclave_sim.attestation.formats.algorithms import (
@@ -16,8 +16,7 @@ from enclave_sim.attestation.formats.reader import Reader, sized
 ML_DSA_65_SIGNATURE_SIZE = 3309
 
 
-@dataclass(frozen=True, slots=True)
-class EcdsaSignature:
+class EcdsaSignature(NamedTuple):
     """ECDSA on P-256 with SHA-256. A number has 1 to 32 bytes, because a TPM may omit leading zeros."""
 
     r: bytes
@@ -34,8 +33,7 @@ class EcdsaSignature:
         return head + sized(self.r) + sized(self.s)
 
 
-@dataclass(frozen=True, slots=True)
-class MlDsaSignature:
+class MlDsaSignature(NamedTuple):
     """Pure ML-DSA-65 with an empty context, over the attest itself."""
 
     signature: bytes

@@ -1,11 +1,10 @@
 """The option `--tpm`: the TPM of a run."""
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -39,8 +38,7 @@ class _ModelFile(msgspec.Struct, forbid_unknown_fields=True):
     resets: Annotated[int, msgspec.Meta(ge=0, le=_MAX_RESETS)]
 
 
-@dataclass(frozen=True, slots=True)
-class TpmChoice:
+class TpmChoice(msgspec.Struct, frozen=True):
     """The user's choice of TPM."""
 
     model: "ModelState | None" = None
@@ -122,5 +120,5 @@ def _reset(path: Path) -> ModelState:
         raise ConfigurationError(f"the TPM in {path} has been reset {file.resets} times and cannot be reset again")
     before = ModelState(file.seed, file.resets)
     file.resets += 1
-    write_file(path, json.dumps(msgspec.to_builtins(file), indent=1).encode() + b"\n", mode=0o600)  # keys are in it
+    write_file(path, msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n", mode=0o600)  # keys are in it
     return before

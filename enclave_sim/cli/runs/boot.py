@@ -6,10 +6,11 @@ imported, and only after the command line has been parsed, so that this command 
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from enclave_sim.cli.command import MACHINE, OUTPUT, command, option
 from enclave_sim.cli.exit_codes import ExitCode
@@ -98,11 +99,11 @@ def boot(
     Example: enclave-sim boot kernel.elf --append verbose --module initrd.img,initrd
     """
     options = kernel.kernel_options(append, module, ram, fw_cfg)
-    options = replace(options, ns_per_instruction=ns_per_instruction, portable=portable)
+    options = msgspec.structs.replace(options, ns_per_instruction=ns_per_instruction, portable=portable)
     if serial is not None and serial != _STDIO:
         from enclave_sim.cli.runs.boot_serial import recorded  # noqa: PLC0415
 
-        options = replace(options, typed=recorded(serial))
+        options = msgspec.structs.replace(options, typed=recorded(serial))
     content = kernel.read_file(image)
     run = _Run(image, content, options, timeout_ns, screen, keys=serial == _STDIO)
     with limited(host_limit):
@@ -161,7 +162,7 @@ class _Run:
         if outcome is Outcome.SHUTDOWN:
             from enclave_sim.enclave.kernel.triple_fault import explanation  # noqa: PLC0415
 
-            again = replace(self.options, typed=tuple(kernel.serial_input.typed))
+            again = msgspec.structs.replace(self.options, typed=tuple(kernel.serial_input.typed))
             for line in explanation(kernel, last.events, lambda: again.kernel(self.name, self.image)):
                 print(printable(line), file=sys.stderr)
         code, words = {

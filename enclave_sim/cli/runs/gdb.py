@@ -2,11 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from enclave_sim.cli.command import OUTPUT, command, option
 from enclave_sim.cli.options import applicability, common, kernel
@@ -178,7 +178,7 @@ def _kernel(path: str, options: "KernelOptions", serial: str | None) -> "Travel[
     from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415
 
     if serial is not None:
-        options = replace(options, typed=recorded(serial))
+        options = msgspec.structs.replace(options, typed=recorded(serial))
     image = kernel.read_file(path)
     return Travel(lambda recorder: options.kernel(path, image, recorder=recorder))
 

@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.cli.command import POLICY, command, option
@@ -168,9 +168,9 @@ def inspect(
         portable=portable,
     )
     bare = kernel.kernel_options(append, module, ram, fw_cfg)
-    bare = replace(bare, ns_per_instruction=ns_per_instruction, portable=portable)
+    bare = msgspec.structs.replace(bare, ns_per_instruction=ns_per_instruction, portable=portable)
     if serial is not None:
-        bare = replace(bare, typed=_typed(serial))
+        bare = msgspec.structs.replace(bare, typed=_typed(serial))
     source = _source(names, chosen, taken, tuple(payload), bare)
     applicability.check(source.kind, _OWN)
     if web:

@@ -7,9 +7,10 @@ to draw the page.
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from enclave_sim.cli.command import MACHINE, OUTPUT, POLICY, command, option
 from enclave_sim.cli.exit_codes import ExitCode, of_run
@@ -30,8 +31,11 @@ from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from enclave_sim.inputs import AnyInput
     from enclave_sim.recording.outcome.summary import RunResult
+    from enclave_sim.recording.writer import RecordingWriter
 
 EXIT_CODES = """\b
 Exit codes; the highest one that applies
@@ -155,12 +159,14 @@ def run(
         portable=portable,
     )
     with limited(host_limit), chosen_tpm(tpm) as chosen:
-        chosen_options = replace(chosen_options, configuration=chosen.configured(configuration), tpm=chosen.backend)
+        chosen_options = msgspec.structs.replace(
+            chosen_options, configuration=chosen.configured(configuration), tpm=chosen.backend
+        )
         if verifier is not None:
             from enclave_sim.enclave.attester.remote import RemoteVerifier  # noqa: PLC0415
 
             remote = RemoteVerifier(verifier, verifier_ca, chosen_options.configuration.tpm_seed)
-            chosen_options = replace(chosen_options, verifier=remote)
+            chosen_options = msgspec.structs.replace(chosen_options, verifier=remote)
         result = _run(names, chosen_options, taken, limit_ns=limit_ns, record=record, watch=watch)
     if as_json:
         write(f"{result.to_json()}\n".encode())
@@ -180,6 +186,12 @@ def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
     return read_inputs(path, engine)
 
 
+def _recording_to(path: Path) -> "AbstractContextManager[RecordingWriter]":
+    from enclave_sim.cli.runs.recording import recording_to  # noqa: PLC0415
+
+    return recording_to(path)
+
+
 def _run(
     names: list[str],
     options: EnclaveOptions,
@@ -189,9 +201,7 @@ def _run(
     record: Path | None,
     watch: Watch,
 ) -> "RunResult":
-    from enclave_sim.cli.runs.recording import recording_to  # noqa: PLC0415
-
-    with nullcontext() if record is None else recording_to(record) as writer:
+    with nullcontext() if record is None else _recording_to(record) as writer:
         enclave = options.enclave(names, inputs=inputs, recorder=watch, record=False, writer=writer)
         with watch.running():
             return enclave.run(limit_ns)

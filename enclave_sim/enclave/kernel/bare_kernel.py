@@ -4,9 +4,10 @@ Only light modules are imported until symbols are needed, so that `boot` starts 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave import due_inputs
@@ -30,8 +31,7 @@ RAM_BYTES = 128 << 20
 """The default size of RAM."""
 
 
-@dataclass(frozen=True, slots=True)
-class BareSnapshot:
+class BareSnapshot(msgspec.Struct, frozen=True):
     """The state of a kernel at one moment, as `BareKernel.snapshot` returns it."""
 
     machine: "MachineSnapshot"
@@ -39,8 +39,7 @@ class BareSnapshot:
     """The number of entries of `KernelOptions.typed` received so far."""
 
 
-@dataclass(frozen=True, slots=True)
-class KernelOptions:
+class KernelOptions(msgspec.Struct, frozen=True):
     """All boot options of a kernel besides its image; see `BareKernel`."""
 
     command_line: str = ""
@@ -49,7 +48,7 @@ class KernelOptions:
     ram_bytes: int = RAM_BYTES
     ns_per_instruction: int = 1
     portable: bool = False
-    files: "Mapping[str, bytes]" = field(default_factory=dict)
+    files: "Mapping[str, bytes]" = msgspec.field(default_factory=dict)
     """The files that fw_cfg provides, by name."""
     typed: tuple[tuple[int, bytes], ...] = ()
     """Input over the serial line: virtual times in ns, in order, and bytes."""

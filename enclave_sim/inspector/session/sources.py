@@ -1,9 +1,11 @@
 """The sources of a run: payloads, a recording, or a kernel image."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Protocol
+
+import msgspec
 
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.configuration import PayloadSource
@@ -102,7 +104,7 @@ def _opened(
     comparison: RunningComparison | None = None,
 ) -> Opened:
     run = InspectedRun(enclave_of(payloads, options, inputs, cancellation=cancellation))
-    alone = replace(options, verifier=None, tpm=None)
+    alone = msgspec.structs.replace(options, verifier=None, tpm=None)
     sources = payloads[0] if len(payloads) == 1 else payloads
     return Opened(run, Scenario(sources, alone, inputs), comparison)
 

@@ -206,9 +206,9 @@ def _opcodes(opcodes: Iterable[Opcode]) -> list[bytes]:
     alike: dict[tuple[bytes, frozenset[int]], list[int]] = {}
     for first, values in last.items():
         alike.setdefault((first[:-1], frozenset(values)), []).append(first[-1])
-    for (first, values), following in alike.items():
+    for (first, same), following in alike.items():
         before = b"".join(_bytes([byte]) for byte in first) + _bytes(following)
-        patterns.append(rb"%b(?:%b|%b\x80*\x00)" % (before, _bytes(values), _bytes(byte | 0x80 for byte in values)))
+        patterns.append(rb"%b(?:%b|%b\x80*\x00)" % (before, _bytes(same), _bytes(byte | 0x80 for byte in same)))
     return patterns
 
 

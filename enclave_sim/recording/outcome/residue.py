@@ -6,9 +6,10 @@ reported as usable.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
+
+import msgspec
 
 from enclave_sim.memory_map import region_at
 from machine.boot.elf import Segment
@@ -17,8 +18,7 @@ from machine.bus.ram import PAGE_SIZE, Ram
 _WRITABLE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class ResidueRange:
+class ResidueRange(msgspec.Struct, frozen=True):
     """Consecutive bytes of residue."""
 
     base: int
@@ -27,8 +27,7 @@ class ResidueRange:
     """The region of the memory map, or `unmapped`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Residue:
+class Residue(msgspec.Struct, frozen=True):
     """The result of a scan. The guarantee is that it is empty."""
 
     ranges: tuple[ResidueRange, ...]

@@ -2,8 +2,9 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, NamedTuple
+
+import msgspec
 
 from enclave_sim.time_travel.position import Position
 from machine.bus.ram import RamImage
@@ -75,4 +76,4 @@ def _sharing(snapshot: Any, other: Any) -> Any:
     """Return the snapshot, sharing the RAM that is equal in `other`."""
     known = dict(other.machine.ram.runs)
     runs = tuple((base, known[base] if known.get(base) == data else data) for base, data in snapshot.machine.ram.runs)
-    return replace(snapshot, machine=replace(snapshot.machine, ram=RamImage(runs)))
+    return msgspec.structs.replace(snapshot, machine=msgspec.structs.replace(snapshot.machine, ram=RamImage(runs)))

@@ -152,7 +152,7 @@ CASES: dict[str, tuple[Callable[[], Evidence], str, str]] = {
         "event 2 is missing; expected PCR 10, type 13, the command line",
     ),
     "a long event of any bytes": (
-        lambda: with_log(EVENTS[0], replace(EVENTS[1], data=b"\xe9" + b"x" * 60)),
+        lambda: with_log(EVENTS[0], EVENTS[1]._replace(data=b"\xe9" + b"x" * 60)),
         "event order",
         f"event 1 is PCR 8, type 13, '\\xe9{'x' * 39}'; {RIGHT_ORDER}",
     ),
@@ -182,12 +182,12 @@ CASES: dict[str, tuple[Callable[[], Evidence], str, str]] = {
         "event 7 is the cap: the enclave had been annihilated when this was quoted",
     ),
     "another kernel": (
-        lambda: with_log(replace(EVENTS[0], digests=((0x000B, digest("other")),)), *EVENTS[1:]),
+        lambda: with_log(EVENTS[0]._replace(digests=((0x000B, digest("other")),)), *EVENTS[1:]),
         "kernel image",
         f"{OTHER} is not on the allow list of 1",
     ),
     "a digest that is not that of its data": (
-        lambda: with_log(*EVENTS[:2], replace(EVENTS[2], digests=((0x000B, digest("other")),)), *EVENTS[3:]),
+        lambda: with_log(*EVENTS[:2], EVENTS[2]._replace(digests=((0x000B, digest("other")),)), *EVENTS[3:]),
         "configuration data",
         f"the digest {OTHER} is not that of the event's data",
     ),

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from dataclasses import replace as altered
 
 import cbor2
 import pytest
@@ -37,15 +36,15 @@ def banks(count: int) -> bytes:
 @pytest.mark.parametrize(
     ("parse", "whole", "within", "beyond"),
     [
-        (parse_quote, lambda n: altered(QUOTE, qualified_signer=bytes(n)).encode(), [34], [33, 35]),
-        (parse_quote, lambda n: altered(QUOTE, extra_data=bytes(n)).encode(), [0, 1, 66], [67]),
-        (parse_quote, lambda n: altered(QUOTE, selections=selections(n)).encode(), [0, 1, 16], [17]),
-        (parse_quote, lambda n: altered(QUOTE, selections=selections(1, n)).encode(), [1, 4], [0, 5]),
-        (parse_quote, lambda n: altered(QUOTE, pcr_digest=bytes(n)).encode(), [32], [31, 33]),
-        (parse_public, lambda n: altered(AREA, policy=bytes(n)).encode(), [0, 64], [65]),
-        (parse_public, lambda n: altered(AREA, key=EccPoint(b"1" * n, b"1")).encode(), [1, 32], [0, 33]),
-        (parse_public, lambda n: altered(AREA, key=EccPoint(b"1", b"1" * n)).encode(), [1, 32], [0, 33]),
-        (parse_public, lambda n: altered(AREA, key=bytes(n)).encode(), [1952], [1951, 1953]),
+        (parse_quote, lambda n: QUOTE._replace(qualified_signer=bytes(n)).encode(), [34], [33, 35]),
+        (parse_quote, lambda n: QUOTE._replace(extra_data=bytes(n)).encode(), [0, 1, 66], [67]),
+        (parse_quote, lambda n: QUOTE._replace(selections=selections(n)).encode(), [0, 1, 16], [17]),
+        (parse_quote, lambda n: QUOTE._replace(selections=selections(1, n)).encode(), [1, 4], [0, 5]),
+        (parse_quote, lambda n: QUOTE._replace(pcr_digest=bytes(n)).encode(), [32], [31, 33]),
+        (parse_public, lambda n: AREA._replace(policy=bytes(n)).encode(), [0, 64], [65]),
+        (parse_public, lambda n: AREA._replace(key=EccPoint(b"1" * n, b"1")).encode(), [1, 32], [0, 33]),
+        (parse_public, lambda n: AREA._replace(key=EccPoint(b"1", b"1" * n)).encode(), [1, 32], [0, 33]),
+        (parse_public, lambda n: AREA._replace(key=bytes(n)).encode(), [1952], [1951, 1953]),
         (parse_signature, lambda n: EcdsaSignature(b"1" * n, b"1").encode(), [1, 32], [0, 33]),
         (parse_signature, lambda n: EcdsaSignature(b"1", b"1" * n).encode(), [1, 32], [0, 33]),
         (parse_event_log, events, [0, 23], [24]),

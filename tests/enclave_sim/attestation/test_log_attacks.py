@@ -37,13 +37,13 @@ def shown(*events: Event) -> Node:
 
 def test_a_log_edited_in_a_digest_is_refused() -> None:
     for index in range(len(EVENTS)):
-        edited = replace(EVENTS[index], digests=((0x000B, digest("other")),))
+        edited = EVENTS[index]._replace(digests=((0x000B, digest("other")),))
         assert "quote 1 PCR digest" in refused(judge(shown(*EVENTS[:index], edited, *EVENTS[index + 1 :]).evidence()))
 
 
 def test_a_log_edited_in_its_data_is_refused() -> None:
     for index in range(len(EVENTS)):
-        edited = replace(EVENTS[index], data=EVENTS[index].data + b"\0")
+        edited = EVENTS[index]._replace(data=EVENTS[index].data + b"\0")
         names = refused(judge(shown(*EVENTS[:index], edited, *EVENTS[index + 1 :]).evidence()))
         assert names[0] == ("configuration data" if EVENTS[index].pcr == 10 else "event order")
 
@@ -54,7 +54,7 @@ def test_another_command_line_with_the_allowed_digest_is_refused() -> None:
 
 
 def test_an_action_with_another_digest_than_that_of_its_data_is_refused() -> None:
-    edited = replace(EVENTS[-1], digests=CAP.digests)
+    edited = EVENTS[-1]._replace(digests=CAP.digests)
     assert refused(judge(Node(events=(*EVENTS[:-1], edited)).evidence())) == ["active data"]
 
 
@@ -113,7 +113,7 @@ def test_pcrs_reset_after_the_boot_are_refused() -> None:
 def test_a_log_with_an_unquoted_bank_is_refused() -> None:
     """Nothing vouches for the digests of a bank that is not quoted."""
     log = EventLog(EVENTS)
-    header = replace(log.header, algorithms=((0x0004, 20), (0x000B, 32)))
-    events = tuple(replace(event, digests=((0x0004, bytes(20)), *event.digests)) for event in EVENTS)
+    header = log.header._replace(algorithms=((0x0004, 20), (0x000B, 32)))
+    events = tuple(event._replace(digests=((0x0004, bytes(20)), *event.digests)) for event in EVENTS)
     evidence = replace(ECDSA_NODE.evidence(), event_log=EventLog(events, header).encode())
     assert refused(judge(evidence)) == ["event log header"]

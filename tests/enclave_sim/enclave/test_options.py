@@ -86,7 +86,7 @@ def test_an_enclave_takes_a_configuration_and_changes_to_it() -> None:
 
 
 def test_every_argument_of_an_enclave_is_an_option_or_belongs_to_one_run() -> None:
-    options = {field.name for field in fields(EnclaveOptions)}
+    options = set(EnclaveOptions.__struct_fields__)
     of_one_run = {"self", "payload", "inputs", "recorder", "record", "writer", "digest", "cancellation"}
     taken = inspect.signature(Enclave.__init__).parameters
     assert {name for name in taken if taken[name].kind is not inspect.Parameter.VAR_KEYWORD} == options | of_one_run

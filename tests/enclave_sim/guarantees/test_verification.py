@@ -6,6 +6,7 @@ from functools import cache
 from itertools import product
 from typing import Any
 
+import msgspec
 import pytest
 
 from enclave_sim.cancellation import Cancellation, Cancelled
@@ -68,7 +69,7 @@ def test_these_runs_are_made_in_this_order(made: Made, runs: int, seed: int, sec
     reports = made.verify(DIGEST, runs=runs, seed=seed, secret_data=secret_data)
     assert [report.guarantee for report in reports] == ALL
     assert all(report.holds for report in reports)
-    portable = replace(DIGEST, options=replace(DIGEST.options, portable=True))
+    portable = replace(DIGEST, options=msgspec.structs.replace(DIGEST.options, portable=True))
     repeated = [portable if number == 1 else DIGEST for number in range(runs)]
     loaded = list(loads(DIGEST, runs, seed))
     secrets = [with_other_sensors(DIGEST, seed + n) for n in (1, 2)]

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -170,7 +169,7 @@ def test_model_and_real_tpm_agree_about_the_same_boot(payload: str, engine: str,
     assert theirs.extra_data[NONCE_SIZE:] == mine.extra_data[NONCE_SIZE:] == tpm.u32(0)
     assert len(real.quotes[0].public) == len(ours.quotes[0].public)
     their_key, our_key = (parse_public(evidence.quotes[0].public) for evidence in shown)
-    assert replace(their_key, key=our_key.key) == our_key
+    assert their_key._replace(key=our_key.key) == our_key
 
 
 def test_the_cap_of_a_real_tpm_makes_a_later_quote_worthless(process: SwtpmProcess) -> None:

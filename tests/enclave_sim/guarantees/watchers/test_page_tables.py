@@ -1,8 +1,8 @@
 """The audit of page tables, on tables built for the test."""
 
 import struct
-from dataclasses import replace
 
+import msgspec
 import pytest
 
 from enclave_sim.guarantees.watchers import page_tables
@@ -136,7 +136,7 @@ def test_a_large_page_of_ring_3_reaches_beyond_its_region(monkeypatch: pytest.Mo
     heap = region("heap")
     ram = tables()
     ram.write(PD, struct.pack("<Q", HEAP | P | W | U | LARGE | NX))
-    monkeypatch.setattr(page_tables, "region_at", lambda _: replace(heap, size=(1 << 21) - PAGE_SIZE))
+    monkeypatch.setattr(page_tables, "region_at", lambda _: msgspec.structs.replace(heap, size=(1 << 21) - PAGE_SIZE))
     assert [fault.partition(":")[0] for fault in faults(ram, CR3, None)][:1] == ["a page of ring 3 is larger than heap"]
 
 

@@ -6,6 +6,7 @@ purpose, and marked as such: nobody should trust it, and production refuses it.
 
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 _SUFFIXES = (".wat", ".c", ".S")
 
@@ -23,19 +24,19 @@ def flat_names() -> tuple[str, ...]:
 def read(name: str) -> bytes:
     """Return the signed module called `name`. Raises LookupError for a name that is not in `names()`."""
     _check(name, names())
-    return files(__name__).joinpath(f"{name}.wasm").read_bytes()
+    return _folder().joinpath(f"{name}.wasm").read_bytes()
 
 
 def read_flat(name: str) -> bytes:
     """Return the flat binary called `name`. Raises LookupError for a name that is not in `flat_names()`."""
     _check(name, flat_names())
-    return files(__name__).joinpath(f"{name}.bin").read_bytes()
+    return _folder().joinpath(f"{name}.bin").read_bytes()
 
 
 def source(name: str) -> str:
     """Return the source text (WebAssembly text format, C or assembly) of the payload `name`. Raises LookupError."""
     _check(name, (*names(), *flat_names()))
-    candidates = (files(__name__).joinpath("src", name + suffix) for suffix in _SUFFIXES)
+    candidates = (_folder().joinpath("src", name + suffix) for suffix in _SUFFIXES)
     return next(file for file in candidates if file.is_file()).read_text("utf-8")
 
 
@@ -50,17 +51,22 @@ def about(name: str) -> str:
 
 def development_anchor_text() -> str:
     """Return the trust anchor file of the development key."""
-    return files(__name__).joinpath("keys", "development.anchor.json").read_text("utf-8")
+    return _folder().joinpath("keys", "development.anchor.json").read_text("utf-8")
 
 
 def development_key_text() -> str:
     """Return the key file of the development key. It is public: its signature proves nothing."""
-    return files(__name__).joinpath("keys", "development.key.json").read_text("utf-8")
+    return _folder().joinpath("keys", "development.key.json").read_text("utf-8")
+
+
+@cache
+def _folder() -> Traversable:
+    return files(__name__)
 
 
 @cache
 def _with_suffix(suffix: str) -> tuple[str, ...]:
-    entries = (entry.name for entry in files(__name__).iterdir())
+    entries = (entry.name for entry in _folder().iterdir())
     return tuple(sorted(name.removesuffix(suffix) for name in entries if name.endswith(suffix)))
 
 

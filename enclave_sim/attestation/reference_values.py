@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from enclave_sim.attestation.errors import shown
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import DOCUMENT, read_file
-from enclave_sim.files.writing import write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,6 +129,8 @@ class ReferenceValues:
         Raises:
             ConfigurationError: It cannot be written.
         """
+        from enclave_sim.files.writing import write_file  # noqa: PLC0415 - few are saved
+
         write_file(path, self.to_json())
 
     def merge(self, other: "ReferenceValues") -> "ReferenceValues":

@@ -123,8 +123,7 @@ class VerdictObject(TypedDict):
     """Always the same checks in the same order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """All checks, always in the same order. The evidence is accepted if every one of them passed."""
 
     checks: tuple[Check, ...]

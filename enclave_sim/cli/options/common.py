@@ -2,22 +2,27 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 import payloads as built_in
 from enclave_sim.cli.command import option
 from enclave_sim.cli.streams import has_reader
 from enclave_sim.specification import EngineName
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 _DEFAULTS = {EngineName.WASMTIME: "beacon", EngineName.NATIVE: "surveyor"}
 DEFAULT_PAYLOAD = _DEFAULTS[EngineName.WASMTIME]
 as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 
-def complete_payload(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_payload(context: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem]":
     """Complete built-in payloads of the chosen engine, and files."""
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - only the shell asks
+
     native = context.params.get("engine") is EngineName.NATIVE
     names = built_in.flat_names() if native else built_in.names()
     found = [CompletionItem(name) for name in names if name.startswith(incomplete)]

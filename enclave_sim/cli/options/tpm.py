@@ -14,7 +14,6 @@ from enclave_sim.cli.command import POLICY, option
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import SMALL, MissingFile, read_file
-from enclave_sim.files.writing import write_file
 
 if TYPE_CHECKING:
     from machine.tpm.backend import TpmBackend
@@ -120,5 +119,7 @@ def _reset(path: Path) -> ModelState:
         raise ConfigurationError(f"the TPM in {path} has been reset {file.resets} times and cannot be reset again")
     before = ModelState(file.seed, file.resets)
     file.resets += 1
+    from enclave_sim.files.writing import write_file  # noqa: PLC0415 - few TPMs are kept
+
     write_file(path, msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n", mode=0o600)  # keys are in it
     return before

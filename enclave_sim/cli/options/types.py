@@ -4,13 +4,15 @@ from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.times import nanoseconds
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _LARGEST_TIME = (1 << 62) - 1
 
@@ -42,8 +44,10 @@ class File(click.ParamType[Any]):
         """Return the path."""
         return Path(value)
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":  # noqa: ARG002
         """Let the shell complete it."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only the shell asks
+
         return [CompletionItem(incomplete, type=self.name)]
 
 
@@ -66,8 +70,10 @@ class Choice(click.ParamType[Any]):
         """Return the values for the help."""
         return f"[{self.name}]"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":  # noqa: ARG002
         """Complete the values."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only the shell asks
+
         return [CompletionItem(value) for value in self._members if value.startswith(incomplete)]
 
 

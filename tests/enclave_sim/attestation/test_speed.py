@@ -20,7 +20,7 @@ def test_importing_the_package_loads_nothing_of_the_emulator_and_no_slow_library
     ours = [
         name for name in loaded if name.startswith("enclave_sim.") and not name.startswith("enclave_sim.attestation")
     ]
-    files = ["enclave_sim.files", "enclave_sim.files.reading", "enclave_sim.files.writing"]
+    files = ["enclave_sim.files", "enclave_sim.files.reading"]
     assert ours == ["enclave_sim._lazy", "enclave_sim.errors", *files]
     slow = {"cbor2", "_cbor2", "cwt", "msgspec", "cryptography", "machine", "unicorn", "wasmtime"}
     assert not slow & set(loaded)

@@ -163,7 +163,6 @@ main()
         "enclave_sim.cli.runs.boot_screen",
         "enclave_sim.cli.signals",
         "enclave_sim.cli.streams",
-        "enclave_sim.cli.usage",
         "enclave_sim.enclave",
         "enclave_sim.enclave.due_inputs",
         "enclave_sim.enclave.host_limit",
@@ -176,7 +175,6 @@ main()
         "enclave_sim.files.reading",
         "enclave_sim.recording",
         "enclave_sim.recording.text",
-        "enclave_sim.similar",
         "enclave_sim.times",
     ]
 

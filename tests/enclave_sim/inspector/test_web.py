@@ -109,21 +109,29 @@ async def _click(tab: Tab, column: int, row: int) -> None:
     await tab.click(box["x"] + (column + 0.5) * box["width"] / columns, box["y"] + (row + 0.5) * box["height"] / rows)
 
 
-def test_the_page_has_our_name_says_that_it_starts_and_names_no_other_host() -> None:
-    async def page() -> str:
-        app = await _Server("true", "127.0.0.1", 8000)._make_app()
-        async with TestClient(TestServer(app, host="127.0.0.1")) as client:
-            answer = await client.get("/")
-            assert answer.status == 200
-            assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
-            return await answer.text()
+async def _page() -> str:
+    app = await _Server("true", "127.0.0.1", 8000)._make_app()
+    async with TestClient(TestServer(app, host="127.0.0.1")) as client:
+        answer = await client.get("/")
+        assert answer.status == 200
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+        return await answer.text()
 
-    text = asyncio.run(page())
+
+def test_the_page_has_our_name_says_that_it_starts_and_names_no_other_host() -> None:
+    text = asyncio.run(_page())
     assert "<title>Enclave Sim: inspector</title>" in text
     assert "The inspector starts" in text
     assert "Textual" not in text
     named = set(re.findall(r"(?:https?|wss?):/*([^/\"'?]+)", text))
     assert named == {"127.0.0.1:8000"}
+
+
+def test_the_first_thing_seen_is_a_line_of_progress_that_waits_for_no_script() -> None:
+    before, _, after = asyncio.run(_page()).partition('<p id="progress">The inspector starts ...</p>')
+    assert all(" defer " in script for script in re.findall(r"<script[^>]*>", before))
+    assert "starting" in re.findall(r'class="([^"]*)"', before)[-1], "it is on the cover that the first byte takes away"
+    assert 'getElementById("progress").textContent = `The inspector starts: ${seconds} s`' in after
 
 
 def test_a_port_that_is_taken_or_is_none_is_one_clear_error() -> None:

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 import payloads as built_in
 from enclave_sim.errors import ConfigurationError
@@ -33,8 +34,7 @@ _RANGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EnclaveConfiguration:
+class EnclaveConfiguration(msgspec.Struct, frozen=True):
     """The options of one enclave, all with a default. Times are virtual nanoseconds.
 
         configuration = EnclaveConfiguration(cycles=3, wake_ns=50_000)
@@ -95,7 +95,7 @@ class EnclaveConfiguration:
         for option, kind in (("engine", EngineName), ("attestation", Attestation)):
             value = getattr(self, option)
             try:
-                object.__setattr__(self, option, kind(value))
+                msgspec.structs.force_setattr(self, option, kind(value))
             except ValueError:
                 names = " or ".join(name.value for name in kind)
                 raise ConfigurationError(f"{option} is {value!r}; it must be {names}") from None
@@ -181,12 +181,12 @@ def configured(
     Raises:
         ConfigurationError: There is no such option, or a value is out of range.
     """
-    names = [*EnclaveConfiguration.__dataclass_fields__, *others]
+    names = [*EnclaveConfiguration.__struct_fields__, *others]
     for name in options:
-        if name not in EnclaveConfiguration.__dataclass_fields__:
+        if name not in EnclaveConfiguration.__struct_fields__:
             near = did_you_mean(name, names)
             raise ConfigurationError(f"there is no option {name!r}; {near}there are {', '.join(names)}")
-    return replace(base, **options)
+    return msgspec.structs.replace(base, **options)
 
 
 def read_payload(source: PayloadSource, engine: EngineName = EngineName.WASMTIME) -> bytes:

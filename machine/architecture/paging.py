@@ -5,8 +5,9 @@ Unicorn walks the tables for the instructions it executes. `walk` is for inspect
 frames. It follows the rules of implicit supervisor accesses: accessed and dirty flags, CR0.WP, CR4.SMAP, reserved bits.
 """
 
-from dataclasses import dataclass, field
 from enum import Enum
+
+import msgspec
 
 from machine.architecture.exceptions import GP, Fault, PageFault
 from machine.architecture.processor_state import ProcessorState
@@ -34,8 +35,7 @@ class Mode(Enum):
     FOUR_LEVEL = (39, 30, 21, 12)
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
+class Translation(msgspec.Struct, frozen=True):
     """The result of a walk: the page, and its rights combined over all levels."""
 
     physical: int
@@ -45,7 +45,7 @@ class Translation:
     executable: bool
     reserved: bool = False
     """A reserved bit is set in one of the entries, so every access is a page fault."""
-    entries: tuple[int, ...] = field(default=(), compare=False)
+    entries: tuple[int, ...] = ()
     """Physical addresses of the entries used; the last one maps the page."""
 
 

@@ -29,14 +29,6 @@ _BIT_TESTS = frozenset([0x0FA3, 0x0FAB, 0x0FB3, 0x0FBB])
 _NO_ACCESS = frozenset([0x8D, 0x0F0D, *range(0x0F18, 0x0F20)])
 """LEA, and hints, including every NOP with a memory operand."""
 _BASES = {Map.ONE_BYTE: 0, Map.TWO_BYTE: 0x0F00, Map.THREE_BYTE_38: 0x0F_3800, Map.THREE_BYTE_3A: 0x0F_3A00}
-_MEANINGLESS = frozenset(
-    (_BASES[row.map] | opcode, prefix)
-    for row in ROWS
-    if row.map in _BASES and Prefix.NONE in row.prefixes
-    for prefix in row.prefixes
-    for opcode in row.opcodes
-)
-"""Opcodes, each with a mandatory prefix that has no effect."""
 _SIZES = {"fxsave": 512, "fxrstor": 512, "fxsave64": 512, "fxrstor64": 512}
 _ENVIRONMENT, _X87_REGISTERS = ("fnstenv", "fldenv"), ("fnsave", "frstor")
 _MASKED_MOVES = {"maskmovq": 8, "maskmovdqu": 16}
@@ -45,6 +37,18 @@ _FAR = frozenset(["lds", "les", "lss", "lfs", "lgs", "lcall", "ljmp"])
 _SEGMENTS = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
 _NO_SEGMENTS_IN_64_BIT_MODE = frozenset(byte for byte, name in _SEGMENTS.items() if name not in ("fs", "gs"))
 _NARROW = frozenset(["bx", "bp", "si", "di"])
+
+
+@cache
+def _meaningless() -> frozenset[tuple[int, int]]:
+    """Return opcodes, each with a mandatory prefix that has no effect."""
+    return frozenset(
+        (_BASES[row.map] | opcode, prefix)
+        for row in ROWS
+        if row.map in _BASES and Prefix.NONE in row.prefixes
+        for prefix in row.prefixes
+        for opcode in row.opcodes
+    )
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -190,7 +194,7 @@ def _without_meaningless_prefix(instruction: Instruction) -> bytes:
     """
     code, prefixes = instruction.code, instruction.prefixes
     ineffective = _NO_SEGMENTS_IN_64_BIT_MODE if instruction.long else frozenset[int]()
-    if instruction.opcode not in STRINGS and (instruction.opcode, instruction.prefix) in _MEANINGLESS:
+    if instruction.opcode not in STRINGS and (instruction.opcode, instruction.prefix) in _meaningless():
         ineffective |= _REPEATS | {OPERAND_SIZE} if instruction.wide else _REPEATS
     if ineffective.isdisjoint(prefixes):
         return code

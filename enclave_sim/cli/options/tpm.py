@@ -4,7 +4,6 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -49,7 +48,7 @@ class TpmChoice(msgspec.Struct, frozen=True):
         """Return the configuration with the TPM model's state, if it is kept in a file."""
         if self.model is None:
             return configuration
-        return replace(configuration, tpm_seed=self.model.seed, tpm_resets=self.model.resets)
+        return msgspec.structs.replace(configuration, tpm_seed=self.model.seed, tpm_resets=self.model.resets)
 
 
 class ModelState(NamedTuple):

@@ -86,7 +86,8 @@ def _copy(value: Any) -> Any:
 
 def _is_frozen(kind: type) -> bool:
     parameters = getattr(kind, "__dataclass_params__", None)
-    return issubclass(kind, Enum | msgspec.Struct) or (parameters is not None and parameters.frozen)
+    is_named_tuple = issubclass(kind, tuple) and hasattr(kind, "_fields")
+    return is_named_tuple or issubclass(kind, Enum | msgspec.Struct) or (parameters is not None and parameters.frozen)
 
 
 def _copy_sequence(value: Any) -> Any:

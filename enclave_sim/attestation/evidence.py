@@ -8,21 +8,15 @@ file contains no claim, header, tag or byte outside the profile.
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from enclave_sim.attestation.errors import EvidenceError, shown
-from enclave_sim.attestation.formats.envelope import (
-    SIGNATURE_SIZE,
-    EnvelopeKey,
-    check_envelope,
-    protected_header,
-    public_of,
-    signed_bytes,
-)
-from enclave_sim.attestation.formats.plain_cbor import load
 from enclave_sim.attestation.formats.quote import parse_quote
 from enclave_sim.attestation.formats.reader import unsized
 from enclave_sim.attestation.verdict import MAX_CYCLE, NONCE_SIZE
+
+if TYPE_CHECKING:
+    from enclave_sim.attestation.formats.envelope import EnvelopeKey
 
 MAX_FILE_BYTES = 65536  # bytes
 MAX_QUOTES = 4
@@ -40,8 +34,7 @@ _SIGNED = bytes.fromhex("d8 3d d2")  # tags 61 (CWT) and 18 (COSE_Sign1)
 _UNPROTECTED = bytes.fromhex("d9 0259")  # tag 601 (UCCS)
 
 
-@dataclass(frozen=True, slots=True)
-class SignedQuote:
+class SignedQuote(NamedTuple):
     """One TPM2_Quote, byte for byte as the TPM returned it."""
 
     attest: bytes
@@ -67,7 +60,7 @@ class Evidence:
     file: bytes = field(default=b"", compare=False, repr=False)
     """The evidence file from which this was decoded, or empty."""
 
-    def encode(self, key: EnvelopeKey | None) -> bytes:
+    def encode(self, key: "EnvelopeKey | None") -> bytes:
         """Encode the evidence as a file. The same evidence and key give the same bytes.
 
         Args:
@@ -80,6 +73,8 @@ class Evidence:
             EvidenceError: A field is out of range, or the file would be too large.
         """
         import cbor2  # noqa: PLC0415 - only reading and writing files needs it
+
+        from enclave_sim.attestation.formats.envelope import protected_header, signed_bytes  # noqa: PLC0415
 
         claims = cbor2.dumps(_claims(self), canonical=True)
         if key is None:
@@ -106,6 +101,8 @@ class Evidence:
         """
         import cbor2  # noqa: PLC0415 - only reading and writing files needs it
 
+        from enclave_sim.attestation.formats.plain_cbor import load  # noqa: PLC0415
+
         opened = _open(data)
         evidence = _evidence(load(opened.claims, "claims"), data)
         claims = cbor2.dumps(_claims(evidence), canonical=True)
@@ -130,6 +127,8 @@ def check_file(evidence: Evidence) -> bytes | None:
     Raises:
         EvidenceError: The signature is wrong, or the file contains other evidence.
     """
+    from enclave_sim.attestation.formats.envelope import check_envelope, public_of, signed_bytes  # noqa: PLC0415
+
     if Evidence.decode(evidence.file) != evidence:
         raise EvidenceError("the evidence is not the one in its file")
     opened = _open(evidence.file)
@@ -189,6 +188,9 @@ def _is_quote(quote: Any) -> bool:
 
 
 def _open(data: bytes) -> _Opened:
+    from enclave_sim.attestation.formats.envelope import SIGNATURE_SIZE, public_of  # noqa: PLC0415
+    from enclave_sim.attestation.formats.plain_cbor import load  # noqa: PLC0415
+
     if len(data) > MAX_FILE_BYTES:
         raise EvidenceError(f"evidence file: it has {len(data)} bytes; at most {MAX_FILE_BYTES} are allowed")
     if data.startswith(_UNPROTECTED):

@@ -12,8 +12,7 @@ MAX_CYCLE = 2**32 - 1
 _SIGNATURES = frozenset({ECDSA_P256, ML_DSA_65})
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """The position of a quote in its TPM's life, in the order of TPM 2.0 part 1, and of the cycle in its boot.
 
     A TPM Reset increments `reset_count` and sets `restart_count` to 0; a TPM Restart or Resume increments

@@ -105,6 +105,6 @@ class Recorders:
 
 
 def _recording(header: Header) -> "Recording":
-    from enclave_sim.recording.recording import Recording  # noqa: PLC0415 - the command line seldom needs it
+    from enclave_sim.recording.recording import Recording  # noqa: PLC0415 - few commands need it
 
     return Recording(header)

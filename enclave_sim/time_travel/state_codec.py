@@ -74,4 +74,5 @@ def _unpack(value: Any) -> Any:
 
 
 def _fields(record: Any) -> tuple[str, ...]:
-    return tuple(getattr(record, "__struct_fields__", None) or record.__dataclass_fields__)
+    named = ("__struct_fields__", "_fields", "__dataclass_fields__")
+    return tuple(next(getattr(record, name) for name in named if hasattr(record, name)))

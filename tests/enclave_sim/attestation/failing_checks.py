@@ -227,12 +227,12 @@ CASES: dict[str, tuple[Callable[[], Evidence], str, str]] = {
         "not checked, because the check 'quote 1 attest' failed",
     ),
     "no AK to name a signer": (
-        lambda: with_quote(EVIDENCE, 0, replace(QUOTE, public=b"")),
+        lambda: with_quote(EVIDENCE, 0, QUOTE._replace(public=b"")),
         "quote 1 qualified name",
         "not checked, because the check 'quote 1 AK' failed",
     ),
     "no AK to sign": (
-        lambda: with_quote(HONEST.evidence(), 1, replace(QUOTE, public=b"")),
+        lambda: with_quote(HONEST.evidence(), 1, QUOTE._replace(public=b"")),
         "signature algorithms",
         "not checked, because the check 'quote 2 AK' failed",
     ),

@@ -87,7 +87,7 @@ def test_a_quote_signed_by_another_key_than_the_one_shown_is_refused(index: int)
     other = (ecdsa_ak(6), ml_dsa_ak(6))[index]
     evidence = HONEST.evidence()
     quote = evidence.quotes[index]
-    forged = with_quote(evidence, index, replace(quote, signature=other.sign(quote.attest)))
+    forged = with_quote(evidence, index, quote._replace(signature=other.sign(quote.attest)))
     assert refused(judge(forged)) == [f"quote {index + 1} signature"]
 
 
@@ -137,7 +137,7 @@ def test_more_quotes_than_a_node_has_are_refused() -> None:
 def test_a_bad_second_signature_is_refused_even_where_the_first_would_do() -> None:
     evidence = HONEST.evidence()
     quote = evidence.quotes[ML_DSA]
-    bad = replace(quote, signature=quote.signature[:-1] + bytes([quote.signature[-1] ^ 1]))
+    bad = quote._replace(signature=quote.signature[:-1] + bytes([quote.signature[-1] ^ 1]))
     assert refused(judge(with_quote(evidence, ML_DSA, bad))) == ["quote 2 signature"]
 
 
@@ -145,7 +145,7 @@ def test_a_bad_second_signature_is_refused_even_where_the_first_would_do() -> No
 def test_a_signature_of_the_other_algorithm_is_refused(index: int, other: int) -> None:
     evidence = HONEST.evidence()
     quote = evidence.quotes[index]
-    swapped = replace(quote, signature=AKS[other].sign(quote.attest))
+    swapped = quote._replace(signature=AKS[other].sign(quote.attest))
     verdict = judge(with_quote(evidence, index, swapped), policy=BOTH)
     assert refused(verdict) == [f"quote {index + 1} signature"]
     assert "both must be one" in verdict.failures[0].message
@@ -158,16 +158,16 @@ def test_a_signature_over_sha1_is_refused() -> None:
     r, s = utils.decode_dss_signature(key.sign(quote.attest, ec.ECDSA(hashes.SHA1())))
     claimed = EcdsaSignature(r.to_bytes(32, "big"), s.to_bytes(32, "big")).encode()
     weak = with_hash(claimed, TPM_ALG_SHA1)
-    verdict = judge(with_quote(evidence, 0, replace(quote, signature=weak)))
+    verdict = judge(with_quote(evidence, 0, quote._replace(signature=weak)))
     assert refused(verdict) == ["quote 1 signature"]
     assert "hash at offset 2 is 0x0004" in verdict.failures[0].message
-    assert refused(judge(with_quote(evidence, 0, replace(quote, signature=claimed)))) == ["quote 1 signature"]
+    assert refused(judge(with_quote(evidence, 0, quote._replace(signature=claimed)))) == ["quote 1 signature"]
 
 
 @pytest.mark.parametrize(("r", "s"), [(b"\0", b"\0"), (b"\0" * 32, b"\0" * 32), (b"\xff" * 32, b"\xff" * 32)])
 def test_a_degenerate_ecdsa_signature_is_refused(r: bytes, s: bytes) -> None:
     evidence = ECDSA_NODE.evidence()
-    forged = replace(evidence.quotes[0], signature=EcdsaSignature(r, s).encode())
+    forged = evidence.quotes[0]._replace(signature=EcdsaSignature(r, s).encode())
     assert refused(judge(with_quote(evidence, 0, forged))) == ["quote 1 signature"]
 
 
@@ -178,7 +178,7 @@ def test_a_quote_cut_short_anywhere_is_refused(index: int, blob: str) -> None:
     evidence = HONEST.evidence()
     whole = getattr(evidence.quotes[index], blob)
     for length in range(len(whole)):
-        cut = replace(evidence.quotes[index], **{blob: whole[:length]})
+        cut = evidence.quotes[index]._replace(**{blob: whole[:length]})
         assert not judge(with_quote(evidence, index, cut)).accepted
 
 
@@ -187,7 +187,7 @@ def test_bytes_after_a_structure_are_refused(blob: str) -> None:
     evidence = HONEST.evidence()
     for index in (ECDSA, ML_DSA):
         longer = getattr(evidence.quotes[index], blob) + b"\0"
-        assert not judge(with_quote(evidence, index, replace(evidence.quotes[index], **{blob: longer}))).accepted
+        assert not judge(with_quote(evidence, index, evidence.quotes[index]._replace(**{blob: longer}))).accepted
 
 
 def test_evidence_for_another_nonce_is_refused() -> None:

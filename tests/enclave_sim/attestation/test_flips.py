@@ -81,7 +81,7 @@ def test_no_bit_of_an_ecdsa_quote_can_be_flipped(blob: str) -> None:
     quote = SMALL.quotes[0]
     whole = getattr(quote, blob)
     for bit in range(8 * len(whole)):
-        assert not judge(with_quote(SMALL, 0, replace(quote, **{blob: flipped(whole, bit)}))).accepted, bit
+        assert not judge(with_quote(SMALL, 0, quote._replace(**{blob: flipped(whole, bit)}))).accepted, bit
 
 
 @given(st.sampled_from(["attest", "public", "signature"]), st.data())
@@ -90,7 +90,7 @@ def test_no_bit_of_an_ml_dsa_quote_can_be_flipped(blob: str, data: st.DataObject
     quote = WHOLE.quotes[1]
     whole = getattr(quote, blob)
     bit = data.draw(st.integers(0, 8 * len(whole) - 1))
-    changed = with_quote(WHOLE, 1, replace(quote, **{blob: flipped(whole, bit)}))
+    changed = with_quote(WHOLE, 1, quote._replace(**{blob: flipped(whole, bit)}))
     assert not judge(changed).accepted
     assert not judge(changed, policy=BOTH).accepted
 

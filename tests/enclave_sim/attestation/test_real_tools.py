@@ -39,7 +39,7 @@ def test_tpm2_checkquote_refuses_what_we_refuse(tmp_path: Path) -> None:
     for bad in (
         replace(evidence, nonce=bytes(32)),
         replace(evidence, event_log=EventLog(EVENTS[:-1]).encode()),
-        replace(evidence, quotes=(replace(evidence.quotes[0], attest=evidence.quotes[0].attest[:-1] + b"\0"),)),
+        replace(evidence, quotes=(evidence.quotes[0]._replace(attest=evidence.quotes[0].attest[:-1] + b"\0"),)),
     ):
         assert checkquote(tmp_path, bad, 0, public).returncode != 0
 

@@ -69,7 +69,7 @@ def test_the_checks_come_in_a_fixed_order() -> None:
 
 def test_garbage_has_the_same_checks_as_honest_evidence_and_passes_none_that_it_could_not_have() -> None:
     honest = HONEST.evidence()
-    nothing = replace(honest.quotes[0], attest=b"", signature=b"", public=b"")
+    nothing = honest.quotes[0]._replace(attest=b"", signature=b"", public=b"")
     verdict = judge(replace(honest, nonce=b"", cycle=-1, quotes=(nothing, nothing), event_log=b""))
     assert [check.name for check in verdict.checks] == [check.name for check in judge(honest).checks]
     assert [check.name for check in verdict.checks if check.passed] == ["number of quotes"]

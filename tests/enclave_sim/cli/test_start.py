@@ -8,7 +8,7 @@ import pytest
 ENGINE = {"unicorn", "wasmtime", "capstone", "cryptography", "elftools", "gmpy2"}
 HEAVY = {"rich", "pydantic", "typer", "asyncio", "email", "textual", "perfetto", "pyarrow", "starlette", "hypothesis"}
 
-SELDOM = {
+RARE = {
     *("json", "secrets", "difflib", "elftools", "gmpy2", "subprocess", "importlib.metadata", "click.shell_completion"),
     *("enclave_sim.recording.recording", "enclave_sim.recording.writer", "enclave_sim.files.writing"),
     *("enclave_sim.cli.usage", "machine.devices.legacy.vga", "machine.instructions.rules"),
@@ -41,7 +41,7 @@ def test_the_version_needs_no_command() -> None:
 def test_a_quiet_run_imports_what_it_runs_and_little_else() -> None:
     """Imports once took half of a short run: most modules besides ours are unicorn's and wasmtime's."""
     modules = command("run", "beacon", "--quiet")
-    assert modules & (HEAVY | SELDOM) == set()
+    assert modules & (HEAVY | RARE) == set()
     indispensable = len(loaded("import unicorn, wasmtime"))
     others = {name for name in modules if name.partition(".")[0] not in OURS}
     assert len(others) <= 1.6 * indispensable

@@ -2,12 +2,12 @@
 
 import ast
 import ctypes
-import dataclasses
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,7 +73,7 @@ def restore(machine: Machine) -> None:
     """Load a snapshot that differs in one byte of code."""
     snapshot, changed = machine.snapshot(), bytearray(machine.ram.view)
     changed[CODE + 1] = 7
-    machine.restore(dataclasses.replace(snapshot, ram=RamImage(((0, bytes(changed)),))))
+    machine.restore(msgspec.structs.replace(snapshot, ram=RamImage(((0, bytes(changed)),))))
 
 
 def through_an_address(machine: Machine) -> None:

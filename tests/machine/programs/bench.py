@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import msgspec
 
 from machine.bus.bus import Device
 from machine.bus.ram import PAGE_SIZE, Ram, RamImage
@@ -148,7 +150,7 @@ class Bench:
         machine, registers = self.machine, self.machine.cpu.registers
         start = self._start(program)
         ram = RamImage((*start.fixed, *_memory(program)))
-        machine.restore(replace(start.snapshot, ram=ram))
+        machine.restore(msgspec.structs.replace(start.snapshot, ram=ram))
         self._device.masters_bus = program.peripherals
         self._last.interrupt = None
         values = _general_registers(program)
@@ -203,7 +205,7 @@ class Bench:
         cs, ss = machine.cpu.registers.cs, machine.cpu.registers.ss
         code, stack = ((one.selector, one.base, one.limit, one.flags) for one in (cs, ss))
         control = {number: machine.cpu.registers.cr[number] for number in (4, 3, 0)}
-        snapshot = replace(machine.snapshot(), ram=RamImage(fixed))
+        snapshot = msgspec.structs.replace(machine.snapshot(), ram=RamImage(fixed))
         return _Start(snapshot, fixed, code, stack, control)
 
     def _result(self, outcome: Outcome, ram: RamImage, retired: int) -> Result:
@@ -264,7 +266,7 @@ class Bench:
     def _fx_image(self, program: Program, start: _Start) -> bytes:
         """The image stored by FXSAVE, executed on the machine in ring 0, with CR0.TS and EM clear."""
         machine, cpu, registers = self.machine, self.machine.cpu, self.machine.cpu.registers
-        machine.restore(replace(start.snapshot, processor=cpu.save_state()))
+        machine.restore(msgspec.structs.replace(start.snapshot, processor=cpu.save_state()))
         cpu.rflags = 2
         registers.cs.load(*start.code_segment)
         for segment in (registers.ss, registers.ds):

@@ -123,7 +123,7 @@ def test_the_public_area_of_another_key_is_refused(number: int) -> None:
     """It is presented beside the genuine quote."""
     genuine, other = evidence_of(NEW), evidence_of(NEW, tpm_seed="another")
     quotes = list(genuine.quotes)
-    quotes[number] = replace(quotes[number], public=other.quotes[number].public)
+    quotes[number] = quotes[number]._replace(public=other.quotes[number].public)
     found = failures(replace(genuine, quotes=tuple(quotes)))
     assert found == [f"quote {number + 1} {what}" for what in ("AK known", "signature", "qualified name")]
 

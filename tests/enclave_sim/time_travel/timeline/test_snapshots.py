@@ -1,7 +1,6 @@
 """Snapshots along a run are found by position and by event, share equal data, and stay few and small."""
 
-from dataclasses import dataclass
-
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,13 +11,11 @@ from enclave_sim.time_travel.timeline.snapshots import KeptSnapshot, Snapshots
 from machine.bus.ram import RamImage
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(msgspec.Struct, frozen=True):
     ram: RamImage
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     machine: Machine
 
 

@@ -5,6 +5,7 @@ from functools import cache, lru_cache
 import msgspec
 
 import firmware
+from enclave_sim.specification import EngineName
 from machine.bus.ram import PAGE_SIZE
 
 
@@ -37,6 +38,8 @@ _REGIONS = (
     ("rodata", "RODATA", "r--", 0, True),
     ("page_tables", "TABLES", "r--", 0, True),
     ("gate", "GATE", "r-x", 3, True),
+    ("vmm_text", "VMM_TEXT", "r-x", 3, True),
+    ("vmm_rodata", "VMM_RODATA", "r--", 3, True),
     ("data", "DATA", "rw-", 0, False),
     ("kernel_stack", "KERNEL_STACK", "rw-", 0, False),
     ("call_stack", "CALL_STACK", "rw-", 0, False),
@@ -47,8 +50,14 @@ _REGIONS = (
     ("guest_stack", "GUEST_STACK", "rw-", 3, False),
     ("arena", "ARENA", "rw-", 0, False),
     ("staging", "STAGING", "rw-", 0, False),
+    ("globals", "GLOBALS", "rw-", 3, False),
+    ("values", "VALUES", "rw-", 3, False),
+    ("calls", "CALLS", "rw-", 3, False),
     ("heap", "HEAP", "rw-", 3, False),
 )
+GUEST_MEMORY = ("guest_stack", "globals", "values", "calls", "heap")
+"""All that ring 3 may write."""
+_READ_BY_GUESTS = {EngineName.WASMTIME: (), EngineName.RESIDENT: ("staging", "arena"), EngineName.NATIVE: ("staging",)}
 
 
 def rights(writable: bool, executable: bool) -> str:
@@ -70,6 +79,11 @@ def regions() -> tuple[Region, ...]:
 def region(name: str) -> Region:
     """Return the region with a name. Raises KeyError if there is none."""
     return {r.name: r for r in regions()}[name]
+
+
+def read_by_guests(engine: EngineName) -> tuple[Region, ...]:
+    """Return the regions that ring 3 may read with an engine, or execute, and that nothing may write then."""
+    return tuple(region(name) for name in _READ_BY_GUESTS[engine])
 
 
 @lru_cache(maxsize=4096)  # one call for each page in 16 MiB of RAM

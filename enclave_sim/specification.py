@@ -106,8 +106,20 @@ class EngineName(Enum):
 
     WASMTIME = "wasmtime"
     """A coprocessor that runs WebAssembly, provided by AetherHost."""
+    RESIDENT = "resident"
+    """The kernel's own VMM: it validates WebAssembly in ring 0, and interprets it in ring 3."""
     NATIVE = "native"
     """The processor itself, for a flat x86-64 binary measured by the kernel. There is no VMM."""
+
+    @property
+    def is_flat(self) -> bool:
+        """True if its payload is one flat, unsigned binary, not up to 8 signed modules."""
+        return self is EngineName.NATIVE
+
+    @property
+    def is_coprocessor(self) -> bool:
+        """True if a coprocessor runs the guest; else the processor does, instruction by instruction."""
+        return self is EngineName.WASMTIME
 
 
 class HostFunction(IntEnum):

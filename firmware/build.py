@@ -1,17 +1,20 @@
 """Builds the kernel: `python -m firmware.build`.
 
-Writes `aether.elf`, the image that boots, and `aether.json`: the constants of layout.h and the addresses of symbols,
-for Python code that reads the machine's memory. Both are committed; a test compares them with a rebuild. Debug
-information has line numbers, so adding or removing a line of a source, even a comment, changes the image.
+Writes `aether.elf`, the image that boots, and `aether.json`: the constants of layout.h, the addresses of symbols, and
+the VMM's reasons and traps, for Python code that reads the machine's memory. Both are committed; a test
+compares them with a rebuild. Debug information has line numbers, so adding or removing a line of a source, even a
+comment, changes the image.
 """
 
 import io
 import json
+import re
 import struct
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from elftools.elf.elffile import ELFFile
 
@@ -39,7 +42,7 @@ FLAGS = [
     "-Werror",
 ]
 VMM = HERE / "vmm"
-"""The virtual machine monitor. Only tests build it; no image holds it yet."""
+"""The resident virtual machine monitor."""
 INTERPRETER = "interpreter.c"
 """The file of the VMM that is executed in ring 3. It alone uses vector registers."""
 INTERPRETER_FLAGS = [
@@ -55,16 +58,22 @@ HANDLERS = ("irq_entry", "exception_entry", "interrupt_stubs")
 LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"]
 
 
-def build(sources: Path = SOURCES) -> tuple[bytes, str]:
-    """Compile and link the sources of a directory. Return the image and the text of its description."""
+def build(sources: Path = SOURCES, monitor: Path = VMM) -> tuple[bytes, str]:
+    """Compile and link the kernel's sources with those of the VMM. Return the image and the text of its description."""
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
-        prefix = f"-ffile-prefix-map={sources}=/firmware"
+        places = [
+            f"-ffile-prefix-map={sources}=/firmware",
+            f"-ffile-prefix-map={monitor}=/firmware/vmm",
+            f"-I{monitor}",
+        ]
         objects = []
-        for source in sorted([*sources.glob("*.S"), *sources.glob("*.c")]):
-            target = work / f"{source.name}.o"
+        for source in [*sorted([*sources.glob("*.S"), *sources.glob("*.c")]), *sorted(monitor.glob("*.c"))]:
+            flags = INTERPRETER_FLAGS if source == monitor / INTERPRETER else FLAGS
+            target = work / f"{'vmm-' if source.parent == monitor else ''}{source.name}.o"
             # Compiled inside the directory, so that debug information contains no path of this computer.
-            subprocess.run([*COMPILER, *FLAGS, prefix, "-c", source.name, "-o", str(target)], cwd=sources, check=True)
+            command = [*COMPILER, *flags, *places, "-c", source.name, "-o", str(target)]
+            subprocess.run(command, cwd=source.parent, check=True)
             objects.append(str(target))
         script = work / "link.ld"
         preprocess = [*COMPILER, "-E", "-P", "-x", "c", "link.ld"]
@@ -72,7 +81,13 @@ def build(sources: Path = SOURCES) -> tuple[bytes, str]:
         image = work / "aether.elf"
         subprocess.run([*COMPILER, *LINK, f"-Wl,-T,{script}", *objects, "-o", str(image)], check=True)
         elf = _with_interrupts_marked(image.read_bytes())
-    return elf, json.dumps({"layout": _layout(sources), "symbols": _symbols(elf)}, indent=1) + "\n"
+    description = {
+        "layout": _layout(sources),
+        "symbols": _symbols(elf),
+        "reasons": ["", *_texts(monitor / "reasons.h", r'REASON\(\w+, \w+, "([^"]+)"\)')],
+        "traps": [["", ""], *_texts(monitor / "traps.h", r'TRAP_\(\w+, "([^"]+)", "([^"]+)"\)')],
+    }
+    return elf, json.dumps(description, indent=1) + "\n"
 
 
 def _with_interrupts_marked(elf: bytes) -> bytes:
@@ -100,6 +115,11 @@ def _layout(sources: Path) -> dict[str, int]:
     expanded = subprocess.run(command, input=asked, check=True, capture_output=True, text=True).stdout
     pairs = (line.split(" ", 1) for line in expanded.splitlines() if line.startswith('"'))
     return {name.strip('"'): int(eval(value, {"__builtins__": {}})) for name, value in pairs}
+
+
+def _texts(header: Path, pattern: str) -> list[Any]:
+    """Return the texts in each row of a header's table, in order."""
+    return re.findall(pattern, header.read_text())
 
 
 def _symbols(elf: bytes) -> dict[str, int]:

@@ -20,7 +20,6 @@ from enclave_sim.enclave.recorders import Outlets, Recorders
 from enclave_sim.inputs import AnyInput
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.specification import EngineName
 from machine.tpm.backend import TpmBackend
 from machine.tpm.model import TpmModel
 
@@ -48,7 +47,7 @@ class Assembly:
         given = [development_anchor()] if trust_anchors is None else trust_anchors
         # By name, so that the header does not depend on the order of the arguments.
         self.anchors = tuple(sorted(given, key=lambda anchor: anchor.label))
-        packed = None if configuration.engine is EngineName.NATIVE else anchor_list.pack(self.anchors)
+        packed = None if configuration.engine.is_flat else anchor_list.pack(self.anchors)
         self.payloads = read_payloads(payload, configuration.engine, packed or b"")
         seed = tpm_events.tpm_seed(configuration.tpm_seed)
         self.tpm = tpm or TpmModel(seed, configuration.tpm_resets)

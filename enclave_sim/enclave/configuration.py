@@ -71,8 +71,8 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
     ns_per_instruction: int = 1
     """Virtual time of one instruction outside the guest engine, in ns, 1 to 1,000,000."""
     engine: EngineName = EngineName.WASMTIME
-    """The engine that runs the guest. `native` takes one flat x86-64 binary, unsigned: the kernel checks its SHA-256.
-    """
+    """The engine that runs the guest: `wasmtime`, or `resident`, the kernel's own interpreter, slower and part of the
+    machine. `native` takes one flat x86-64 binary, unsigned: the kernel checks its SHA-256."""
 
     trace_memory: str | None = None
     """A region of the memory map whose writes are recorded as events `memory_written`; by default none."""
@@ -100,8 +100,10 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
                 names = " or ".join(name.value for name in kind)
                 raise ConfigurationError(f"{option} is {value!r}; it must be {names}") from None
         self._check_trace()
-        if self.engine is EngineName.NATIVE:
+        if self.engine.is_flat:
             self._check_native()
+        if self.engine is EngineName.RESIDENT and self.features:
+            raise ConfigurationError("engine is resident, which has no WebAssembly features beyond the profile")
 
     def _check_trace(self) -> None:
         traced, names = self.trace_memory, [one.name for one in regions()]
@@ -132,9 +134,11 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
             options["arena_bytes"] = self.arena_bytes
         if self.attestation is not Attestation.OFF:
             options["attestation"] = self.attestation.value
-        if self.engine is EngineName.NATIVE:
+        if self.engine.is_flat:
             (payload,) = payloads
             options |= {"guest": "native", "sha256": hashlib.sha256(payload).hexdigest()}
+        if self.engine is EngineName.RESIDENT:
+            options["guest"] = "resident"
         return " ".join(f"{name}={value}" for name, value in options.items())
 
     def describe(self, anchors: Sequence[TrustAnchor]) -> dict[str, Any]:
@@ -191,7 +195,7 @@ def configured(
 
 def read_payload(source: PayloadSource, engine: EngineName = EngineName.WASMTIME) -> bytes:
     """Return the bytes of a payload. Raises ConfigurationError, in one line, for an unusable source."""
-    native = engine is EngineName.NATIVE
+    native = engine.is_flat
     data = source if isinstance(source, bytes) else _read_source(source, native)
     if native and data.startswith(_WASM):
         raise ConfigurationError("the payload is a WebAssembly module; engine native runs flat x86-64 binaries")
@@ -240,7 +244,7 @@ def read_payloads(
         ConfigurationError: A payload cannot be read, there are too many, or they do not fit the staging area.
     """
     several = [sources] if isinstance(sources, str | Path | bytes) else list(sources)
-    most = 1 if engine is EngineName.NATIVE else MAX_PAYLOADS
+    most = 1 if engine.is_flat else MAX_PAYLOADS
     if not 1 <= len(several) <= most:
         wanted = f"1 to {most}" if most > 1 else "1 with engine native"
         raise ConfigurationError(f"{len(several)} payloads; the kernel takes {wanted}")

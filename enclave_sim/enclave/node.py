@@ -7,7 +7,7 @@ from enclave_sim.enclave.attester import tpm_events
 from enclave_sim.enclave.attester.contract import Verifier
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.devices import enclave_block, mailbox
-from enclave_sim.enclave.engine.aether_host import AetherHost
+from enclave_sim.enclave.engine.aether_host import AetherHost, Engine
 from enclave_sim.enclave.engine.contract import HeapWindow
 from enclave_sim.enclave.engine.gate_coprocessor import GateCoprocessor
 from enclave_sim.memory_map import region, region_at
@@ -47,10 +47,22 @@ class Node:
         """The VMM; None for a flat guest."""
         self.gate: GateCoprocessor | None = None
         if configuration.engine is EngineName.WASMTIME:
-            self._attach_vmm(configuration, cancellation, portable=portable)
+            self._attach_wasmtime(configuration, cancellation, portable=portable)
+        elif configuration.engine is EngineName.RESIDENT:
+            from enclave_sim.enclave.engine.resident_engine import ResidentEngine  # noqa: PLC0415 - slow to import
 
-    def _attach_vmm(self, configuration: EnclaveConfiguration, cancellation: Cancellation, *, portable: bool) -> None:
-        """Attach AetherHost to its mailbox, and the engine that runs its guests."""
+            self._attach_host(configuration, ResidentEngine(machine.ram))
+
+    def _attach_host(self, configuration: EnclaveConfiguration, engine: Engine) -> None:
+        """Attach AetherHost to its mailbox."""
+        machine, production = self.machine, configuration.production
+        self.host = AetherHost(machine.ram, machine.clock, machine.journal, engine, production=production)
+        machine.bus.attach_memory(mailbox.Mailbox(self.host), mailbox.ADDRESS)
+
+    def _attach_wasmtime(
+        self, configuration: EnclaveConfiguration, cancellation: Cancellation, *, portable: bool
+    ) -> None:
+        """Attach AetherHost, and the coprocessor that runs its guests."""
         from enclave_sim.enclave.engine.profile import GuestProfile  # noqa: PLC0415 - wasmtime takes 60 ms to import
         from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine  # noqa: PLC0415
 
@@ -58,10 +70,9 @@ class Node:
         window = HeapWindow(machine.ram.lend(heap.base, heap.size), heap.size, machine.ram.reserve)
         profile = GuestProfile(heap.size, configuration.features)
         engine = WasmtimeEngine(window, profile, cancellation, portable=portable)
-        self.host = AetherHost(machine.ram, machine.clock, machine.journal, engine, production=configuration.production)
+        self._attach_host(configuration, engine)
         gate = firmware.symbols()["gate"]
         machine.coprocessor = self.gate = GateCoprocessor(gate, engine, machine.clock, machine.journal)
-        machine.bus.attach_memory(mailbox.Mailbox(self.host), mailbox.ADDRESS)
 
     def _scrubbed(self, base: int, size: int, verified: bool) -> None:
         where = region_at(base)

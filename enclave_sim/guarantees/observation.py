@@ -25,7 +25,6 @@ from enclave_sim.guarantees.watchers.watcher import Watcher
 from enclave_sim.inputs import AnyInput, GuestReplaced
 from enclave_sim.recording.outcome.residue import Residue
 from enclave_sim.recording.outcome.summary import RunResult
-from enclave_sim.specification import EngineName
 from enclave_sim.time_travel.template import Template
 from machine.events import Event
 from machine.state import Stateful
@@ -134,7 +133,7 @@ class Observer(Stateful):
                 watcher.payload = enclave.payloads[0]
             if isinstance(watcher, AttestationWatcher):
                 watcher.enclave = enclave
-            watcher.native = enclave.configuration.engine is EngineName.NATIVE
+            watcher.engine = enclave.configuration.engine
 
     def record(self, event: Event) -> None:
         """Take one event as it happens."""

@@ -11,7 +11,6 @@ from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.payload.keys import SigningKey, development_key
 from enclave_sim.payload.signature import SECTION_NAME, sign
 from enclave_sim.payload.wasm.sections import Section, assemble, decode_u32, sections
-from enclave_sim.specification import EngineName
 
 _DATA_SECTION = 11
 _I32_CONST, _END = 0x41, 0x0B
@@ -47,7 +46,7 @@ def with_other_data(scenario: Scenario, seed: int, key: SigningKey | None = None
         ConfigurationError: No payload has a data segment.
     """
     random, key = Random(seed), key or development_key()
-    if scenario.configuration.engine is EngineName.NATIVE:
+    if scenario.configuration.engine.is_flat:
         raise ConfigurationError("a flat binary has no data segments; only modules have")
     modules = read_payloads(scenario.payload)
     changed = [replace_data(module, random) for module in modules]

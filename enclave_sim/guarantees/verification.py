@@ -14,7 +14,6 @@ from enclave_sim.guarantees.judges.runs import attested, deterministic, isolated
 from enclave_sim.guarantees.observation import Run, Scenario, observe_scenario
 from enclave_sim.guarantees.report import Finding, Report
 from enclave_sim.guarantees.variations import with_other_data, with_other_sensors
-from enclave_sim.specification import EngineName
 
 Progress = Callable[[str], None]
 
@@ -30,9 +29,9 @@ def verify(
 ) -> Iterator[Report]:
     """Judge a scenario by every guarantee, one report after the other.
 
-    The runs are: `runs` of the scenario itself, the second without native code on the host unless the guest is native;
-    as many under varied load, for jitter; and two for each secret (sensor values, and with `secret_data` the data
-    segments).
+    The runs are: `runs` of the scenario itself, the second without native code on the host if a coprocessor runs the
+    guest; as many under varied load, for jitter; and two for each secret (sensor values, and with `secret_data` the
+    data segments).
 
     Args:
         scenario: The scenario.
@@ -85,8 +84,8 @@ def verify(
 
 
 def _variant(scenario: Scenario, number: int) -> Scenario:
-    """Return the scenario of a run: the second without native code, unless the guest is native and would be slow."""
-    if number != 1 or scenario.configuration.engine is not EngineName.WASMTIME:
+    """Return the scenario of a run: the second without native code if a coprocessor runs the guest: else it is slow."""
+    if number != 1 or not scenario.configuration.engine.is_coprocessor:
         return scenario
     return replace(scenario, options=msgspec.structs.replace(scenario.options, portable=True))
 

@@ -12,7 +12,7 @@ static const char *const steps[] = {"", "A1\n", "A2\n", "A3\n", "A4\n"};
 static void done(u32 step)
 {
     store32(ENCLAVE + ENCLAVE_STEP, step);
-    if (options.native)
+    if (options.engine != ENGINE_COPROCESSOR)
         print(steps[step]);
     reached = step;
 }
@@ -35,6 +35,7 @@ void annihilate(u32 cause, u32 detail)
     if (reached < 3) {
         scrub(HEAP_BASE, HEAP_SIZE);
         scrub(GUEST_STACK_BASE, GUEST_STACK_SIZE);
+        scrub_resident();
         scrub(STAGING_BASE, STAGING_SIZE);
         scrub(ARENA_BASE, ARENA_SIZE);
         done(3);
@@ -43,7 +44,7 @@ void annihilate(u32 cause, u32 detail)
         cap_tpm();
         done(4);
     }
-    fall_dormant(options.native);
+    fall_dormant(options.engine != ENGINE_COPROCESSOR);
 }
 
 /* Scrubbed RAM is not zero: annihilate. During annihilation, report it and continue. */

@@ -24,3 +24,16 @@ void *arena_allocate(u32 size)
     store32(ENCLAVE + ENCLAVE_ARENA_BASE, base);
     return (void *)(u64)base;
 }
+
+/* Return what is not allocated yet, and set its size. */
+u8 *arena_rest(u32 *size)
+{
+    *size = limit - used;
+    return (u8 *)(u64)(ARENA_BASE + used);
+}
+
+void clear_arena(void)
+{
+    scrub(ARENA_BASE, ARENA_SIZE);
+    arena_init(options.arena_bytes);
+}

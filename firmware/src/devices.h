@@ -79,9 +79,16 @@
 #define ENCLAVE_WAKE        0x44    /* 0 scheduled, 1 woken by the timer, 2 by an external interrupt */
 #define ENCLAVE_ARENA_SIZE  0x48    /* size of an allocation, before ... */
 #define ENCLAVE_ARENA_BASE  0x4C    /* ... its address */
-#define ENCLAVE_CALL_ARGUMENT 0x50  /* a flat guest's host call: its argument, before ... */
+#define ENCLAVE_CALL_ARGUMENT 0x50  /* a host call without a coprocessor: its argument, before ... */
 #define ENCLAVE_CALL        0x54    /* ... its number */
 #define ENCLAVE_CALL_RESULT 0x58
+#define ENCLAVE_GUEST_VALUE 0x5C    /* a number for GUEST, before it */
+#define ENCLAVE_GUEST       0x60    /* the resident VMM: payload << 16 | number << 8 | one of these */
+#define GUEST_VALIDATED     1
+#define GUEST_REJECTED      2       /* number: the reason; VALUE: the offset in the module */
+#define GUEST_MADE          3       /* VALUE: bytes of its linear memory */
+#define GUEST_DESTROYED     4
+#define GUEST_TRAPPED       5       /* number: the trap */
 
 /* The mailbox of AetherHost. */
 #define MAILBOX             0xFEF01000

@@ -6,6 +6,7 @@
 
 /* The kernel's record of the running guest. It is in the arena, which is scrubbed after the cycle. */
 struct guest { u32 payload, cycle, memory_size, reserved; };
+_Static_assert(sizeof(struct guest) == GUEST_RECORD, "the resident VMM's tables follow it");
 
 static u32 cycle;
 static u32 wake_reason;     /* the status bit of the wake that began the cycle */
@@ -36,12 +37,6 @@ static void sleep(void)
         idle();
     timer_stop();
     scrub(IRQ_STACK_BASE, IRQ_STACK_SIZE);  /* the frame of the interrupt that woke the kernel */
-}
-
-static void clear_arena(void)
-{
-    scrub(ARENA_BASE, ARENA_SIZE);
-    arena_init(options.arena_bytes);
 }
 
 /* The TPM's responses are scrubbed before the guest runs. */
@@ -81,7 +76,10 @@ static void run_guest(void)
     if (cycle == 0)
         phase_completed(PHASE_EXEC_LOOP, STATUS_ACTIVE);
     update_status();
-    enter_guest(options.native ? STAGING_BASE : (u64)gate, GUEST_STACK_BASE + GUEST_STACK_SIZE);
+    if (options.engine == ENGINE_RESIDENT)
+        resident_run();
+    else
+        enter_guest(options.engine == ENGINE_NATIVE ? STAGING_BASE : (u64)gate, GUEST_STACK_BASE + GUEST_STACK_SIZE);
     guest_runs = 0;
     timer_stop();
 }
@@ -92,6 +90,7 @@ static void scrub_cycle(void)
     vmm(VMM_DESTROY, 0, 0);
     scrub(HEAP_BASE, HEAP_SIZE);
     scrub(GUEST_STACK_BASE, GUEST_STACK_SIZE);
+    scrub_resident();
     clear_arena();
     scrub(CALL_STACK_BASE, CALL_STACK_SIZE);
     scrub(IRQ_STACK_BASE, IRQ_STACK_SIZE);

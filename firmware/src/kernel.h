@@ -17,7 +17,8 @@ struct payload { u32 base, length; };
 
 /* The command-line options. */
 enum attestation { ATTESTATION_OFF, ATTESTATION_RECORD, ATTESTATION_REQUIRE };
-struct options { u32 cycles, wake_ns, quantum_ns, arena_bytes, native, attestation; u8 sha256[32]; };
+enum engine { ENGINE_COPROCESSOR, ENGINE_NATIVE, ENGINE_RESIDENT };
+struct options { u32 cycles, wake_ns, quantum_ns, arena_bytes, engine, attestation; u8 sha256[32]; };
 
 /* boot.S */
 extern u64 gdt[7];
@@ -58,18 +59,21 @@ int is_zero(u32 base, u32 size);
 /* arena.c */
 void arena_init(u32 size);
 void *arena_allocate(u32 size);
+u8 *arena_rest(u32 *size);
+void clear_arena(void);
 /* options.c */
 extern struct options options;
 const char *command_line(void);
 void read_options(void);
 /* audit.c */
-int tables_are_sound(void);
+int tables_are_sound(u64 pml4);
 /* timer.c */
 void timer_init(void);
 void timer_arm(u32 ns, u32 vector);
 void timer_stop(void);
 void end_of_interrupt(void);
 /* vmm.c */
+int mailbox_answers(void);
 int vmm_answers(void);
 u32 vmm(u32 command, u32 argument_0, u32 argument_1);
 u32 vmm_value(void);
@@ -95,8 +99,16 @@ void cap_tpm(void);
 /* attest.c */
 void attest_init(void);
 int attested(u32 cycle);
+/* resident.c */
+u32 resident(u32 command, u32 argument);
+void resident_run(void);
+void resident_trapped(const struct trap_frame *frame);
+void scrub_resident(void);
 /* native.c, digest.c, sha256.c */
 u32 native(u32 command);
+void check_alone(void);
+void check_measurement(void);
+void forget_guest(void);
 void digest(const void *data, u32 length, u8 *digest);
 void sha256(const u8 *data, u32 length, u8 *digest);
 
@@ -112,16 +124,17 @@ static inline u8 inb(u16 port)
     return value;
 }
 
-/* With guest=native, also print reports to the enclave block on the serial line. */
+/* Without a coprocessor, also print reports to the enclave block on the serial line. */
 static inline void tell(const char *what, u32 value)
 {
-    if (options.native)
+    if (options.engine != ENGINE_COPROCESSOR)
         print_number(what, value);
 }
 
 #define READ_REGISTER(name) \
     static inline u64 read_##name(void) { u64 v; __asm__ volatile("movq %%" #name ", %0" : "=r"(v)); return v; }
 READ_REGISTER(cr0)
+READ_REGISTER(cr2)
 READ_REGISTER(cr3)
 READ_REGISTER(cr4)
 

@@ -7,42 +7,55 @@
 
 /* The kernel image: it is measured, and remains in DORMANT. */
 #define TEXT_BASE           0x00100000
-#define TEXT_SIZE           0x00006000
-#define RODATA_BASE         0x00106000
+#define TEXT_SIZE           0x0000A000
+#define RODATA_BASE         0x0010A000
 #define RODATA_SIZE         0x00001000
-#define TABLES_BASE         0x00107000      /* page tables, built by the assembler, never written */
-#define TABLES_SIZE         0x0000D000
-#define GATE_BASE           0x00114000      /* the guest's only code page */
+#define TABLES_BASE         0x0010B000      /* page tables, built by the assembler, never written */
+#define TABLES_SIZE         0x00013000
+#define GATE_BASE           0x0011E000      /* ring 3's only code page, if a coprocessor runs the guest */
 #define GATE_SIZE           0x00001000
+#define VMM_TEXT_BASE       0x0011F000      /* the interpreter: ring 3's code, if the VMM is resident */
+#define VMM_TEXT_SIZE       0x00004000
+#define VMM_RODATA_BASE     0x00123000
+#define VMM_RODATA_SIZE     0x00001000
 
 /* Regions that the kernel writes. Gaps between these regions are guard pages. */
-#define DATA_BASE           0x00115000      /* data, BSS, IDT, boot information */
+#define DATA_BASE           0x00124000      /* data, BSS, IDT, boot information */
 #define DATA_SIZE           0x00005000
-#define KERNEL_STACK_BASE   0x0011B000
+#define KERNEL_STACK_BASE   0x0012A000
 #define KERNEL_STACK_SIZE   0x00004000
-#define CALL_STACK_BASE     0x00120000      /* host calls and exceptions from ring 3: TSS.RSP0 */
+#define CALL_STACK_BASE     0x0012F000      /* host calls and exceptions from ring 3: TSS.RSP0 */
 #define CALL_STACK_SIZE     0x00002000
-#define FAULT_STACK_BASE    0x00123000      /* double fault: IST1 */
+#define FAULT_STACK_BASE    0x00132000      /* double fault: IST1 */
 #define FAULT_STACK_SIZE    0x00001000
-#define NMI_STACK_BASE      0x00125000      /* non-maskable interrupt: IST2 */
+#define NMI_STACK_BASE      0x00134000      /* non-maskable interrupt: IST2 */
 #define NMI_STACK_SIZE      0x00001000
-#define CHECK_STACK_BASE    0x00127000      /* machine check: IST3 */
+#define CHECK_STACK_BASE    0x00136000      /* machine check: IST3 */
 #define CHECK_STACK_SIZE    0x00001000
-#define IRQ_STACK_BASE      0x00129000      /* timer and external interrupts: IST4 */
+#define IRQ_STACK_BASE      0x00138000      /* timer and external interrupts: IST4 */
 #define IRQ_STACK_SIZE      0x00002000
-#define GUEST_STACK_BASE    0x0012C000
+#define GUEST_STACK_BASE    0x0013B000
 #define GUEST_STACK_SIZE    0x00004000
 #define ARENA_BASE          0x00200000
 #define ARENA_SIZE          0x00080000
 #define STAGING_BASE        0x00400000      /* payloads as loaded; a flat payload is executed here */
 #define STAGING_SIZE        0x00200000
+#define VMM_MEMORY          0x00600000      /* what the resident VMM writes in ring 3, apart from the heap: */
+#define GLOBALS_BASE        0x00601000
+#define GLOBALS_SIZE        0x00010000
+#define VALUES_BASE         0x00612000
+#define VALUES_SIZE         0x00040000
+#define CALLS_BASE          0x00653000
+#define CALLS_SIZE          0x00040000
 #define HEAP_BASE           0x00C00000      /* linear memory is at its end; a guard follows */
 #define HEAP_SIZE           0x00400000
 #define HEAP_WINDOW         0x40000000      /* supervisor view of the heap in the dormant tables only */
+#define LINEAR_END          0x200000000     /* the heap's end for the resident VMM: 8 GiB follow that hold nothing */
+#define LINEAR_BASE         (LINEAR_END - HEAP_SIZE)
 #define RAM_SIZE            0x01000000
 
-/* The sets of page tables: ACTIVE from boot, NATIVE from the measurement of a flat payload, DORMANT from
-   annihilation step A2. */
+/* The sets of page tables: ACTIVE from boot, NATIVE from the measurement of a flat payload, RESIDENT while the resident
+   VMM runs a guest, DORMANT from annihilation step A2. */
 #define PML4_ACTIVE         (TABLES_BASE + 0x0000)
 #define PDPT_ACTIVE         (TABLES_BASE + 0x1000)
 #define PD_ACTIVE           (TABLES_BASE + 0x2000)
@@ -56,6 +69,12 @@
 #define PD_DEVICES          (TABLES_BASE + 0xA000)
 #define PT_KERNEL           (TABLES_BASE + 0xB000)
 #define PT_ARENA            (TABLES_BASE + 0xC000)
+#define PML4_RESIDENT       (TABLES_BASE + 0xD000)
+#define PDPT_RESIDENT       (TABLES_BASE + 0xE000)
+#define PD_RESIDENT         (TABLES_BASE + 0xF000)
+#define PD_LINEAR           (TABLES_BASE + 0x10000)
+#define PT_RESIDENT         (TABLES_BASE + 0x11000)
+#define PT_VMM              (TABLES_BASE + 0x12000)
 
 /* Selectors. */
 #define KERNEL_CODE         0x08
@@ -129,14 +148,15 @@
 #define DETAIL_BAD_OPTION       0x0104
 #define DETAIL_NO_PAYLOAD       0x0105
 #define DETAIL_NO_VMM           0x0106
-#define DETAIL_MEASUREMENT      0x0107  /* the flat payload does not have the digest on the command line */
-#define DETAIL_NOT_ALONE        0x0108  /* there are other payloads besides the flat one */
+#define DETAIL_MEASUREMENT      0x0107  /* the unsigned payload does not have the digest on the command line */
+#define DETAIL_NOT_ALONE        0x0108  /* there are other payloads besides the unsigned one */
 #define DETAIL_NO_ANCHORS       0x0109  /* the VMM refused the trust anchors, or none were loaded */
 #define DETAIL_NO_TPM           0x010A  /* there is no TPM with a command response buffer, or it does not start */
 #define DETAIL_TPM_FAILED       0x010B  /* the TPM refused a command, or did not finish it */
 #define DETAIL_LOG_FULL         0x010C  /* there is no room in the event log */
 #define DETAIL_REFUSED          0x010D  /* the verifier did not accept the evidence */
 
+#define GUEST_RECORD        16      /* bytes of the kernel's record of a guest, which begins the arena */
 #define PAYLOADS_MAX        8
 #define MODULES_MAX         (PAYLOADS_MAX + 1)  /* and the trust anchors */
 #define EVENT_LOG_SIZE      0x800

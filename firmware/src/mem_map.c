@@ -15,6 +15,7 @@ void mem_map(void)
     phase_entered(PHASE_MEM_MAP);
     for (u32 i = 0; i < count; i++)
         scrub(ranges[i].base, ranges[i].length);
+    scrub_resident();
     arena_init(options.arena_bytes);
     for (u32 i = 0; i < count; i++)
         check(is_zero(ranges[i].base, ranges[i].length));

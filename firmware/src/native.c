@@ -8,27 +8,39 @@
 
 #define LINE 64
 
-/* Check that the future executable pages hold only the payload, with the digest on the command line. */
-static u32 verify(void)
+/* An unsigned payload runs alone, and has the digest on the command line. */
+void check_alone(void)
 {
-    u32 used = (payloads[0].length + LINE - 1) & -LINE;
-    u8 measured[32] __attribute__((aligned(8)));
-
     if (payload_count != 1)
         annihilate(CAUSE_PAYLOAD_REJECTED, DETAIL_NOT_ALONE);
-    if (used < STAGING_SIZE)
-        scrub(STAGING_BASE + used, STAGING_SIZE - used);
-    write_cr3(PML4_NATIVE);
-    check(tables_are_sound());
+}
+
+void check_measurement(void)
+{
+    u8 measured[32] __attribute__((aligned(8)));
+
     digest((const void *)STAGING_BASE, payloads[0].length, measured);
     for (u32 i = 0; i < sizeof measured; i++)
         if (measured[i] != options.sha256[i])
             annihilate(CAUSE_PAYLOAD_REJECTED, DETAIL_MEASUREMENT);
+}
+
+/* Check that the future executable pages hold only the payload that was asked for. */
+static u32 verify(void)
+{
+    u32 used = (payloads[0].length + LINE - 1) & -LINE;
+
+    check_alone();
+    if (used < STAGING_SIZE)
+        scrub(STAGING_BASE + used, STAGING_SIZE - used);
+    write_cr3(PML4_NATIVE);
+    check(tables_are_sound(PML4_NATIVE));
+    check_measurement();
     return VMM_ACCEPTED;
 }
 
 /* Reset registers that ring 3 can set and neither INT nor IRET resets: the data segment registers and MXCSR. */
-static void forget_guest(void)
+void forget_guest(void)
 {
     static const u32 default_mxcsr = 0x1F80;
 

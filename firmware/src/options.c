@@ -1,5 +1,6 @@
-/* The command line: words `name=number`, `attestation=record` or `attestation=require`, and for a flat payload
-   `guest=native sha256=` with 64 hexadecimal digits. Any other word causes annihilation. */
+/* The command line: words `name=number`, `attestation=record` or `attestation=require`; without a coprocessor
+   `guest=native` or `guest=resident`; for an unsigned payload `sha256=` with 64 hexadecimal digits. Any other word causes
+   annihilation. */
 #include "kernel.h"
 
 #define TAG_END             0
@@ -46,7 +47,9 @@ static const char *read_word(const char *text)
     const char *rest = behind(text, "guest=native");
 
     if (rest) {
-        options.native = 1;
+        options.engine = ENGINE_NATIVE;
+    } else if ((rest = behind(text, "guest=resident"))) {
+        options.engine = ENGINE_RESIDENT;
     } else if ((rest = behind(text, "attestation=record"))) {
         options.attestation = ATTESTATION_RECORD;
     } else if ((rest = behind(text, "attestation=require"))) {

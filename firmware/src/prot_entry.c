@@ -101,7 +101,7 @@ static int architecture_is_locked(void)
     for (u32 vector = 0; vector < 256; vector++)
         if (idt[vector].selector != KERNEL_CODE || !(idt[vector].attributes & 0x80))
             return 0;
-    return tables_are_sound();
+    return tables_are_sound(PML4_ACTIVE);
 }
 
 /* The kernel is measured as loaded: before any of its data is written. */
@@ -118,6 +118,7 @@ void prot_entry(void)
     outb(0xA1, 0xFF);
     check(architecture_is_locked());
     read_options();
+    check(options.engine != ENGINE_RESIDENT || tables_are_sound(PML4_RESIDENT));
     measure_boot(kernel_digest);
     phase_completed(PHASE_PROT_ENTRY, STATUS_ARCH_LOCKED);
 }

@@ -21,7 +21,7 @@ static u64 serve(u64 number, u64 argument)
     }
 }
 
-/* Report a flat guest's calls to the enclave block, because there is no coprocessor. */
+/* Report the guest's calls to the enclave block, because there is no coprocessor. */
 static u64 serve_and_tell(u64 number, u64 argument)
 {
     if (number < CALL_RETURNED) {
@@ -37,7 +37,7 @@ static u64 serve_and_tell(u64 number, u64 argument)
 
 u64 host_call(u64 number, u64 argument)
 {
-    return options.native ? serve_and_tell(number, argument) : serve(number, argument);
+    return options.engine != ENGINE_COPROCESSOR ? serve_and_tell(number, argument) : serve(number, argument);
 }
 
 void irq(u64 vector)
@@ -57,5 +57,7 @@ NORETURN void exception(const struct trap_frame *frame)
 {
     if (frame->vector == NMI)
         annihilate(CAUSE_TAMPER, NMI);
+    if ((frame->cs & 3) == 3 && options.engine == ENGINE_RESIDENT)
+        resident_trapped(frame);
     annihilate((frame->cs & 3) == 3 ? CAUSE_GUEST_FAULT : CAUSE_KERNEL_FAULT, frame->vector);
 }

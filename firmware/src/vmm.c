@@ -1,16 +1,29 @@
-/* The mailbox of AetherHost: the virtual machine monitor that verifies, compiles and instantiates guests. A flat
-   payload needs no VMM: the kernel does the work itself. */
+/* The virtual machine monitor: who verifies, compiles and instantiates guests. AetherHost does it, at its mailbox. For a
+   flat payload the kernel does it itself. For the resident VMM it does, too, and leaves only signatures to AetherHost,
+   if there is a mailbox. */
 #include "kernel.h"
+
+int mailbox_answers(void)
+{
+    return load32(MAILBOX + MAILBOX_ID) == MAILBOX_PRESENT;
+}
 
 int vmm_answers(void)
 {
-    return options.native || load32(MAILBOX + MAILBOX_ID) == MAILBOX_PRESENT;
+    return options.engine != ENGINE_COPROCESSOR || mailbox_answers();
+}
+
+static int is_about_signatures(u32 command)
+{
+    return command == VMM_TRUST || command == VMM_VERIFY;
 }
 
 u32 vmm(u32 command, u32 argument_0, u32 argument_1)
 {
-    if (options.native)
+    if (options.engine == ENGINE_NATIVE)
         return native(command);
+    if (options.engine == ENGINE_RESIDENT && !(is_about_signatures(command) && mailbox_answers()))
+        return resident(command, argument_0);
     store32(MAILBOX + MAILBOX_ARGUMENT_0, argument_0);
     store32(MAILBOX + MAILBOX_ARGUMENT_1, argument_1);
     store32(MAILBOX + MAILBOX_COMMAND, command);
@@ -19,5 +32,5 @@ u32 vmm(u32 command, u32 argument_0, u32 argument_1)
 
 u32 vmm_value(void)
 {
-    return options.native ? HEAP_SIZE : load32(MAILBOX + MAILBOX_VALUE);
+    return options.engine != ENGINE_COPROCESSOR ? HEAP_SIZE : load32(MAILBOX + MAILBOX_VALUE);
 }

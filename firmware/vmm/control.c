@@ -149,7 +149,7 @@ static int call_type(struct decoder *d, u32 type)
     return push_all(d, results_of(d, type));
 }
 
-int call(struct decoder *d)
+int direct_call(struct decoder *d)
 {
     u32 function;
 

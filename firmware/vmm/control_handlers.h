@@ -2,7 +2,7 @@
    interpreter.c. */
 
 unreachable_:
-    TRAP();
+    TRAP(UNREACHABLE);
 
 /* Blocks need nothing at their beginning: branches know how to leave them. */
 block_:
@@ -98,7 +98,7 @@ enter:                          /* a function; its arguments are on the stack */
 /* The host calls of the contract have one argument or one result, at most. */
 call_host: {
     const struct type *type = &m->types[callee->type];
-    u64 argument = type->parameters ? (u32)POP() : 0, result = host_call(callee->locals, argument);
+    u64 argument = type->parameters ? (u32)POP() : 0, result = ask_host(callee->locals, argument);
     if (type->results)
         PUSH((u32)result);
     NEXT;
@@ -107,11 +107,13 @@ call_host: {
 call_indirect_: {
     u32 type = immediate(&ip), index = (u32)POP();
     immediate(&ip);             /* the table */
-    if (index >= m->element_count || m->elements[index] == NO_FUNCTION)
-        TRAP();
+    if (index >= m->element_count)
+        TRAP(TABLE);
+    if (m->elements[index] == NO_FUNCTION)
+        TRAP(NULL_ELEMENT);
     callee = &m->functions[m->elements[index]];
     if (callee->type != type && !same_type(m, callee->type, type))
-        TRAP();
+        TRAP(SIGNATURE);
     goto enter;
 }
 

@@ -181,10 +181,11 @@ int memory_section(struct decoder *d)
 
 int global_section(struct decoder *d)
 {
-    u32 count, imported = d->module->imported_globals;
+    u32 start = d->at, count, imported = d->module->imported_globals;
     const struct global *imports = d->globals;
 
     TRY(read_count(d, 3, &count));
+    REQUIRE(imported + count <= LIMIT_GLOBALS, MANY_GLOBALS, start);
     TRY(permanent(d, imported + count, sizeof *d->globals, &d->globals));
     for (u32 i = 0; i < imported; i++)
         d->globals[i] = imports[i];

@@ -84,7 +84,7 @@ int read_fixed(struct decoder *d, u32 size, u64 *value);
 int read_count(struct decoder *d, u32 least, u32 *count);
 int read_name(struct decoder *d, u32 *at, u32 *length);
 int read_value_type(struct decoder *d, u8 *type);
-int skip(struct decoder *d, u32 length);
+int pass_over(struct decoder *d, u32 length);
 void breach(struct decoder *d, u32 reason, u32 offset);
 int permanent(struct decoder *d, u32 count, u32 size, void *allocated);
 int temporary(struct decoder *d, u32 count, u32 size, void *allocated);
@@ -129,7 +129,7 @@ int end(struct decoder *d);
 int branch(struct decoder *d, int is_conditional);
 int branch_table(struct decoder *d);
 int return_(struct decoder *d);
-int call(struct decoder *d);
+int direct_call(struct decoder *d);
 int call_indirect(struct decoder *d);
 int instruction(struct decoder *d);
 /* tables of instructions: signatures.c */

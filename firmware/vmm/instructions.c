@@ -112,10 +112,10 @@ static int constant(struct decoder *d, u8 opcode)
         TRY(read_i64(d, &wide));
         return push(d, I64);
     case F32_CONST:
-        TRY(skip(d, 4));
+        TRY(pass_over(d, 4));
         return push(d, F32);
     default:
-        TRY(skip(d, 8));
+        TRY(pass_over(d, 8));
         return push(d, F64);
     }
 }
@@ -144,7 +144,7 @@ int instruction(struct decoder *d)
     case RETURN:
         return return_(d);
     case CALL:
-        return call(d);
+        return direct_call(d);
     case CALL_INDIRECT:
         return call_indirect(d);
     case DROP:

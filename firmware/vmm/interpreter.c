@@ -79,7 +79,7 @@ static int same_type(const struct module *m, u32 a, u32 b)
     return 1;
 }
 
-static void execute(const struct guest *guest)
+static void interpret(const struct guest *guest)
 {
     static const void *const handlers[256] = {
 #define HANDLER(number, name, label) [number] = &&label##_,
@@ -111,12 +111,14 @@ void run(const struct guest *guest)
 {
     const struct module *m = guest->module;
 
+    for (u32 i = 0; i < m->global_count; i++)
+        guest->globals[i] = m->globals[i].initial;
     if (m->elements_trap)
-        TRAP();
+        TRAP(TABLE);
     for (u32 i = 0; i < m->segment_count; i++) {
         const struct segment *segment = &m->segments[i];
         touch(guest->memory, (u64)segment->offset + segment->length);
         copy(guest->memory + segment->offset, m->bytes + segment->at, segment->length);
     }
-    execute(guest);
+    interpret(guest);
 }

@@ -4,12 +4,10 @@
    exceptions unmasked. A NaN that an operation makes is the canonical one, as cranelift_nan_canonicalization has it. */
 #ifndef AETHER_NUMBERS_H
 #define AETHER_NUMBERS_H
+#include "traps.h"
 #include "vmm.h"
 
 typedef long long s64;
-
-/* #UD */
-#define TRAP() do { __asm__ volatile("ud2"); __builtin_unreachable(); } while (0)
 
 /* Memory operands need no alignment. They are volatile because an access may trap, even if its value is not used. */
 #define OPERAND(type) struct __attribute__((packed, may_alias)) { type value; }
@@ -143,8 +141,10 @@ static inline double f64_nearest(double x)
 #define BELOW_S64 -0x1.0000000000001p63    /* the next number below -2^63 */
 static inline double in_range(double x, double above, double below)
 {
+    if (x != x)
+        TRAP(CONVERSION);
     if (!(x > above && x < below))
-        TRAP();
+        TRAP(OVERFLOW);
     return x;
 }
 /* 2^63 is subtracted before, because CVTTSD2SI is signed. */

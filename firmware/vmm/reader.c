@@ -22,7 +22,7 @@ int read_byte(struct decoder *d, u8 *value)
     return 1;
 }
 
-int skip(struct decoder *d, u32 length)
+int pass_over(struct decoder *d, u32 length)
 {
     REQUIRE(length <= d->end - d->at, UNEXPECTED_END, d->at);
     d->at += length;
@@ -34,7 +34,7 @@ int read_fixed(struct decoder *d, u32 size, u64 *value)
 {
     const u8 *bytes = d->bytes + d->at;
 
-    TRY(skip(d, size));
+    TRY(pass_over(d, size));
     *value = 0;
     for (u32 i = 0; i < size; i++)
         *value |= (u64)bytes[i] << 8 * i;
@@ -152,7 +152,7 @@ int read_name(struct decoder *d, u32 *at, u32 *length)
     TRY(read_u32(d, length));
     REQUIRE(*length <= LIMIT_NAME, NAME_LONG, start);
     *at = d->at;
-    TRY(skip(d, *length));
+    TRY(pass_over(d, *length));
     for (u32 i = *at; i < d->at;) {
         u32 size = character(d->bytes + i, d->at - i);
         REQUIRE(size, UTF8, i);

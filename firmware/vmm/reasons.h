@@ -60,6 +60,7 @@
     REASON(LIMIT, MODULE_LARGE, "module too large") \
     REASON(LIMIT, NAME_LONG, "name too long") \
     REASON(LIMIT, MANY_PARAMETERS, "too many parameters or results") \
+    REASON(LIMIT, MANY_GLOBALS, "too many globals") \
     REASON(LIMIT, MANY_LABELS, "too many labels") \
     REASON(LIMIT, MANY_OPERANDS, "too many operands") \
     REASON(LIMIT, ARENA, "arena exhausted")

@@ -81,7 +81,7 @@ static int read_data_segment(struct decoder *d, struct segment *segment)
     TRY(read_u32(d, &segment->length));
     segment->offset = (u32)offset;
     segment->at = d->at;
-    return skip(d, segment->length);
+    return pass_over(d, segment->length);
 }
 
 int data_section(struct decoder *d)

@@ -17,7 +17,7 @@ enum value_type { I32 = 0x7F, I64 = 0x7E, F32 = 0x7D, F64 = 0x7C };
 #define FUNCTION_TYPE       0x60
 
 /* Limits of this implementation. The first five are those of wasmtime, so that both accept the same modules; the next
-   three are the guest profile's; the last one is ours: a branch counts cells in 16 bits. Everything else is limited by
+   three are the guest profile's; the last two are ours: a branch counts cells in 16 bits. Everything else is limited by
    the arena. */
 #define LIMIT_PARAMETERS    1000
 #define LIMIT_RESULTS       1000
@@ -28,6 +28,7 @@ enum value_type { I32 = 0x7F, I64 = 0x7E, F32 = 0x7D, F64 = 0x7C };
 #define LIMIT_ELEMENTS      65536       /* of the table */
 #define LIMIT_MODULE        0x200000    /* bytes: the staging area */
 #define LIMIT_HEIGHT        65535       /* operands of a function at one time */
+#define LIMIT_GLOBALS       8192        /* the memory for them */
 
 #define PAGE_BYTES          65536
 #define NO_FUNCTION         0xFFFFFFFF  /* an element of the table that is null */
@@ -81,12 +82,12 @@ struct call {
     const struct function *function;
 };
 
-/* A guest: a module, and the only memories that ring 3 may write. Inaccessible pages surround each of them. The linear
-   memory begins at a multiple of 4 GiB, and the 8 GiB from there hold nothing else. */
+/* A guest: a module, and the only memories that ring 3 may write. Inaccessible pages surround each of them, and the 8 GiB
+   after the linear memory hold nothing that ring 3 can access. */
 struct guest {
     const struct module *module;
     u8 *memory;
-    u64 *globals;           /* set to their initial values */
+    u64 *globals;
     u64 *values;            /* locals and operands, a cell each, upwards */
     struct call *calls;     /* upwards */
 };
@@ -98,10 +99,8 @@ struct rejection { u32 reason, offset; };
    of the arena is a multiple of 8; `arena_used` is how much of it then belongs to the module. */
 struct rejection validate(struct module *module, const u8 *bytes, u32 length, u8 *arena, u32 arena_size,
                           u32 *arena_used);
-/* Ring 0: prepare the globals of a guest. */
-void initialise_globals(const struct guest *guest);
-/* Ring 3: initialise the linear memory, which is zero, and execute _start. */
+/* Ring 3: initialise globals and linear memory, which are zero, and execute _start. */
 void run(const struct guest *guest);
 /* Ring 3: call the host: INT 80h on the machine, a function of the test harness elsewhere. */
-u64 host_call(u64 number, u64 argument);
+u64 ask_host(u64 number, u64 argument);
 #endif

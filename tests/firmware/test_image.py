@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from elftools.elf.elffile import ELFFile
 
@@ -116,14 +117,17 @@ def ram() -> Ram:
     return machine.ram
 
 
+LOOKED_AT = (range(0, 0x0400_0000), range(0x4000_0000, 0x4100_0000), range(0x1_FF00_0000, 0x2_0100_0000))
+
+
 def pages(ram: Ram, root: str) -> Iterator[tuple[int, paging.Translation]]:
-    for address in [*range(0, 0x0400_0000, PAGE_SIZE), *range(0x4000_0000, 0x4100_0000, PAGE_SIZE)]:
+    for address in (page for where in LOOKED_AT for page in where[::PAGE_SIZE]):
         found = paging.walk(ram, LAYOUT[root], address)
         if found is not None:
-            yield address, found
+            yield address, msgspec.structs.replace(found, entries=())
 
 
-@pytest.mark.parametrize("root", ["PML4_ACTIVE", "PML4_NATIVE", "PML4_DORMANT"])
+@pytest.mark.parametrize("root", ["PML4_ACTIVE", "PML4_NATIVE", "PML4_RESIDENT", "PML4_DORMANT"])
 def test_no_page_is_writable_and_executable(ram: Ram, root: str) -> None:
     assert [hex(a) for a, page in pages(ram, root) if page.writable and page.executable] == []
 
@@ -144,6 +148,33 @@ def test_for_a_flat_payload_the_staging_area_is_ring_3_code_that_nobody_can_writ
     assert {a: p for a, p in native.items() if a not in code} == {a: p for a, p in active.items() if a not in code}
 
 
+def test_the_resident_vmm_executes_its_code_and_writes_the_guests_memory_alone(ram: Ram) -> None:
+    reached = {memory_map.region_at(p.physical): p for _, p in pages(ram, "PML4_RESIDENT") if p.user}
+    found = {region.name: (page.writable, page.executable) for region, page in reached.items() if region is not None}
+    assert None not in reached
+    assert {name for name, (writable, _) in found.items() if writable} == {*memory_map.GUEST_MEMORY}
+    assert {name for name, (_, executable) in found.items() if executable} == {"vmm_text"}
+    assert found.keys() == {*memory_map.GUEST_MEMORY, "vmm_text", "vmm_rodata", "staging", "arena"}
+
+
+def test_what_the_resident_vmm_reads_cannot_be_written_while_it_runs(ram: Ram) -> None:
+    read = ("staging", "arena", "vmm_text", "vmm_rodata")
+    for _, page in pages(ram, "PML4_RESIDENT"):
+        region = memory_map.region_at(page.physical)
+        assert region is None or region.name not in read or not page.writable
+
+
+def test_8_gib_after_the_linear_memory_are_not_mapped(ram: Ram) -> None:
+    heap = {
+        a: p for a, p in pages(ram, "PML4_RESIDENT") if memory_map.region_at(p.physical) == memory_map.region("heap")
+    }
+    assert list(heap) == list(range(LAYOUT["LINEAR_BASE"], LAYOUT["LINEAR_END"], PAGE_SIZE))
+    assert all(page.physical - at == LAYOUT["HEAP_BASE"] - LAYOUT["LINEAR_BASE"] for at, page in heap.items())
+    entries = [int.from_bytes(ram.read(LAYOUT["PDPT_RESIDENT"] + 8 * n, 8), "little") for n in range(512)]
+    assert [n for n, entry in enumerate(entries) if entry] == [0, 3, (LAYOUT["LINEAR_END"] >> 30) - 1]
+    assert not any(ram.read(LAYOUT["PML4_RESIDENT"] + 8, 511 * 8))
+
+
 def test_when_dormant_ring_3_reaches_nothing_and_the_heap_is_unmapped(ram: Ram) -> None:
     found = dict(pages(ram, "PML4_DORMANT"))
     assert not any(page.user for page in found.values())
@@ -157,7 +188,8 @@ def test_every_region_is_mapped_with_the_rights_the_map_gives_it(ram: Ram, root:
         region = memory_map.region_at(page.physical)
         if region is None:
             pytest.fail(f"{address:#x} is mapped but belongs to no region")
-        assert (page.writable, page.executable) == ("w" in region.rights, "x" in region.rights), region.name
+        executable = "x" in region.rights and region.name != "vmm_text"  # for ring 3 of the resident VMM only
+        assert (page.writable, page.executable) == ("w" in region.rights, executable), region.name
 
 
 def test_page_0_and_both_sides_of_every_stack_and_of_the_heap_are_guards(ram: Ram) -> None:
@@ -165,6 +197,18 @@ def test_page_0_and_both_sides_of_every_stack_and_of_the_heap_are_guards(ram: Ra
     assert len(guarded) == 8
     for address in [0, *(r.base - 1 for r in guarded), *(r.end for r in guarded)]:
         assert paging.walk(ram, LAYOUT["PML4_ACTIVE"], address) is None, hex(address)
+
+
+def test_both_sides_of_each_memory_of_the_resident_vmm_are_guards(ram: Ram) -> None:
+    for name in ("guest_stack", "globals", "values", "calls"):
+        region = memory_map.region(name)
+        for address, is_mapped in (
+            (region.base - 1, False),
+            (region.base, True),
+            (region.end - 1, True),
+            (region.end, False),
+        ):
+            assert (paging.walk(ram, LAYOUT["PML4_RESIDENT"], address) is not None) == is_mapped, hex(address)
 
 
 def test_the_tables_are_read_only_and_the_processor_has_nothing_to_write_there(ram: Ram) -> None:
@@ -175,6 +219,8 @@ def test_the_tables_are_read_only_and_the_processor_has_nothing_to_write_there(r
         assert not found.writable
     for offset in range(tables.base, tables.end, 8):
         entry = int.from_bytes(ram.read(offset, 8), "little")
-        is_leaf = offset >= LAYOUT["PT_KERNEL"] or entry & 0x80
+        is_leaf = entry & 0x80 or any(
+            LAYOUT[t] <= offset < LAYOUT[t] + PAGE_SIZE for t in LAYOUT if t.startswith("PT_")
+        )
         touched = 0x60 if is_leaf else 0x20
         assert not entry & 1 or entry & touched == touched, hex(offset)

@@ -14,8 +14,7 @@ from enclave_sim.specification import EngineName
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-_DEFAULTS = {EngineName.WASMTIME: "beacon", EngineName.NATIVE: "surveyor"}
-DEFAULT_PAYLOAD = _DEFAULTS[EngineName.WASMTIME]
+DEFAULT_PAYLOAD, _DEFAULT_FLAT_PAYLOAD = "beacon", "surveyor"
 as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 
@@ -23,8 +22,9 @@ def complete_payload(context: click.Context, _parameter: click.Parameter, incomp
     """Complete built-in payloads of the chosen engine, and files."""
     from click.shell_completion import CompletionItem  # noqa: PLC0415 - only the shell asks
 
-    native = context.params.get("engine") is EngineName.NATIVE
-    names = built_in.flat_names() if native else built_in.names()
+    engine = context.params.get("engine")
+    flat = isinstance(engine, EngineName) and engine.is_flat
+    names = built_in.flat_names() if flat else built_in.names()
     found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="file")]
 
@@ -40,7 +40,7 @@ payloads = click.argument(
 
 def or_default(names: Sequence[str], engine: EngineName) -> list[str]:
     """Return the given payloads, or the engine's default."""
-    return list(names) or [_DEFAULTS[engine]]
+    return list(names) or [_DEFAULT_FLAT_PAYLOAD if engine.is_flat else DEFAULT_PAYLOAD]
 
 
 def write(output: bytes) -> bool:

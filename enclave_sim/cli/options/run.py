@@ -53,7 +53,8 @@ engine = option(
     "--engine",
     type=Choice(EngineName),
     default=EngineName.WASMTIME.value,
-    help="wasmtime runs signed modules; native runs one flat x86-64 binary, which the kernel measures.",
+    help="wasmtime runs signed modules; so does resident, the interpreter in the kernel; native runs one flat x86-64 "
+    "binary, which the kernel measures.",
     heading=POLICY,
 )
 production = option("--production", is_flag=True, help="Refuse payloads signed with a development key.", heading=POLICY)

@@ -11,15 +11,20 @@ Register layout (32 bits each; firmware/src/layout.h, ENCLAVE_):
     0x40 CYCLE         cycle << 8 | 0 begins, 1 ends
     0x44 WAKE          0 scheduled, 1 woken by the timer, 2 by an external interrupt
     0x48 ARENA_SIZE    0x4C ARENA_BASE: an allocation from the host arena
-    0x50 CALL_ARGUMENT 0x54 CALL, 0x58 CALL_RESULT: a host call of a flat guest
+    0x50 CALL_ARGUMENT 0x54 CALL, 0x58 CALL_RESULT: a host call without a coprocessor
+    0x5C GUEST_VALUE   0x60 GUEST: payload << 16 | number << 8 | what the resident VMM did
+                       1 validated it, 2 rejected it (number: reason; value: byte offset), 3 made its guest (value:
+                       bytes of linear memory), 4 destroyed the guest, 5 met a trap (number: which)
 """
 
 from collections.abc import Callable
 from enum import IntEnum
 from typing import TypeVar
 
+import firmware
 from enclave_sim import events
 from enclave_sim.errors import KernelDied
+from enclave_sim.payload.errors import PayloadCheck
 from enclave_sim.specification import Cause, HostFunction, Phase, Step, describe_detail
 from machine.bus.bus import Device
 from machine.devices.apic.local_apic import LocalApic
@@ -31,7 +36,9 @@ UPLINK_DATA, UPLINK_COMMIT, POWER = 0x10, 0x14, 0x20
 PHASE, CAUSE, STEP, DETAIL = 0x30, 0x34, 0x38, 0x3C
 CYCLE, WAKE, ARENA_SIZE, ARENA_BASE = 0x40, 0x44, 0x48, 0x4C
 CALL_ARGUMENT, CALL, CALL_RESULT = 0x50, 0x54, 0x58
+GUEST_VALUE, GUEST = 0x5C, 0x60
 _DORMANT = 1
+_VALIDATED, _REJECTED, _MADE, _DESTROYED, _TRAPPED = range(1, 6)
 _Reported = TypeVar("_Reported", bound=IntEnum)
 
 
@@ -47,6 +54,7 @@ class EnclaveBlock(Device):
         "_tampered",
         "_latched",
         "_called",
+        "_cycle",
         "status",
         "phase",
         "cause",
@@ -69,7 +77,7 @@ class EnclaveBlock(Device):
         self._tampered = False
         self._on_target_state_reached: Callable[[Phase], None] = lambda _phase: None
         self._latched: dict[int, int] = {}
-        self._called = 0
+        self._called = self._cycle = 0
         self.status = 0
         self.phase: Phase | None = None
         self.cause: Cause | None = None
@@ -88,6 +96,7 @@ class EnclaveBlock(Device):
             ARENA_BASE: self._report_allocation,
             CALL: self._report_call,
             CALL_RESULT: self._report_result,
+            GUEST: self._report_guest,
         }
 
     def on_target_state_reached(self, action: Callable[[Phase], None]) -> None:
@@ -162,7 +171,8 @@ class EnclaveBlock(Device):
         self._emit(events.AnnihilationStep, step.name, step.meaning)
 
     def _report_cycle(self, value: int) -> None:
-        self._emit(events.CycleEnded if value & 1 else events.CycleBegan, value >> 8)
+        self._cycle = value >> 8
+        self._emit(events.CycleEnded if value & 1 else events.CycleBegan, self._cycle)
 
     def _report_wake(self, value: int) -> None:
         if value == 0:
@@ -187,6 +197,24 @@ class EnclaveBlock(Device):
 
     def _report_result(self, value: int) -> None:
         self._emit(events.HostReturned, self._called, value)
+
+    def _report_guest(self, value: int) -> None:
+        payload, number, what = value >> 16, value >> 8 & 0xFF, value & 0xFF
+        extra = self._latched.get(GUEST_VALUE, 0)
+        reasons, traps = firmware.reasons(), firmware.traps()
+        if what == _VALIDATED:
+            self._emit(events.PayloadCompiled, payload, False)
+        elif what == _REJECTED and number < len(reasons):
+            message = f"the module is refused: {reasons[number]}, at byte {extra}"
+            self._emit(events.PayloadRejected, payload, PayloadCheck.PROFILE.name, message)
+        elif what == _MADE:
+            self._emit(events.GuestInstantiated, payload, self._cycle, extra)
+        elif what == _DESTROYED:
+            self._emit(events.GuestDestroyed)
+        elif what == _TRAPPED and number < len(traps):
+            self._emit(events.GuestTrapped, *traps[number])
+        else:
+            raise KernelDied(f"the kernel reported {value:#x} of a guest, which means nothing")
 
 
 def _meant(kind: type[_Reported], value: int) -> _Reported:

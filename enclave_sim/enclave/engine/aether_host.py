@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from enclave_sim import events
 from enclave_sim.enclave.devices.mailbox import ACCEPTED, REFUSED
-from enclave_sim.enclave.engine.contract import Backtrace, GuestEngine, StoreFinder
+from enclave_sim.enclave.engine.contract import Backtrace, StoreFinder
 from enclave_sim.memory_map import region
 from enclave_sim.payload import anchor_list, artefact, signature
 from enclave_sim.payload.errors import KeyFileError, PayloadRejected
@@ -26,8 +26,17 @@ VERIFY_NS_PER_BYTE = 10
 COMPILE_NS_PER_BYTE = 100
 
 
-class Engine(GuestEngine, Protocol):
-    """A guest engine that accepts modules."""
+class Engine(Protocol):
+    """A guest engine that accepts modules. The kernel may do the first three itself."""
+
+    def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
+        """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
+
+    def instantiate(self, payload: int) -> int:
+        """Make a fresh guest; see `GuestEngine.instantiate`."""
+
+    def destroy(self) -> None:
+        """Drop the guest; see `GuestEngine.destroy`."""
 
     def replace(self, payload: int, module: bytes) -> int:
         """Compile another module for an admitted payload; see `WasmtimeEngine.replace`."""
@@ -41,8 +50,11 @@ class Engine(GuestEngine, Protocol):
     def store_finder(self, where: range) -> StoreFinder | None:
         """Return a finder of the guest's last store to a range of the heap; see `WasmtimeEngine.store_finder`."""
 
-    def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
-        """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
+    def save_state(self) -> State:
+        """Return the payloads and the progress of the guest; see `GuestEngine.save_state`."""
+
+    def load_state(self, state: State) -> None:
+        """Return to a state of this engine; see `GuestEngine.load_state`."""
 
 
 class AetherHost(Stateful):

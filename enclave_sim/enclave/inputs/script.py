@@ -173,7 +173,7 @@ class _Table:
         return value
 
     def _guest(self, name: str) -> bytes:
-        native = self._engine is EngineName.NATIVE
+        native = self._engine.is_flat
         if name in (built_in.flat_names() if native else built_in.names()):
             return read_payload(name, self._engine)
         path = self._directory / name

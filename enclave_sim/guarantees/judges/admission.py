@@ -16,7 +16,6 @@ from enclave_sim.payload.errors import PayloadRejected
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.payload.signature import ML_DSA_CONTEXT, inspect
 from enclave_sim.payload.wasm.sections import sections
-from enclave_sim.specification import EngineName
 from machine.events import RingTransition
 
 _MESSAGE = b"wasmsig\1\1\1"
@@ -36,7 +35,7 @@ def admitted(runs: Sequence[Run]) -> Report:
     rejections = [one.check for run in runs for one in run.events if isinstance(one, events.PayloadRejected)]
     for run in runs:
         configuration = run.scenario.configuration
-        if configuration.engine is EngineName.NATIVE:
+        if configuration.engine.is_flat:
             checked += run.looked_at["measurement"]["flat guests"]
             findings += run.findings["measurement"]
             continue

@@ -68,7 +68,7 @@ class AttestationWatcher(Watcher):
         if self._policy is Attestation.OFF:
             return
         payloads = len(self.enclave.payloads)
-        anchors = [] if self.native else [(_ANCHORS, 1)]
+        anchors = [] if self.engine.is_flat else [(_ANCHORS, 1)]
         needed = {
             Phase.PROT_ENTRY.name: [(_LOADER, 1), (_KERNEL, 1), (_CONFIGURATION, 1)],
             Phase.WASM_INIT.name: [(_PAYLOADS, payloads), *anchors],

@@ -3,7 +3,7 @@
 When ring 3 is entered (SDM volume 3, 6.14.3; firmware/src/interrupts.S):
 * after a host call, only RAX holds a value, and the call stack holds only the frame of this return;
 * after an interrupt, every register is as it was when ring 3 was interrupted, and the interrupt stack is as above;
-* a fresh guest finds all registers zero, a zeroed stack and a zeroed heap.
+* a fresh guest finds all registers zero, and all memory that it may write.
 
 At the end of a cycle heap, guest stack, arena and the interrupt stacks are zero. In DORMANT all registers are, too.
 """
@@ -16,7 +16,7 @@ import machine.events as machine_events
 from enclave_sim import events
 from enclave_sim.guarantees.report import hex_dump
 from enclave_sim.guarantees.watchers.watcher import Watcher
-from enclave_sim.memory_map import region
+from enclave_sim.memory_map import GUEST_MEMORY, region
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.architecture.saved_context import X87_CLEAR
 from machine.bus.ram import PAGE_SIZE
@@ -25,7 +25,7 @@ _FRAME = 40
 _SHOWN = 64
 """Bytes that a finding shows at most."""
 _MXCSR = 0x1F80
-_CYCLE_REGIONS = ("heap", "guest_stack", "arena", "call_stack", "irq_stack")
+_CYCLE_REGIONS = (*GUEST_MEMORY, "arena", "call_stack", "irq_stack")
 _ALL_STACKS = ("call_stack", "fault_stack", "nmi_stack", "machine_check_stack", "irq_stack")
 _HOST_CALL = 0x80
 _DR7_FIXED, _DR6_FIXED = 0x400, 0xFFFF_0FF0
@@ -79,7 +79,7 @@ class ContextSwitchWatcher(Watcher):
     def _entered(self, event: machine_events.RingTransition) -> None:
         self.count("fresh guests")
         self._check_cleared(event, "a fresh guest", "")
-        for name in ("heap", "guest_stack", "call_stack", "irq_stack"):
+        for name in (*GUEST_MEMORY, "call_stack", "irq_stack"):
             self._check_zero(name, "when a fresh guest is entered", event.at_ns)
 
     def _host_call_returned(self, event: machine_events.RingTransition) -> None:
@@ -168,7 +168,7 @@ class ContextSwitchWatcher(Watcher):
 
     def _phase_completed(self, event: events.PhaseCompleted) -> None:
         if event.phase == "MEM_MAP":
-            for name in ("heap", "guest_stack", "arena", *_ALL_STACKS):
+            for name in (*GUEST_MEMORY, "arena", *_ALL_STACKS):
                 self._check_zero(name, "when MEM_MAP reaches its target state", event.at_ns)
 
     def _scrubbed(self, event: events.Scrubbed) -> None:

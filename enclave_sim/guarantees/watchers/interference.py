@@ -13,11 +13,9 @@ import firmware
 import machine.events as machine_events
 from enclave_sim import events
 from enclave_sim.guarantees.watchers.watcher import Watcher
-from enclave_sim.memory_map import region, region_at
+from enclave_sim.memory_map import GUEST_MEMORY, Region, read_by_guests, region, region_at
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.bus.ram import PAGE_SIZE
-
-_VISIBLE = ("gate", "guest_stack", "heap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +54,14 @@ class InterferenceWatcher(Watcher):
         if event.to_ring != 3 or self._fresh is None:
             return
         what, self._fresh = f"the guest of cycle {self._fresh.cycle} at its entry", None
-        visible = [range(region(name).base, region(name).end) for name in _VISIBLE]
+        visible = [range(one.base, one.end) for one in self._visible()]
         pages = self.machine.ram.nonzero_pages(visible)
         self._probe(what, event.at_ns, pages)
+
+    def _visible(self) -> list[Region]:
+        """Return the regions that a guest can read, without the payloads: a secret in one is its guest's own."""
+        read = [one for one in read_by_guests(self.engine) if one.name != "staging"]
+        return [*(region(name) for name in ("gate", *GUEST_MEMORY)), *read]
 
     def _halted(self, event: machine_events.Halted) -> None:
         """Probe all of RAM except the payloads, which stay in the staging area as loaded."""

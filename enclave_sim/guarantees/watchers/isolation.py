@@ -17,9 +17,9 @@ import machine.events as machine_events
 from enclave_sim import events
 from enclave_sim.guarantees.report import hex_dump
 from enclave_sim.guarantees.watchers.architecture import architecture_faults, kernel_faults
-from enclave_sim.guarantees.watchers.page_tables import faults, staging
+from enclave_sim.guarantees.watchers.page_tables import faults
 from enclave_sim.guarantees.watchers.watcher import Watcher
-from enclave_sim.memory_map import region, region_at
+from enclave_sim.memory_map import GUEST_MEMORY, read_by_guests, region, region_at
 from enclave_sim.recording.hex_lines import LINE_BYTES
 from machine.bus.ram import PAGE_SIZE, RamImage
 from machine.instructions.system.msrs import IA32_APIC_BASE, IA32_TSC_AUX
@@ -143,7 +143,7 @@ class IsolationWatcher(Watcher):
         self.count("page tables")
         if not tables.base <= cr3 & -PAGE_SIZE < tables.end:
             self.find(f"CR3 {cr3:#x} is outside of the measured page tables", at_ns)
-        found = faults(ram, cr3, staging() if self.native else None)
+        found = faults(ram, cr3, read_by_guests(self.engine))
         if found:
             self.find(f"page tables at {cr3:#x}: {found[0]}", at_ns, tuple(found[1:]))
 
@@ -205,7 +205,7 @@ class IsolationWatcher(Watcher):
 
 @cache
 def _guest_ranges() -> tuple[range, ...]:
-    return tuple(range(region(name).base, region(name).end) for name in ("guest_stack", "heap"))
+    return tuple(range(region(name).base, region(name).end) for name in GUEST_MEMORY)
 
 
 def _pages(image: RamImage) -> Iterator[tuple[int, bytes]]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import machine.events as machine_events
 from enclave_sim import events
-from enclave_sim.guarantees.watchers.page_tables import staging
 from enclave_sim.guarantees.watchers.watcher import Watcher
+from enclave_sim.memory_map import region
 
 
 class MeasurementWatcher(Watcher):
@@ -39,10 +39,10 @@ class MeasurementWatcher(Watcher):
         self._replaced = True
 
     def _ring_changed(self, event: machine_events.RingTransition) -> None:
-        if not self.native or event.to_ring != 3 or not self._fresh or self._replaced:
+        if not self.engine.is_flat or event.to_ring != 3 or not self._fresh or self._replaced:
             return
         self._fresh = False
         self.count("flat guests")
-        where, ram, size = staging(), self.machine.ram, len(self.payload)
+        where, ram, size = region("staging"), self.machine.ram, len(self.payload)
         if ram.read(where.base, size) != self.payload or not ram.is_zero(where.base + size, where.size - size):
             self.find("a flat guest runs that is not the one the command line names", event.at_ns)

@@ -1,14 +1,14 @@
 """Audits page tables in RAM against the memory map's access rights (SDM volume 3, 4.5)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from enclave_sim.memory_map import Region, region, region_at
+from enclave_sim.memory_map import GUEST_MEMORY, Region, region_at
 from machine.bus.ram import Ram
 
 _PRESENT, _WRITABLE, _USER, _LARGE, _NO_EXECUTE = 1, 2, 4, 1 << 7, 1 << 63
 _ADDRESS = 0x000F_FFFF_FFFF_F000
-_GUEST_REGIONS = ("gate", "guest_stack", "heap")
+_GUEST_REGIONS = ("gate", "vmm_text", "vmm_rodata", *GUEST_MEMORY)
 _ENTRIES, _LOWEST_SHIFT, _HIGHEST_SHIFT, _BITS = 512, 12, 39, 9
 
 
@@ -63,31 +63,26 @@ def _walk(ram: Ram, table: int, base: int, shift: int, rights: int) -> Iterator[
         )
 
 
-def faults(ram: Ram, cr3: int, native_code: Region | None) -> list[str]:
+def faults(ram: Ram, cr3: int, read: Sequence[Region]) -> list[str]:
     """Return the faults of the tables at `cr3`.
 
-    `native_code` is the range that a flat guest may execute but not write.
+    `read` has the regions that a guest may read but not write (`memory_map.read_by_guests`).
     """
     found: list[str] = []
     for page in mappings(ram, cr3):
         where = region_at(page.physical)
         guests = where is not None and where.name in _GUEST_REGIONS
-        is_native_code = native_code is not None and where is native_code
+        is_read = where is not None and where in read
         if page.writable and page.executable:
             found.append(f"writable and executable: {page}")
-        if page.user and not (guests or is_native_code):
+        if page.user and not (guests or is_read):
             found.append(f"ring 3 reaches {where.name if where else 'what is not its own'}: {page}")
-        if page.user and guests and where is not None and page.physical + page.size > where.end:
+        if page.user and (guests or is_read) and where is not None and page.physical + page.size > where.end:
             found.append(f"a page of ring 3 is larger than {where.name}: {page}")
         if page.writable and where is not None and where.measured:
             found.append(f"the measured image can be written: {page}")
-        if page.writable and is_native_code and page.user:
-            found.append(f"a flat guest can write its own code: {page}")
+        if page.writable and is_read and page.user:
+            found.append(f"a guest can write its own code: {page}")
         if page.linear == 0:
             found.append(f"the null page is mapped: {page}")
     return found
-
-
-def staging() -> Region:
-    """Return the region of a flat guest's code."""
-    return region("staging")

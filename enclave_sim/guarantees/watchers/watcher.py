@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from enclave_sim.guarantees.report import Finding
+from enclave_sim.specification import EngineName
 from machine.machine import Machine
 from machine.state import Stateful
 
@@ -19,7 +20,7 @@ class Watcher(Stateful):
     """Base of all watchers: counts checks, and keeps findings."""
 
     STATE: ClassVar[tuple[str, ...]] = ("looked_at", "findings")
-    WIRING: ClassVar[tuple[str, ...]] = ("machine", "native")
+    WIRING: ClassVar[tuple[str, ...]] = ("machine", "engine")
 
     NAME: ClassVar[str]
 
@@ -27,8 +28,8 @@ class Watcher(Stateful):
         self.looked_at: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self.machine: Machine
-        self.native = False
-        """True if the guest is a flat binary."""
+        self.engine = EngineName.WASMTIME
+        """The engine that runs the guest."""
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:
         """Return the handlers of the event types that the watcher needs."""

@@ -7,10 +7,11 @@ from enclave_sim import events
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.guarantees.report import Report
 from enclave_sim.guarantees.watchers.architecture import architecture_faults, table_faults
-from enclave_sim.guarantees.watchers.page_tables import faults, staging
+from enclave_sim.guarantees.watchers.page_tables import faults
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, title
-from enclave_sim.specification import EngineName, Status
+from enclave_sim.memory_map import read_by_guests
+from enclave_sim.specification import Status
 from machine.architecture.paging import Mode
 
 
@@ -120,9 +121,9 @@ def _tables(moment: Moment, enclave: Enclave) -> Check:
     what, machine = "page tables are sound", enclave.machine
     if not _is_locked(moment, enclave) or machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
         return Check(what, (), _while_locked(moment), judged=False)
-    native = staging() if enclave.configuration.engine is EngineName.NATIVE else None
+    read = read_by_guests(enclave.configuration.engine)
     cr3 = machine.cpu.registers.cr[3]
-    return Check(what, tuple(faults(machine.ram, cr3, native)), f"those at {cr3:#x}, now")
+    return Check(what, tuple(faults(machine.ram, cr3, read)), f"those at {cr3:#x}, now")
 
 
 def _architecture(moment: Moment, enclave: Enclave) -> Check:

@@ -12,7 +12,6 @@ from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, 
 from enclave_sim.memory_map import region
 from enclave_sim.payload.errors import PayloadRejected
 from enclave_sim.payload.wasm.sections import SECTION_NAMES, sections
-from enclave_sim.specification import EngineName
 
 _CALLS_SHOWN = 32
 _SHORT_NS, _SHORT_CALLS = 20_000_000, 1000
@@ -48,7 +47,7 @@ def guest_view(moment: Moment) -> View:
     enclave = moment.enclave
     if enclave is None:
         return View((note("only an enclave has guests; this is a bare kernel"),))
-    native = enclave.configuration.engine is EngineName.NATIVE
+    native = enclave.configuration.engine.is_flat
     rows = [*(_native(moment) if native else _state(moment)), EMPTY, *_calls(moment)]
     rows += [] if native else [EMPTY, *_payloads(enclave)]
     return View(tuple(rows), None, _subtitle(moment))

@@ -25,7 +25,7 @@ COMMANDS = dict(commands())
         ("run --cycles", "--cycles needs a value: --cycles N: Number of cycles to run; see"),
         ("run --json=1", "--json takes no value; see"),
         ("run --cycles many", "--cycles: 'many' is not a whole number (such as 1000000, 1_000_000 or 0xF4240); see"),
-        ("run --engine quick", "--engine: 'quick' is not one of wasmtime, native; see"),
+        ("run --engine quick", "--engine: 'quick' is not one of wasmtime, resident, native; see"),
         ("run --wake-ns 1m", "--wake-ns: '1m' is not a time such as 10s or 1.5ms; units are ns, us, ms, s, min, h"),
         ("run --limit-ns 0", "--limit-ns: '0' is not a time of at least 1 ns"),
         ("gdb --port 70000", "--port: '70000' is not a whole number from 0 to 65535"),

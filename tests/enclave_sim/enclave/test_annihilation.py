@@ -135,7 +135,7 @@ def test_residue_is_empty_whatever_the_guest_writes(
 
 def test_the_residue_scan_sees_a_single_byte() -> None:
     enclave, _ = run("beacon")
-    for address, region in ((0x0, "unmapped"), (0x12_0000, "call_stack"), (0xFF_FFFF, "heap"), (0x90_0123, "unmapped")):
+    for address, region in ((0x0, "unmapped"), (0x12_F000, "call_stack"), (0xFF_FFFF, "heap"), (0x90_0123, "unmapped")):
         enclave.machine.ram.write(address, b"\x01")
         residue = enclave.scan_residue()
         assert [(r.base, r.data, r.region) for r in residue.ranges] == [(address, b"\x01", region)]

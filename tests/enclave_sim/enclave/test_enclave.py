@@ -61,7 +61,7 @@ def test_a_trap_is_a_real_exception_in_ring_3_through_the_idt(name: str, vector:
     assert kinds(enclave, AnnihilationBegan)[0].detail == vector
 
 
-@pytest.mark.parametrize(("name", "guard", "error_code"), [("trespasser", 0x100_0000, 4), ("abyss", 0x12_BFFF, 6)])
+@pytest.mark.parametrize(("name", "guard", "error_code"), [("trespasser", 0x100_0000, 4), ("abyss", 0x13_AFFF, 6)])
 def test_a_memory_trap_touches_its_guard_page(name: str, guard: int, error_code: int) -> None:
     raised = kinds(run(name)[0], machine_events.InterruptRaised)[-1]
     assert (raised.address, raised.error_code) == (guard, error_code)

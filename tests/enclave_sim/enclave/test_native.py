@@ -105,7 +105,7 @@ def test_what_a_flat_payload_cannot_have_is_refused(payload: Any, options: dict[
 
 
 def test_an_engine_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(ConfigurationError, match="engine is 'quantum'; it must be wasmtime or native"):
+    with pytest.raises(ConfigurationError, match="engine is 'quantum'; it must be wasmtime or resident or native"):
         Enclave("beacon", engine="quantum")
 
 

@@ -39,9 +39,9 @@ def test_with_the_script_of_the_server_gdb_looks_again_after_each_monitor_comman
     directory.mkdir()
     prepare = "shell enclave-sim gdb counter --script > enclave.gdb\nsource enclave.gdb\nshell rm enclave.gdb\n"
     target = "target remote | enclave-sim gdb counter --cycles 2 --stdio\n"
-    moves = "monitor go 1_302_612\nprint $cpl\nprint $now_ns\nframe\nmonitor reset\nprint $now_ns\nframe\n"
+    moves = "monitor go 1_345_113\nprint $cpl\nprint $now_ns\nframe\nmonitor reset\nprint $now_ns\nframe\n"
     output = run_gdb(f"cd {directory}\n{prepare}{target}{moves}", tmp_path)
-    assert_in_order(output, "$1 = 3", "$2 = 1302612", "#0  gate () at gate.S", "gate:   ud2", "$3 = 0", "_start () at")
+    assert_in_order(output, "$1 = 3", "$2 = 1345113", "#0  gate () at gate.S", "gate:   ud2", "$3 = 0", "_start () at")
     assert "flushed" not in output
 
 
@@ -102,7 +102,7 @@ def test_backtraces_lead_through_every_ring_and_end_where_nothing_has_called(tmp
 
 
 def test_backtraces_lead_from_exceptions_to_what_they_interrupted(tmp_path: Path) -> None:
-    (tmp_path / "tamper.toml").write_text('[[input]]\nkind = "tamper"\nat = "250 us"\n')
+    (tmp_path / "tamper.toml").write_text('[[input]]\nkind = "tamper"\nat = "300 us"\n')
     found = []
     for options in ("divider", f"counter --inputs {tmp_path}/tamper.toml"):
         output = run_gdb(START.replace("counter", options) + "break exception\ncontinue\nbacktrace\n", tmp_path)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import firmware
 from enclave_sim.gdb.registers import SYSTEM, X86_64
 from enclave_sim.memory_map import region
 from enclave_sim.time_travel import Position, Session
@@ -155,7 +156,7 @@ def test_the_page_names_every_command_and_every_register_of_the_system() -> None
 def test_reset_goes_to_the_beginning(session: Session) -> None:
     session.run_to(at_ns=5_000)
     with served(session) as client:
-        assert client.monitor("reset").startswith("0x100c14 _start")
+        assert client.monitor("reset").startswith(f"{firmware.symbols()['_start']:#x} _start")
         assert session.now.at_ns == 0
         assert one_line(client, "reset now") == "reset takes nothing"
 

@@ -39,7 +39,7 @@ from machine.devices.engines.scrub_engine import ScrubEngine
 from payloads import flat_names, names, read
 from tests.sampling import sampled
 
-BOOTED = 1_310_000
+BOOTED = 1_352_500
 """A time in the first cycle of these payloads, or in the sleep after it."""
 
 

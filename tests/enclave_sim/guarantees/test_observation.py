@@ -63,7 +63,7 @@ def test_the_watchers_know_what_they_look_at(payload: str, options: dict[str, An
     assert len(observer.watchers) == 5
     for watcher in observer.watchers:
         assert watcher.machine is enclave.machine
-        assert watcher.native is bool(options)
+        assert watcher.engine.value == options.get("engine", "wasmtime")
         if isinstance(watcher, MeasurementWatcher):
             assert watcher.payload == enclave.payloads[0]
             assert watcher.payload == (read_flat(payload) if options else read(payload))

@@ -14,6 +14,8 @@ from enclave_sim.inspector.session.sources import Source, source_of
 
 Size = tuple[int, int]
 NARROW, WIDE = (80, 24), (200, 60)
+RESIDENT = ("vmm_text", "vmm_rodata", "globals", "values", "calls")
+"""Regions that ring 3 has only while the resident VMM runs a guest."""
 SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
 """For tests of keys: both sizes for which the inspector is designed."""
 Script = Callable[["Driven"], Awaitable[None]]

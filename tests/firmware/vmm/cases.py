@@ -125,6 +125,7 @@ DECLARATIONS = {
     "memory with a maximum below its minimum": _with("MINIMUM", 5, b"\1\1\2\1"),
     "memory of more than 4 GiB": _with("MEMORY_SIZE", 5, b"\1\0\x81\x80\4"),
     "memory that may grow beyond 4 GiB": _with("MEMORY_SIZE", 5, b"\1\1\1\x81\x80\4"),
+    "globals without number": _with("MANY_GLOBALS", 6, encode_u32(8193) + b"\x7f\0\x41\0\x0b" * 8193),
     "global of no value type": _with("VALUE_TYPE", 6, b"\1\x70\0\xd0\x70\x0b"),
     "global of another mutability": _with("MUTABILITY", 6, b"\1\x7f\2\x41\0\x0b", b"\2\x41"),
     "export of an unknown kind": _with("EXPORT_KIND", 7, b"\2\6_start\0\1\1x\4\0", b"\4\0"),

@@ -27,7 +27,7 @@ static void *trapped[5];
 static volatile sig_atomic_t running;
 static timer_t timer;
 
-u64 host_call(u64 number, u64 argument)
+u64 ask_host(u64 number, u64 argument)
 {
     return number + argument;
 }
@@ -118,7 +118,6 @@ static void run_guest(void)
         mprotect(linear, MOST_PAGES * PAGE_BYTES, PROT_NONE);
     else
         memset(linear, 0, MOST_PAGES * PAGE_BYTES);
-    initialise_globals(&guest);
     if (!__builtin_setjmp(trapped)) {
         running = 1;
         timer_settime(timer, 0, &moment, 0);

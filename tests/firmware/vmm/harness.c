@@ -129,7 +129,7 @@ static void report(u32 record, u32 kind, u32 argument)
     transfer(__NR_write, 1, &event, sizeof event);
 }
 
-u64 host_call(u64 number, u64 argument)
+u64 ask_host(u64 number, u64 argument)
 {
     reporting = 1;
     running = 0;
@@ -229,7 +229,6 @@ static void run_guest(void)
     fresh(globals - globals_size, globals_size, PROT_READ | PROT_WRITE);
     guest = (struct guest){&module, linear, (u64 *)(globals - 8 * module.global_count), (u64 *)values,
                            (struct call *)calls};
-    initialise_globals(&guest);
     protect(PROT_READ);
     trap = NONE;
     expired = reporting = 0;

@@ -9,7 +9,7 @@ import pytest
 from enclave_sim import events
 from enclave_sim.attestation import Check, Position, Verdict
 from enclave_sim.guarantees.watchers.attestation import AttestationWatcher
-from enclave_sim.specification import Attestation, Phase, Step
+from enclave_sim.specification import Attestation, EngineName, Phase, Step
 from machine.events import Event, RingTransition
 
 CAP = "6b5d1a6c2b"
@@ -28,7 +28,7 @@ def watching(
     watcher = AttestationWatcher()
     configuration = SimpleNamespace(attestation=attestation, post_quantum=False)
     enclave: Any = SimpleNamespace(configuration=configuration, payloads=[b""] * payloads)
-    watcher.enclave, watcher.native = enclave, native
+    watcher.enclave, watcher.engine = enclave, EngineName.NATIVE if native else EngineName.WASMTIME
     return watcher
 
 

@@ -8,6 +8,7 @@ import firmware
 from enclave_sim.events import InputTaken, PhaseCompleted
 from enclave_sim.guarantees.watchers.isolation import IsolationWatcher
 from enclave_sim.memory_map import region
+from enclave_sim.specification import EngineName
 from machine.bus.ram import PAGE_SIZE
 from machine.events import Event, Halted, InterruptDelivered, InterruptRaised, RegisterWritten, RingTransition
 from machine.machine import Machine
@@ -93,7 +94,7 @@ def test_a_flat_guest_may_be_executed_in_staging(machine: Machine, watcher: Isol
     with memory(machine, PT, (region("staging").base | 5).to_bytes(8, "little")):
         (what,) = given(watcher, PhaseCompleted(0, 5, "WASM_INIT", "", 0))
         assert "ring 3 reaches staging" in what
-        watcher.native = True
+        watcher.engine = EngineName.NATIVE
         watcher._audited.clear()
         assert given(watcher, PhaseCompleted(0, 5, "WASM_INIT", "", 0)) == []
 

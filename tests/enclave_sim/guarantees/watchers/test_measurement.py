@@ -5,13 +5,14 @@ import pytest
 from enclave_sim.events import CycleBegan, GuestReplaced
 from enclave_sim.guarantees import admitted, observe
 from enclave_sim.guarantees.watchers.measurement import MeasurementWatcher
-from enclave_sim.guarantees.watchers.page_tables import staging
+from enclave_sim.memory_map import region
+from enclave_sim.specification import EngineName
 from machine.events import Event, RingTransition
 from machine.machine import Machine
 from payloads import read_flat
 from tests.enclave_sim.guarantees.spoiling import byte, enters_ring_3, spoilt
 
-GUEST, STAGING = "surveyor", staging()
+GUEST, STAGING = "surveyor", region("staging")
 
 
 def test_each_cycle_is_looked_at_once() -> None:
@@ -55,7 +56,8 @@ def test_a_flat_guest_is_looked_at_where_it_is_entered_afresh(
     machine: Machine, native: bool, happened: list[Event], looked: int
 ) -> None:
     watcher = MeasurementWatcher()
-    watcher.machine, watcher.native, watcher.payload = machine, native, b"another guest"
+    watcher.machine, watcher.payload = machine, b"another guest"
+    watcher.engine = EngineName.NATIVE if native else EngineName.WASMTIME
     for event in happened:
         watcher.handlers()[type(event)](event)
     assert watcher.looked_at["flat guests"] == len(watcher.findings) == looked

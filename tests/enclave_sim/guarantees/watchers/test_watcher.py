@@ -4,6 +4,7 @@ import pytest
 
 from enclave_sim.guarantees.report import Finding
 from enclave_sim.guarantees.watchers.watcher import Watcher
+from enclave_sim.specification import EngineName
 
 
 def test_checks_are_counted_by_what_was_checked() -> None:
@@ -22,6 +23,6 @@ def test_a_hundred_findings_are_kept(count: int) -> None:
 
 
 def test_a_guest_is_a_module_unless_it_is_said_otherwise() -> None:
-    assert not Watcher().native
+    assert Watcher().engine is EngineName.WASMTIME
     with pytest.raises(NotImplementedError):
         Watcher().handlers()

@@ -2,7 +2,7 @@
 
 The secret of a key is KDFa(seed, "Primary Object Creation", Name of the template || sensitive data). P-256: the secret
 modulo n - 1, plus 1 (FIPS 186-5, A.2.1). ML-DSA-65: the seed of FIPS 204, algorithm 1. Signatures are deterministic:
-RFC 6979, and the deterministic variant of FIPS 204. Derived keys are cached for the process.
+RFC 6979, and the deterministic variant of FIPS 204. Derived keys and some signatures are cached for the process.
 """
 
 from functools import lru_cache
@@ -57,7 +57,7 @@ class Key(msgspec.Struct, frozen=True):
 
     def sign(self, data: bytes, scheme: Scheme) -> bytes:
         """Return a TPMT_SIGNATURE over `data`."""
-        return _signer(self.public.type, self.secret).sign(data, scheme)
+        return _signature(self.public.type, self.secret, data, scheme)
 
 
 @lru_cache(maxsize=64)  # two or three keys per seed, for many runs in one process
@@ -76,6 +76,11 @@ def derive(seed: bytes, template: bytes, data: bytes) -> Key:
 def name_of(public: PublicArea) -> bytes:
     """Return the Name: the hash algorithm and the digest of the public area."""
     return public.name_alg.to_bytes(2, "big") + digest(public.name_alg, public.marshal())
+
+
+@lru_cache(maxsize=64)  # runs of the same enclave sign the same data
+def _signature(kind: int, secret: bytes, data: bytes, scheme: Scheme) -> bytes:
+    return _signer(kind, secret).sign(data, scheme)
 
 
 def _signer(kind: int, secret: bytes) -> Signer:

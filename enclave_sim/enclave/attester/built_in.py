@@ -4,6 +4,7 @@ Its nonces and verdicts follow from the configuration, so that runs are reproduc
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha256
 
 from enclave_sim.attestation import Challenge, Evidence, Policy, Position, ReferenceValues, Verdict, verify
@@ -61,7 +62,10 @@ class _Values:
     def verify(self, evidence: Evidence, challenge: Challenge) -> Verdict:
         if self._reference is None:
             self._reference = self._find()
-        return verify(evidence, challenge, self._reference, self._policy)
+        return _verdict(evidence, challenge, self._reference, self._policy)
+
+
+_verdict = lru_cache(maxsize=64)(verify)  # runs of the same enclave submit the same evidence, which is in no file
 
 
 def judgement(verdict: Verdict) -> Judgement:

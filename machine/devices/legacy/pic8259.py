@@ -67,14 +67,17 @@ class Pic8259(Stateful):
         self._auto_eoi = self._rotate_on_auto_eoi = self._special_fully_nested = False
         self._expected: list[int] = []
 
-    def set_input(self, ir: int, level: bool) -> None:
-        """Set the level of an input; it may be unchanged."""
+    def set_input(self, ir: int, level: bool) -> bool:
+        """Set the level of an input. Return False if it is unchanged, and with it everything else."""
         bit = 1 << ir
-        if level and not self._lines & bit:
+        if bool(self._lines & bit) == level:
+            return False
+        if level:
             self.irr |= bit
-        elif not level:
+        else:
             self.irr &= ~(bit & self.elcr)
-        self._lines = self._lines & ~bit | (bit if level else 0)
+        self._lines ^= bit
+        return True
 
     def set_elcr(self, value: int) -> None:
         """Set ELCR: the inputs that are level-triggered."""
@@ -190,8 +193,8 @@ class PicPair(Device):
 
     def set_irq(self, irq: int, level: bool) -> None:
         """Set the level of an interrupt line."""
-        (self.second if irq >= 8 else self.first).set_input(irq & 7, level)
-        self._propagate()
+        if (self.second if irq >= 8 else self.first).set_input(irq & 7, level):
+            self._propagate()
 
     def acknowledge(self) -> int:
         """Run the INTA cycle and return the vector."""

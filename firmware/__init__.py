@@ -7,7 +7,7 @@ import msgspec
 
 
 class _Description(msgspec.Struct, frozen=True):
-    """What is in aether.json; firmware/build.py writes it."""
+    """The content of aether.json; firmware/build.py writes it."""
 
     layout: dict[str, int]
     symbols: dict[str, int]

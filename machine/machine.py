@@ -258,13 +258,20 @@ class Machine:
         """True if the last step is complete; False if a limit interrupted a sleep or the coprocessor."""
         return self._loop.between_steps
 
-    def stop_at(self, addresses: Iterable[int]) -> None:
-        """Make `run` return `Outcome.STOPPED` before instructions at some addresses, with `at_stop` set.
+    def stop_at(
+        self, addresses: Iterable[int] = (), *, outside: range | None = None, calls_above: int | None = None
+    ) -> None:
+        """Make `run` return `Outcome.STOPPED` before some instructions, with `at_stop` set.
+
+        What it says replaces what the last call said.
 
         Args:
-            addresses: Linear addresses, at most 16, which replace those of the last call.
+            addresses: Linear addresses, at most 16.
+            outside: Stop before an instruction outside these linear addresses; None not to.
+            calls_above: Stop before CALL and INT n where RSP is above this, and before RET and IRET where it is not
+                below this; None not to.
 
         Raises:
             MachineError: There are too many addresses.
         """
-        self._loop.stop_at(addresses)
+        self._loop.stop_at(addresses, outside=outside, calls_above=calls_above)

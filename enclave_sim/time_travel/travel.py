@@ -181,7 +181,7 @@ class Travel(Generic[S]):
             The position after the RET or IRET.
 
         Raises:
-            NoSuchPosition: The run ends first, or no return comes within 10,000 steps.
+            NoSuchPosition: The run ends first; it is then at its end.
         """
         return self._stepping.step_out()
 
@@ -206,7 +206,7 @@ class Travel(Generic[S]):
             The position at the beginning of the line.
 
         Raises:
-            NoSuchPosition: The run ends first, or no other line comes within 100,000 steps.
+            NoSuchPosition: The run ends first; it is then at its end.
         """
         return self._stepping.next_line(into=into)
 

@@ -11,7 +11,7 @@ from machine.errors import MachineError
 from machine.execution.execution import Execution, Reached
 from machine.host_limit import is_limited, is_reached
 from machine.processor.cpu import FLAG_IF, Cpu
-from machine.processor.step_hook import ADDRESSES
+from machine.processor.step_hook import ADDRESSES, Flow
 
 _LONGEST_SLICE_NS = 50_000_000
 _LONGEST_RUN = 10_000_000
@@ -95,7 +95,7 @@ class RunLoop:
                 continue
             deadline = self._next_deadline()
             if execution.at_coprocessor:
-                if hook.addresses and self._is_at_stop_address():  # the hook does not see this instruction
+                if self._is_at_stop():  # the hook does not see this instruction
                     self._address_reached()
                     continue
                 execution.run_coprocessor(self._slice(deadline))
@@ -167,10 +167,14 @@ class RunLoop:
         self.pass_this_address()
         self._stop_requested = self.at_stop = True
 
-    def _is_at_stop_address(self) -> bool:
-        hook, address = self._cpu.hook, self._cpu.linear_rip
+    def _is_at_stop(self) -> bool:
+        hook = self._cpu.hook
+        if not (hook.addresses or hook.flow):
+            return False
+        address = self._cpu.linear_rip
         passed = (hook.retired, address) == (hook.passing, hook.passing_address)
-        return not passed and address in hook.address[: hook.addresses]
+        leaves = hook.flow & Flow.OUTSIDE and not hook.inside <= address < hook.inside + hook.inside_size
+        return not passed and (bool(leaves) or address in hook.address[: hook.addresses])
 
     @property
     def between_steps(self) -> bool:
@@ -181,21 +185,20 @@ class RunLoop:
         halted = self._execution.halted and not self._cpu.hook.rflags & FLAG_IF  # IF was cleared during the sleep
         return due or halted or not self._execution.cut_short
 
-    def stop_at(self, addresses: Iterable[int]) -> None:
-        """Make `run` return `Outcome.STOPPED` before instructions at some addresses, with `at_stop` set.
-
-        Args:
-            addresses: Linear addresses, at most 16, which replace those of the last call.
-
-        Raises:
-            MachineError: There are too many addresses.
-        """
+    def stop_at(
+        self, addresses: Iterable[int] = (), *, outside: range | None = None, calls_above: int | None = None
+    ) -> None:
+        """Make `run` stop before some instructions; see `Machine.stop_at`."""
         wanted = sorted(set(addresses))
         if len(wanted) > ADDRESSES:
             raise MachineError(f"{len(wanted)} addresses to stop at; at most {ADDRESSES} can be watched at once")
         self._cpu.hook.addresses = len(wanted)
         for index, address in enumerate(wanted):
             self._cpu.hook.address[index] = address
+        inside = range(0) if outside is None else outside
+        hook = self._cpu.hook
+        hook.inside, hook.inside_size, hook.floor = inside.start, len(inside), calls_above or 0
+        hook.flow = (outside is not None and Flow.OUTSIDE) | (calls_above is not None and Flow.CALLS)
 
     # Deadlines
 

@@ -182,7 +182,7 @@ class BlockClock:
             registers.in_64_bit_code
             and not registers.interrupts_inhibited
             and not hook.rflags & (_TF | _RF)
-            and not (hook.watch_if or hook.debugging or hook.addresses)
+            and not (hook.watch_if or hook.debugging or hook.addresses or hook.flow)
             and hook.pass_once == hook.pass_watched == NEVER
             and not callbacks.watchers
             and callbacks.on_port is None

@@ -170,7 +170,7 @@ class Engine:
         hook, ram = self.hook, self._ram
         if hook.retired + count > hook.deadline or hook.stepping or hook.watch_if or hook.breakpoint in addresses:
             return False
-        return not (hook.addresses or hook.debugging or ram.stale_code or ram.rewritten)
+        return not (hook.addresses or hook.flow or hook.debugging or ram.stale_code or ram.rewritten)
 
     def _attempt(self) -> Stop | None:
         """Enter the engine once. Return why it stopped; None if it must be entered again. Raises UnicornStopped."""

@@ -8,7 +8,7 @@ stops *before* an instruction. Nothing else may stop the engine, or an instructi
 import ctypes
 from array import array
 from collections.abc import Callable
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
@@ -61,6 +61,15 @@ class Stop(IntEnum):
     """The next block has instructions to be examined."""
 
 
+class Flow(IntFlag):
+    """Control flow before which an observer stops (step_hook.c, `flow`)."""
+
+    CALLS = 1
+    """Calls and returns."""
+    OUTSIDE = 2
+    """Any instruction outside a range of addresses."""
+
+
 _FUNCTIONS = {
     "stop": uclib.uc_emu_stop,
     "reg_read": uclib.uc_reg_read,
@@ -97,6 +106,7 @@ class HookState(ctypes.Structure):
         ],
         ("addresses", ctypes.c_uint64),
         ("address", ctypes.c_uint64 * ADDRESSES),
+        *[(name, ctypes.c_uint64) for name in ("flow", "floor", "inside", "inside_size")],
         ("passing", ctypes.c_uint64),
         ("passing_address", ctypes.c_uint64),
         ("long_mode", ctypes.c_uint64),
@@ -126,6 +136,10 @@ class HookState(ctypes.Structure):
     pass_watched: int
     addresses: int
     address: "ctypes.Array[ctypes.c_uint64]"
+    flow: int
+    floor: int
+    inside: int
+    inside_size: int
     passing: int
     passing_address: int
     long_mode: int

@@ -103,6 +103,47 @@ def test_stopping_at_an_address_stops_every_time(assemble: Any, portable: bool) 
     assert everything(machine) == everything(whole)
 
 
+CALLS = (
+    "movl $3, %ecx; 1: pushq %rcx; call 2f; popq %rcx; leaq 3f(%rip), %rax; call *%rax; loop 1b; int $0x80; jmp 4f;"
+    "2: call 3f; ret $0; 3: addq $8, %rsp; subq $8, %rsp; ret; 4: hlt"
+)
+CALL, RETURN = (b"\xe8", b"\xff\xd0", b"\xcd\x80"), (b"\xc2", b"\xc3", b"\x48\xcf")
+
+
+def stops(machine: Machine, limit_ns: int) -> list[tuple[int, int]]:
+    """RIP and time of each stop before a limit."""
+    found = []
+    while machine.run(limit_ns) is Outcome.STOPPED:
+        found.append((machine.cpu.rip, machine.clock.now_ns))
+    return found
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("outside", [False, True])
+def test_stopping_where_control_goes_is_what_stepping_finds(assemble: Any, portable: bool, outside: bool) -> None:
+    image = assemble(CALLS, 0, 2, 0)
+    stepping, _ = booted(image, portable=portable)
+    steps, more = [], True
+    while more:
+        code, registers = stepping.cpu.code.at(stepping.cpu.rip), stepping.cpu.registers
+        steps.append((stepping.cpu.rip, stepping.clock.now_ns, code[:2], registers.rsp))
+        more = stepping.step() is None
+    floors = {rsp for *_, code, rsp in steps if code.startswith((*CALL, *RETURN))}
+    assert len(floors) > 3
+    for floor in floors:
+        machine, _ = booted(image, portable=portable)
+        inside = range(min(rip for rip, *_ in steps), steps[-1][0] - 4)
+        machine.stop_at(outside=inside if outside else None, calls_above=floor)
+        wanted = [
+            (rip, at_ns)
+            for rip, at_ns, code, rsp in steps[:-1]
+            if (code.startswith(CALL) and rsp > floor)
+            or (code.startswith(RETURN) and rsp >= floor)
+            or (outside and rip not in inside)
+        ]
+        assert stops(machine, steps[-1][1]) == wanted
+
+
 def test_there_is_room_for_so_many_addresses() -> None:
     machine = Machine(MachineConfiguration(1 << 20))
     machine.stop_at(range(16))

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+_END = 1 << 64
 _FROM_ZERO = 5
 """The DWARF version since which files and directories are numbered from 0, starting with the compilation's own."""
 
@@ -37,6 +38,18 @@ class SourceLines:
         """Return the line of the instruction at a linear address."""
         index = bisect_right(self._table[0], address) - 1
         return self._table[1][index] if index >= 0 else None
+
+    def around(self, address: int) -> range:
+        """Return the addresses around one that belong to the same line, or to no line, without a gap."""
+        places, lines = self._table
+        first = bisect_right(places, address) - 1
+        last, line = first + 1, lines[first] if first >= 0 else None
+        while first > 0 and lines[first - 1] == line:
+            first -= 1
+        while last < len(places) and lines[last] == line:
+            last += 1
+        below = first < 0 or (first == 0 and line is None)
+        return range(0 if below else places[first], places[last] if last < len(places) else _END)
 
     def addresses_of(self, file: str, line: int) -> tuple[int, ...]:
         """Return the addresses at which a line's code begins; empty for a line without code."""

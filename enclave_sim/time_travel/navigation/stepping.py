@@ -1,18 +1,17 @@
 """Steps through a run: single steps, over and out, and by lines of the kernel's source."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.time_travel.navigation.calls import Call, Calls, returns_from_interrupt
 from enclave_sim.time_travel.navigation.control_flow import Flow, callers_of, flow_at
 from enclave_sim.time_travel.navigation.previous_steps import PreviousSteps
 from enclave_sim.time_travel.navigation.visits import Visits
 from enclave_sim.time_travel.position import NoSuchPosition, Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
 
-_LONGEST_LINE = 100_000
-_LONGEST_FUNCTION = 10_000
-_SEARCHED_AT_ONCE = 256
+_STEP_BY_STEP = 256
+"""Steps among which a previous line is looked for one by one, before the search runs from line to line."""
 
 
 class Stepping:
@@ -62,11 +61,12 @@ class Stepping:
 
     def step_out(self) -> Position:
         """See `Travel.step_out`."""
-        for _ in range(_LONGEST_FUNCTION):
-            if flow_at(self._cpu)[0] is Flow.BACK:
-                return self.step()
-            self.step_over()
-        raise NoSuchPosition(f"no return comes within {_LONGEST_FUNCTION} steps")
+        registers, calls = self._cpu.registers, Calls(self._timeline)
+        ring, floor = registers.cpl, registers.rsp
+        while not (calls.meet() and registers.cpl == ring):
+            if not self._visits.run_to_next(calls_above=floor):
+                raise NoSuchPosition(f"it does not return before the run ends at {self._timeline.now}")
+        return self.step()
 
     def back_over(self) -> Position:
         """See `Travel.back_over`."""
@@ -88,48 +88,82 @@ class Stepping:
 
     def back_out(self) -> Position:
         """See `Travel.back_out`."""
-        here = self._timeline.now
-        for _ in range(_LONGEST_FUNCTION):
-            entered = self._cpu.linear_rip
-            try:
-                self.back_over()
-            except NoSuchPosition:
-                break
-            flow, after = flow_at(self._cpu)
-            if flow is Flow.DEEPER and entered not in (after, self._cpu.linear_rip):
-                return self._timeline.now
-        return self._timeline.go_back(here, None, "nothing here was called")
+        timeline, registers = self._timeline, self._cpu.registers
+        here, floor = timeline.now, registers.rsp
+        for start in timeline.starts_before(here):
+            timeline.go_to(start)
+            calls = Calls(timeline)
+            if registers.rsp > floor:
+                calls.meet()
+            while self._visits.run_to_next(limit=here, calls_above=floor):
+                calls.meet()
+            timeline.go_to(here)
+            calls.follow_events()
+            entered = calls.innermost
+            if isinstance(entered, Call):
+                timeline.go_to(entered.position)
+                return timeline.now
+            if entered is not None:
+                timeline.go_to_event(entered.seq)
+                return self.back()
+        return timeline.go_back(here, None, "nothing here was called")
 
     # By source line
 
     def next_line(self, *, into: bool = False) -> Position:
         """See `Travel.next_line`."""
-        registers = self._cpu.registers
-        start, depth = self._timeline.line, registers.rsp
-        for _ in range(_LONGEST_LINE):
-            self.step()
-            deeper = registers.rsp < depth and not into
-            if self._timeline.line != start and not (deeper and registers.cpl == 0):
-                return self._timeline.now
-        raise NoSuchPosition(f"no other line comes within {_LONGEST_LINE} steps")
+        timeline, lines = self._timeline, self._timeline.program.lines
+        start, calls = timeline.line, Calls(timeline)
+        while True:
+            if into or flow_at(self._cpu)[0] is not Flow.DEEPER:
+                self.step()
+            else:
+                self.step_over()
+            if timeline.line == start and flow_at(self._cpu)[0] is Flow.STRAIGHT:
+                self._visits.run_to_next(outside=lines.around(self._cpu.linear_rip), calls_above=0)
+            calls.follow_events()
+            if calls.interrupted and not into:
+                self._leave(calls)
+            if timeline.line != start:
+                return timeline.now
+
+    def _leave(self, calls: Calls) -> None:
+        """Run to the return of an interrupt."""
+        while calls.interrupted:
+            self._timeline.run(wanted=returns_from_interrupt)
+            if self._timeline.now == self._timeline.end:
+                raise NoSuchPosition(f"no other line comes before the run ends at {self._timeline.now}")
+            calls.follow_events()
 
     def previous_line(self) -> Position:
         """See `Travel.previous_line`."""
-        here, line, goal = self._timeline.now, self._timeline.line, None
-        for position in self._before(here):
-            self._timeline.go_to(position)
-            if goal is not None and self._timeline.line != line:
-                break
-            if goal is not None or self._timeline.line != line:
-                goal, line = position, self._timeline.line
-        return self._timeline.go_back(here, goal, "no other line comes before")
+        timeline, here = self._timeline, self._timeline.now
+        line, goal = timeline.line, None
+        trail = self._previous.before(here, _STEP_BY_STEP)
+        for position in reversed(trail):
+            timeline.go_to(position)
+            if goal is not None and timeline.line != line:
+                timeline.go_to(goal)
+                return goal
+            if goal is not None or timeline.line != line:
+                goal, line = position, timeline.line
+        return timeline.go_back(here, self._line_before(here), "no other line comes before")
 
-    def _before(self, here: Position) -> Iterator[Position]:
-        """Yield all positions before `here`, the last first."""
-        while trail := self._previous.before(here, _SEARCHED_AT_ONCE):
-            yield from reversed(trail)
-            here = trail[0]
-            self._timeline.go_to(here)
+    def _line_before(self, here: Position) -> Position | None:
+        """Find the beginning of the line executed before the one at a position, by running from line to line."""
+        timeline, lines = self._timeline, self._timeline.program.lines
+        for start in timeline.starts_before(here):
+            timeline.go_to(start)
+            begins = [(timeline.line, start)]
+            while self._visits.run_to_next(limit=here, outside=lines.around(self._cpu.linear_rip)):
+                if timeline.line != begins[-1][0]:
+                    begins = [*begins[-2:], (timeline.line, timeline.now)]
+            timeline.go_to(here)
+            if timeline.line != begins[-1][0]:
+                begins.append((timeline.line, here))
+            if len(begins) > 2 or (len(begins) == 2 and start == Position(0)):
+                return begins[-2][1]
+        return None
 
 
 def _require_count(count: int) -> None:

@@ -1,4 +1,4 @@
-"""Executions of instructions at given addresses: the next one, and the last one before a position."""
+"""Stops before instructions at given addresses, or where control goes: the next one, and the last before a position."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,26 +8,43 @@ from enclave_sim.time_travel.timeline.timeline import Timeline
 
 
 class Visits:
-    """Moves a timeline to positions before instructions at given linear addresses."""
+    """Moves a timeline to positions before instructions."""
 
     def __init__(self, timeline: Timeline[Any]) -> None:
         self._timeline = timeline
 
-    def run_to_next(self, places: Iterable[int], limit: Position | None = None) -> bool:
-        """Run to the next visit. If there is none, return False at the limit or the end."""
+    def run_to_next(
+        self,
+        places: Iterable[int] = (),
+        limit: Position | None = None,
+        *,
+        outside: range | None = None,
+        calls_above: int | None = None,
+    ) -> bool:
+        """Run to the next stop, or if there is none before them, to the limit or the end.
+
+        Args:
+            places: Linear addresses.
+            limit: The position to stop at; None to run to the end.
+            outside: See `Machine.stop_at`.
+            calls_above: See `Machine.stop_at`.
+
+        Returns:
+            True at a stop.
+        """
         timeline = self._timeline
-        machine, wanted = timeline.machine, frozenset(places)
-        machine.stop_at(wanted)
+        machine = timeline.machine
+        machine.stop_at(places, outside=outside, calls_above=calls_above)
         try:
             while limit is None or timeline.now < limit:
                 before = timeline.now
                 timeline.run(limit)
-                if machine.cpu.linear_rip in wanted and timeline.now != before:
+                if machine.at_stop and timeline.now != before:
                     return limit is None or timeline.now < limit
                 if timeline.now in (timeline.end, before):
                     return False
         finally:
-            machine.stop_at([])
+            machine.stop_at()
         return False
 
     def find_last(

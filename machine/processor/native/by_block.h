@@ -54,6 +54,13 @@ static u64 length_of(const struct state *s, const u8 *code, u64 size, const stru
     return at <= size ? at : 0;
 }
 
+/* Return whether an instruction is BT, BTS, BTR or BTC.  Unicorn makes their undefined flags from whichever instruction
+   has changed the flags last, unless a hook before the instruction makes it compute them. */
+static int tests_bit(const struct decoded *d)
+{
+    return d->map == TWO_BYTE && ((d->opcode & 0xE7) == 0xA3 || d->opcode == 0xBA);
+}
+
 /* Return whether operands or registers decide what an instruction does here: on_examined() has to see it each time. */
 static int is_examined(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
 {
@@ -71,6 +78,8 @@ static int is_examined(void *uc, struct state *s, const u8 *code, u64 size, u64 
             action = unusual_operands(uc, s, code, size, following, d) ? LOOK : action & ~(u32)LOOK;
     } else if (d->map == TWO_BYTE && (d->opcode & 0xF0) == 0x80 && !d->narrow)            /* Jcc */
         return 0;
+    else if (tests_bit(d))
+        return 1;
     return action != 0;
 }
 

@@ -30,6 +30,7 @@ SNIPPETS = {
     "exchange": "488706",
     "locked": "f0480fc106",
     "bit in memory": "480fab06",
+    "bits": "4801d8 9c 5a 04b8 0fabc0 9c 5a 48ffc0 480fbae803 9c 5a",
     "push and pop": "50 5a",
     "push memory": "ff36 58",
     "pop memory": "50 8f06",
@@ -87,6 +88,12 @@ def test_a_loop_ends_the_same_counted_either_way(names: list[str], rsi: int) -> 
     expected = run(program, "by instruction")
     assert run(program, "by block") == expected
     assert run(program, "by default") == expected
+
+
+@pytest.mark.parametrize("name", SNIPPETS)
+def test_a_loop_of_one_kind_ends_the_same(name: str) -> None:
+    program = loop(bytes.fromhex(SNIPPETS[name]))
+    assert run(program, "by block") == run(program, "by instruction")
 
 
 @given(bodies, st.integers(1, 3000), st.integers(0, 3000))

@@ -6,6 +6,7 @@ refuses a Unicorn with another layout.
 
 import ctypes
 import struct
+from typing import Any
 
 GENERAL_REGISTERS = (
     *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
@@ -18,7 +19,7 @@ ARITHMETIC_FLAGS = 0x8D5
 """OF, SF, ZF, AF, PF, CF."""
 CODE_64, DEFAULT_32 = 1 << 21, 1 << 22
 # hflags
-_INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, HFLAG_CODE_64 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 15
+HFLAG_INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, HFLAG_CODE_64 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 15
 _LONG_MODE_ACTIVE = 1 << 14
 HFLAG_TF, HFLAG_TS = 1 << 8, 1 << 11
 """HFLAG_TF makes Unicorn raise #DB after each instruction, as RFLAGS.TF does, but software does not see the flag."""
@@ -62,8 +63,15 @@ class SystemRegisters(ctypes.Structure):
     efer: int
 
 
+_PARTS = (ctypes.Structure, ctypes.Array)
+
+
 class ProcessorState(ctypes.Structure):
-    """The registers of a stopped processor. RFLAGS is `HookState.rflags`; `eflags` has its initial value only."""
+    """The registers of a stopped processor. RFLAGS is `HookState.rflags`; `eflags` has its initial value only.
+
+    Segment, table and control registers are structures and arrays in it. ctypes makes an object of one each time it is
+    read, which takes longer than the access. So `__getattr__` keeps these objects.
+    """
 
     _fields_ = [
         *[(name, ctypes.c_uint64) for name in (*GENERAL_REGISTERS, "rip", "eflags")],
@@ -72,8 +80,11 @@ class ProcessorState(ctypes.Structure):
         ("direction", ctypes.c_int32),
         ("hflags", ctypes.c_uint32),
         ("hflags2", ctypes.c_uint32),
-        *[(name, SegmentRegister) for name in SEGMENT_REGISTERS],
-        *SystemRegisters._fields_,
+        *[(f"_{name}", SegmentRegister) for name in SEGMENT_REGISTERS],
+        *[
+            (f"_{field[0]}" if issubclass(field[1], _PARTS) else field[0], field[1])
+            for field in SystemRegisters._fields_
+        ],
     ]
     rax: int
     rcx: int
@@ -102,6 +113,18 @@ class ProcessorState(ctypes.Structure):
     idtr: SegmentRegister
     cr: "ctypes.Array[ctypes.c_uint64]"
     efer: int
+    system_content: "ctypes.Array[ctypes.c_char]"
+    """The bytes of the `SystemRegisters`, too."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name == "system_content":
+            part = (ctypes.c_char * _SYSTEM_REGISTERS_BYTES).from_buffer(self, _SYSTEM_REGISTERS_AT)
+        else:
+            part = getattr(self, f"_{name}")
+        setattr(self, name, part)
+        return part
 
     @property
     def cpl(self) -> int:
@@ -111,11 +134,11 @@ class ProcessorState(ctypes.Structure):
     @property
     def interrupts_inhibited(self) -> bool:
         """True if the previous instruction was STI, MOV SS or POP SS (SDM volume 3, 6.8.3)."""
-        return bool(self.hflags & _INTERRUPTS_INHIBITED)
+        return bool(self.hflags & HFLAG_INTERRUPTS_INHIBITED)
 
     @interrupts_inhibited.setter
     def interrupts_inhibited(self, inhibited: bool) -> None:
-        self.hflags = self.hflags & ~_INTERRUPTS_INHIBITED | (_INTERRUPTS_INHIBITED if inhibited else 0)
+        self.hflags = self.hflags & ~HFLAG_INTERRUPTS_INHIBITED | (HFLAG_INTERRUPTS_INHIBITED if inhibited else 0)
 
     @property
     def in_64_bit_code(self) -> bool:
@@ -125,7 +148,7 @@ class ProcessorState(ctypes.Structure):
     @property
     def linear_rip(self) -> int:
         """The linear address of the next instruction, as the instruction hook sees it."""
-        return self.rip if self.in_64_bit_code else self.cs.base + self.rip & 0xFFFF_FFFF
+        return self.rip if self.hflags & HFLAG_CODE_64 else self.cs.base + self.rip & 0xFFFF_FFFF
 
     def offset_of(self, linear: int) -> int:
         """Return the RIP of an instruction at a linear address: the inverse of `linear_rip`."""
@@ -149,11 +172,12 @@ class ProcessorState(ctypes.Structure):
     @property
     def system_registers(self) -> bytes:
         """The bytes of the `SystemRegisters`."""
-        return ctypes.string_at(ctypes.addressof(self) + _SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES)
+        content: bytes = self.system_content.raw
+        return content
 
     def end_inhibition(self) -> None:
         """End the interrupt shadow of STI and MOV SS, after the one instruction that it covers."""
-        self.hflags &= ~_INTERRUPTS_INHIBITED
+        self.hflags &= ~HFLAG_INTERRUPTS_INHIBITED
 
     def follow_segments(self, cpl: int) -> None:
         """Update `hflags`, in which QEMU caches parts of the segments, after a change of CS, SS or the privilege level.
@@ -161,7 +185,9 @@ class ProcessorState(ctypes.Structure):
         Args:
             cpl: The privilege level from now on, 0 to 3.
         """
-        flags = self.hflags & ~(3 | _INTERRUPTS_INHIBITED | _CODE_32 | _STACK_32 | _ADD_SEGMENT | HFLAG_CODE_64) | cpl
+        flags = (
+            self.hflags & ~(3 | HFLAG_INTERRUPTS_INHIBITED | _CODE_32 | _STACK_32 | _ADD_SEGMENT | HFLAG_CODE_64) | cpl
+        )
         if flags & _LONG_MODE_ACTIVE and self.cs.flags & CODE_64:
             self.hflags = flags | _CODE_32 | _STACK_32 | HFLAG_CODE_64
             return
@@ -172,7 +198,7 @@ class ProcessorState(ctypes.Structure):
 
 
 _GENERAL = struct.Struct(f"<{len(GENERAL_REGISTERS)}Q")
-_SEGMENT_REGISTERS_AT = vars(ProcessorState)["es"].offset
+_SEGMENT_REGISTERS_AT = vars(ProcessorState)["_es"].offset
 _SEGMENT_REGISTERS_BYTES = len(SEGMENT_REGISTERS) * ctypes.sizeof(SegmentRegister)
-_SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES = vars(ProcessorState)["ldtr"].offset, ctypes.sizeof(SystemRegisters)
+_SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES = vars(ProcessorState)["_ldtr"].offset, ctypes.sizeof(SystemRegisters)
 _TABLE_REGISTERS_BYTES = 4 * ctypes.sizeof(SegmentRegister)

@@ -14,6 +14,7 @@ import ctypes
 import re
 import struct
 from collections.abc import Mapping
+from typing import Any
 
 from unicorn import Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
@@ -37,7 +38,7 @@ _HOST_ADDRESS_BYTES = 8
 _VECTORS, _VECTOR_BYTES = 16, 16
 _BEFORE_DR1 = 24  # error_code, exception_is_int, exception_next_eip, DR0
 _OLD_EXCEPTION = 7 * 8 + 4 * 8  # from DR1 on: DR1-DR7, the four pointers
-_CR2_AT: int = vars(ProcessorState)["cr"].offset + 2 * 8
+_CR2_AT: int = vars(ProcessorState)["_cr"].offset + 2 * 8
 _NONZERO = re.compile(rb"[^\0]")
 
 
@@ -243,6 +244,15 @@ class SavedContext:
     def x87(self) -> bytes:
         """Top of stack, status, control and tag words, the eight registers and the pointers, in Unicorn's layout."""
         return ctypes.string_at(self.address + self._x87, X87_BYTES)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """The addresses of the parts that native code changes when it enters the engine (native/entering.h)."""
+        structures: dict[str, Any] = {"registers": self.registers, "cr2": self.cr2, "mxcsr_now": self._mxcsr}
+        structures |= {"met": self._error, "old_exception": self._old_exception, "simd_raised": self._simd_status}
+        found = {name: ctypes.addressof(structure) for name, structure in structures.items()}
+        found["simd_raised"] += _FLAGS_AFTER_ROUNDING
+        return found
 
     @property
     def kernel_gs_base(self) -> int:

@@ -47,7 +47,7 @@ class CodePages:
         """Guarded pages that were written since then, and may now be harmless."""
         self._included: set[int] = set()
         """Pages that are not writable only because they are in another page's block."""
-        self._unfetched: set[int] = set()
+        self.unfetched: set[int] = set()
         """Included pages that were written and can be made writable."""
         self._hidden: list[tuple[int, bytes]] = []
         """Physical addresses and the bytes that belong there."""
@@ -86,9 +86,9 @@ class CodePages:
         for where in self._ram.take_rewritten():
             for page in self._hazards(where):
                 self._ram.make_stale(self._settle(page, guarded=True))
-        for page in sorted(self._unfetched):
+        for page in sorted(self.unfetched):
             self._make_writable(page)
-        self._unfetched.clear()
+        self.unfetched.clear()
 
     def hide_rewritten(self) -> None:
         """Hide from the running Unicorn what was written and looks untranslatable, until `reveal`."""
@@ -211,7 +211,7 @@ class CodePages:
             self.hide_rewritten()
             page = address & -PAGE_SIZE
             if self._may_be_writable(page):
-                self._unfetched.add(page)
+                self.unfetched.add(page)
                 self._ram.make_stale(range(page, page + PAGE_SIZE))  # which stops the processor
         self._keep_flags()
         return True

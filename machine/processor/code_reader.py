@@ -6,12 +6,12 @@ from collections.abc import Callable
 from unicorn import UC_PROT_EXEC
 
 from machine.architecture.decoding import Instruction, decode
-from machine.architecture.processor_state import DEFAULT_32, ProcessorState
+from machine.architecture.processor_state import DEFAULT_32, HFLAG_CODE_64, ProcessorState
 from machine.architecture.unicorn_ffi import vmem_read
 from machine.bus.ram import PAGE_SIZE
-from machine.processor.step_hook import HookState
+from machine.processor.step_hook import PAGES, HookState
 
-_LONGEST_INSTRUCTION, _MAX_READ = 15, 32
+_LONGEST_INSTRUCTION, _MAX_READ, _KNOWN = 15, 32, 1 << 63
 
 
 class CodeReader:
@@ -29,7 +29,7 @@ class CodeReader:
         self._engine = engine
         self._registers = registers
         self._hook = hook
-        self._hook_code = ctypes.addressof(hook.code)
+        self._hook_code, self._hook_pages = ctypes.addressof(hook.code), hook.pages
         self._give_back = give_back
         self._code = ctypes.create_string_buffer(_MAX_READ)
 
@@ -79,11 +79,16 @@ class CodeReader:
         Returns:
             The bytes.
         """
-        length = min(most, PAGE_SIZE - address % PAGE_SIZE)
+        page, offset = divmod(address, PAGE_SIZE)
+        length, known = min(most, PAGE_SIZE - offset), page % PAGES * 2
+        if self._hook_pages[known] == page | _KNOWN:
+            return ctypes.string_at(self._hook_pages[known + 1] + offset, length)
         if vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):
             return b""
         return self._code.raw[:length]
 
     def _decode(self, code: bytes) -> Instruction | None:
         registers = self._registers
-        return decode(code, registers.in_64_bit_code, bool(registers.cs.flags & DEFAULT_32))
+        if registers.hflags & HFLAG_CODE_64:
+            return decode(code)
+        return decode(code, False, bool(registers.cs.flags & DEFAULT_32))

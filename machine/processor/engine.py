@@ -40,6 +40,7 @@ _STOPS = tuple(Stop)
 _PUSHF, _COMPARING = 0x9C, frozenset([0xA6, 0xA7, 0xAE, 0xAF])
 _NOTING_FLAGS_EARLY = STRINGS - _COMPARING | {_PUSHF}
 _CHANGES_OF_COUNTING = frozenset([Stop.WARM, Stop.BLOCK, Stop.EXAMINE])
+_NOT_ENTERED = 0  # entering.h
 _TRANSLATING_SINGLY = (Steps.WHILE_IN_DEBT, Steps.GUARDED)
 
 
@@ -67,9 +68,10 @@ class Engine:
         self._data_segments = tuple(getattr(self.registers, name) for name in ("es", "ss", "ds"))
         self._misled: tuple[str, str] | None = None
         """While a misleading instruction is executed: the segment that Unicorn takes, and the right one."""
-        step_hook = StepHook(self.uc, ram, self.context.address, _portable_hook, portable=portable)
+        step_hook = StepHook(self.uc, ram, self.context, _portable_hook, portable=portable)
         self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
         self.hook = step_hook.state
+        self._native_entry, self._hook_address = step_hook.enter, ctypes.addressof(step_hook.state)
         self._translations.charge_to(self.hook)
         self.clock = Clock(self.hook, ns_per_instruction)
         self.memory = SupervisorMemory(ram, self.registers)
@@ -107,22 +109,51 @@ class Engine:
         Returns:
             Why the processor stopped.
         """
-        hook, ram, cr2 = self.hook, self._ram, self.context.cr2
-        held, retired, address, stop = hook.rflags & _FLAG_RF, hook.retired, cr2.value, None
+        enter, ram, pages = self._native_entry, self._ram, self._code_pages
+        if enter is None or ram.stale_code or ram.rewritten or pages.unfetched or self._misled is not None:
+            return self._execute(_NOT_ENTERED)
+        entered = enter(self._handle, self._hook_address)
+        if pages.hiding:
+            pages.reveal()
+        if entered < 0:
+            self._end_entry(-1 - entered)
+        if self.callbacks.failure is not None:
+            self._raise_failure()
+        return _STOPS[entered] if entered > 0 else self._execute(entered)
+
+    def _execute(self, entered: int) -> Stop:
+        """Run until the machine must act, in any way.
+
+        Args:
+            entered: The result of `enter` (native/entering.h), if the engine has been entered once; else 0.
+
+        Returns:
+            As `execute`.
+        """
+        hook, ram, cr2, stop = self.hook, self._ram, self.context.cr2, None
+        if entered == _NOT_ENTERED:
+            hook.entry_retired, hook.entry_rflags, hook.entry_cr2 = hook.retired, hook.rflags, cr2.value
+        else:
+            stop = self._judge(-1 - entered, stepping=False)
+            self._restore_cr2(stop)
         while stop is None:
             self._code_pages.look_at_rewritten()
             if ram.stale_code:
                 self._drop_translations()
             stop = self._attempt()
-            if stop is not Stop.INTERRUPT or not self._page_fault:
-                cr2.value = address  # Unicorn changes it even when it only reads code
+            self._restore_cr2(stop)
         self.context.collect_simd_flags()
         if stop is Stop.REPEAT:
             self.registers.rip = self.registers.offset_of(hook.last)
             stop = Stop.DEADLINE
-        if held and hook.retired == retired:
+        if hook.entry_rflags & _FLAG_RF and hook.retired == hook.entry_retired:
             hook.rflags |= _FLAG_RF
         return stop
+
+    def _restore_cr2(self, stop: Stop | None) -> None:
+        """Restore CR2 unless the engine stopped at a page fault: Unicorn changes it even when it only reads code."""
+        if stop is not Stop.INTERRUPT or not self._page_fault:
+            self.context.cr2.value = self.hook.entry_cr2
 
     def execute_misleading(self, prefixes: bytes) -> Stop:
         """Execute the instruction at RIP, which is `Action.MISLEADING`; the clock must stop the engine after it.
@@ -152,8 +183,8 @@ class Engine:
         Returns:
             The instruction; None if the engine must be entered.
         """
-        at = self.registers.linear_rip
-        if at & -PAGE_SIZE != page or not self.passes(range(at, at + 1), 1):
+        at, hook = self.registers.linear_rip, self.hook
+        if at & -PAGE_SIZE != page or at == hook.breakpoint or not self._only_instructions_stop(1):
             return None
         return self.code.following(at)
 
@@ -167,8 +198,12 @@ class Engine:
         Returns:
             True if `execute` would do nothing but stop at each of them that is watched.
         """
+        return self.hook.breakpoint not in addresses and self._only_instructions_stop(count)
+
+    def _only_instructions_stop(self, count: int) -> bool:
+        """Report what `passes` does, but for the breakpoint."""
         hook, ram = self.hook, self._ram
-        if hook.retired + count > hook.deadline or hook.stepping or hook.watch_if or hook.breakpoint in addresses:
+        if hook.retired + count > hook.deadline or hook.stepping or hook.watch_if:
             return False
         return not (hook.addresses or hook.flow or hook.debugging or ram.stale_code or ram.rewritten)
 
@@ -185,6 +220,22 @@ class Engine:
             status = by_block.settle(status)
         else:
             status = self._enter(Steps.WHILE_IN_DEBT if stepping else Steps.NONE)
+        return self._judge(status, stepping=bool(stepping))
+
+    def _judge(self, status: int, *, stepping: bool) -> Stop | None:
+        """Return why the engine stopped, or None if it must be entered again: the end of `_attempt`.
+
+        Args:
+            status: Unicorn's error number; 0 for none.
+            stepping: The engine was stepping.
+
+        Returns:
+            As `_attempt`.
+
+        Raises:
+            UnicornStopped: Unicorn failed.
+        """
+        hook = self.hook
         if status == UC_ERR_FETCH_PROT:
             pages = self._pages_of_code()
             if any(map(self._code_pages.admit, pages)):
@@ -228,18 +279,26 @@ class Engine:
         self.give_back()
         status: int = emu_start(self._handle, registers.rip, 0, 0, 0)
         self._code_pages.reveal()
-        if status or hook.reason == Stop.HALT:
-            self.refresh()
-        registers.hflags &= ~(HFLAG_TF | HFLAG_BY_BLOCK)
+        self._end_entry(status)
         if self._misled is not None:
             registers.rip = registers.rip + registers.cs.base & _ALL
         for segment, base in reversed(bases):
             segment.base = base
-        failure = self.callbacks.failure
-        if failure is not None:
-            self.callbacks.failure = None
-            raise failure
+        if self.callbacks.failure is not None:
+            self._raise_failure()
         return status
+
+    def _end_entry(self, status: int) -> None:
+        """Read the registers from the engine if the hook has not done so."""
+        if status or self.hook.reason == Stop.HALT:
+            self.refresh()
+        self.registers.hflags &= ~(HFLAG_TF | HFLAG_BY_BLOCK)
+
+    def _raise_failure(self) -> None:
+        """Raise the exception that a device raised in a callback."""
+        failure, self.callbacks.failure = self.callbacks.failure, None
+        assert failure is not None
+        raise failure
 
     def _exchange_bases(self) -> list[tuple[SegmentRegister, int]]:
         """Set the bases of ES, SS and DS to 0 in 64-bit mode, where Unicorn would add them for a segment override.

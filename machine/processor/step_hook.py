@@ -15,12 +15,14 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.architecture.opcodes import ALWAYS, TABLES
 from machine.architecture.processor_state import GENERAL_REGISTERS
+from machine.architecture.saved_context import SavedContext
 from machine.bus.ram import Ram
 from machine.errors import EmulatorFault
 from machine.processor.native.loading import load
 
 NEVER = 2**64 - 1
-_PAGES = 64
+PAGES = 64
+"""The number of code pages whose host addresses the native hook keeps."""
 ADDRESSES = 16
 """The maximum number of addresses to stop at."""
 _GROUPS = 64
@@ -77,6 +79,8 @@ _FUNCTIONS = {
     "vmem_translate": uclib.uc_vmem_translate,
     "context_save": uclib.uc_context_save,
 }
+_PARTS = ("registers", "cr2", "mxcsr_now", "simd_raised", "met", "old_exception")
+_FUNCTIONS_OF_ENTRY = {"context_restore": uclib.uc_context_restore, "emu_start": uclib.uc_emu_start}
 
 
 class Steps(IntEnum):
@@ -118,11 +122,12 @@ class HookState(ctypes.Structure):
         *[(name, ctypes.c_uint64) for name in ("stepping", "debt", "paid_at", "credit", "rip", "rcx", "until")],
         *[(name, ctypes.c_uint64) for name in ("inhibited", "guarded", "code_base", "begun")],
         ("general_register", ctypes.c_uint64 * 16),
-        ("pages", ctypes.c_uint64 * (2 * _PAGES)),
+        ("pages", ctypes.c_uint64 * (2 * PAGES)),
         *[(name, ctypes.c_uint64) for name in ("by_block", "pause", "warm_up")],
         *[(name, ctypes.c_void_p) for name in ("shapes", "blocks", "now", "before")],
         *[(name, ctypes.c_uint64) for name in ("examined_at", "flags_right", "examines")],
-        ("examined_bits", ctypes.c_void_p),
+        *[(name, ctypes.c_void_p) for name in ("examined_bits", *_PARTS, *_FUNCTIONS_OF_ENTRY)],
+        *[(name, ctypes.c_uint64) for name in ("entry_retired", "entry_rflags", "entry_cr2")],
     ]
     retired: int
     deadline: int
@@ -162,6 +167,7 @@ class HookState(ctypes.Structure):
     guarded: int
     code_base: int
     begun: int
+    pages: "ctypes.Array[ctypes.c_uint64]"
     by_block: int
     pause: int
     warm_up: int
@@ -173,6 +179,13 @@ class HookState(ctypes.Structure):
     flags_right: int
     examines: int
     examined_bits: int | None
+    registers: int | None
+    context_restore: int | None
+    emu_start: int | None
+    old_exception: int | None
+    entry_retired: int
+    entry_rflags: int
+    entry_cr2: int
 
 
 def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
@@ -186,6 +199,7 @@ def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
 
 
 _NATIVE_TABLES = (native_tables(False), native_tables(True))
+_PAGES_AT, _PAGES_BYTES = vars(HookState)["pages"].offset, vars(HookState)["pages"].size
 STATE_BYTES: int = vars(HookState)["context"].offset
 """The size of the first fields of `HookState`, which are the processor's state, not this process's."""
 
@@ -230,7 +244,7 @@ def add_hook(
 
 
 class StepHook:
-    """The hook of one engine, and its state. `context` is the address to which the processor is saved at each stop.
+    """The hook of one engine, and its state. The processor is saved to `context` at each stop.
 
     `fallback` attaches a hook in Python. It is used if `portable`, or if the host cannot load native code.
     """
@@ -239,7 +253,7 @@ class StepHook:
         self,
         uc: Uc,
         ram: Ram,
-        context: int,
+        context: SavedContext,
         fallback: Callable[[Uc, HookState], object],
         *,
         portable: bool = False,
@@ -253,7 +267,8 @@ class StepHook:
             watched=ALWAYS,
             credit=_CREDIT,
             pause=NEVER,
-            context=context,
+            context=context.address,
+            **context.parts,
             ram=ram.host_address,
             ram_size=ram.size,
         )
@@ -264,6 +279,8 @@ class StepHook:
         self.on_device_read: int | None = None
         self.on_device_write: int | None = None
         """The addresses of `on_device_read` and `on_device_write` in the native code."""
+        self.enter: Callable[[int, int], int] | None = None
+        """The native function `enter` of native/entering.h, of the engine's handle and the state's address."""
         entries = None if portable else load("step_hook")
         self.native = entries is not None
         if entries is not None:
@@ -273,17 +290,18 @@ class StepHook:
 
     def forget_pages(self) -> None:
         """Forget the host addresses of code pages, because mappings may have changed."""
-        ctypes.memset(ctypes.addressof(self.state) + HookState.pages.offset, 0, HookState.pages.size)
+        ctypes.memset(ctypes.addressof(self.state) + _PAGES_AT, 0, _PAGES_BYTES)
 
     def _attach_native(self, uc: Uc, entries: tuple[int, ...]) -> None:
         state = self.state
-        for name, function in _FUNCTIONS.items():
+        for name, function in (_FUNCTIONS | _FUNCTIONS_OF_ENTRY).items():
             setattr(state, name, ctypes.cast(function, ctypes.c_void_p).value)
         state.tables[:] = [ctypes.addressof(tables) for tables in _NATIVE_TABLES]
         state.general_register[:] = REGISTER_IDS
-        on_instruction, on_interrupt, on_invalid, self.on_device_read, *by_block = entries
+        on_instruction, on_interrupt, on_invalid, self.on_device_read, *by_block, enter = entries
         (self.on_device_write,) = load("device_writes") or (None,)
         self.code_hook = add_hook(uc, UC_HOOK_CODE, on_instruction, ctypes.byref(state)).value or 0
         add_hook(uc, UC_HOOK_INTR, on_interrupt, ctypes.byref(state))
         add_hook(uc, UC_HOOK_INSN_INVALID, on_invalid, ctypes.byref(state))
         self.counting = on_instruction, *by_block
+        self.enter = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(enter)

@@ -2,10 +2,12 @@
 
 import ctypes
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 from unicorn import Uc, arm64_const, unicorn_const, x86_const
 
+from machine.architecture.processor_state import ProcessorState
 from machine.bus.mmio_window import Window
 from machine.bus.ram import LINE_SIZE
 from machine.processor import step_hook
@@ -16,7 +18,7 @@ from machine.processor.translations import TranslationState
 BLOBS = Path(step_hook.__file__).parent / "native"
 CODE, STATE, BYTES, STACK, CALLS, DONE = 0x10000, 0x40000, 0x60000, 0x80000, 0x90000, 0xA0000
 TABLES = (0xB0000, 0xC0000)
-BUS = CALLS + 80
+BUS, START = CALLS + 80, CALLS + 96
 RAM, PAGE, CONTEXT = 0x10_0000, 0x5000, 0xC0DE
 VECTOR_IDS = range(x86_const.UC_X86_REG_XMM0, x86_const.UC_X86_REG_XMM0 + 16)
 """Unicorn's numbers of the XMM registers."""
@@ -40,7 +42,7 @@ class Blob:
         self.uc.mem_map(0, 1 << 21)
         self.uc.mem_write(CODE, blob[4 * len(entries) :])
         ret = bytes.fromhex("c0035fd6") if arm else b"\xc3"
-        for index in range(6):
+        for index in range(7):
             self.uc.mem_write(CALLS + 16 * index, ret)
         if arm:
             names = ["X0", "X1", "X2", "X3", "X4"]
@@ -51,7 +53,7 @@ class Blob:
             names = ["RDI", "RSI", "RDX", "RCX", "R8"]
             self.arguments = [getattr(x86_const, f"UC_X86_REG_{n}") for n in names]
             self.stack, self.link, self.result_id = x86_const.UC_X86_REG_RSP, 0, x86_const.UC_X86_REG_RAX
-        self.uc.hook_add(unicorn_const.UC_HOOK_CODE, self._called, begin=CALLS, end=CALLS + 0x5F)
+        self.uc.hook_add(unicorn_const.UC_HOOK_CODE, self._called, begin=CALLS, end=CALLS + 0x6F)
         self.registers: dict[int, int] = {}
         for at, long in zip(TABLES, (False, True), strict=True):
             self.uc.mem_write(at, native_tables(long).raw)
@@ -60,6 +62,8 @@ class Blob:
         self.asked: list[tuple[int, int]] = []
         self.written = 0
         """The value of the last write to the bus."""
+        self.start: Callable[[], int] = lambda: 0
+        """Stands for uc_emu_start; returns its error number."""
         self.pages: dict[int, int] | None = None
         """The places of linear pages; None: all at PAGE."""
 
@@ -85,6 +89,9 @@ class Blob:
             self.asked.append((second, third & 0xFFFF_FFFF))
             self.written = fourth
             uc.reg_write(self.result_id, FROM_BUS)
+        elif address == START:
+            self.asked.append((second, third))
+            uc.reg_write(self.result_id, self.start())
 
     def on_instruction(
         self,
@@ -111,6 +118,20 @@ class Blob:
         self.place(address, code)
         self._call("on_instruction", state, address, size)
         return self.stopped
+
+    def enter(self, state: HookState, registers: ProcessorState, parts: bytes, start: Callable[[], int]) -> int:
+        """Enter an engine whose `uc_emu_start` is `start`. The state is updated; `parts` are at `BYTES`."""
+        state.context, state.context_restore, state.emu_start = CONTEXT, CALLS + 64, START
+        state.registers = RAM
+        self.uc.mem_write(RAM, bytes(registers))
+        self.uc.mem_write(BYTES, parts)
+        self.saved, self.start = 0, start
+        self.asked.clear()
+        self._call("enter", state)
+        result = int(self.uc.reg_read(self.result_id)) & 0xFFFF_FFFF
+        content = bytes(self.uc.mem_read(RAM, ctypes.sizeof(registers)))
+        ctypes.memmove(ctypes.addressof(registers), content, len(content))
+        return result - (result >> 31 << 32)
 
     def place(self, address: int, code: bytes) -> None:
         """Put code into the page to which all linear addresses are mapped, with zeros after it."""

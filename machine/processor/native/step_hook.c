@@ -89,6 +89,15 @@ struct state {
     u64 flags_right;        /* of STOP_INTERRUPT: no hook before the instruction has changed how Unicorn keeps the flags */
     u64 examines;           /* nonzero: the block looked up last has instructions to be examined */
     u64 *examined_bits;     /* a set bit for each of their addresses */
+    struct registers *registers;        /* of the stopped processor, with other parts of its state: see entering.h */
+    u64 *cr2;
+    u32 *mxcsr_now;
+    u8 *simd_raised;        /* SSE exceptions since MXCSR was last updated */
+    const int *met;         /* the last interrupt: its error code; nonzero for INT */
+    int *old_exception;
+    int (*context_restore)(void *uc, u64 context);
+    int (*emu_start)(void *uc, u64 begin, u64 until, u64 timeout, u64 count);
+    u64 entry_retired, entry_rflags, entry_cr2;         /* when Engine.execute() began */
 };
 
 #include "decoding.h"
@@ -269,6 +278,8 @@ int on_invalid(void *uc, struct state *s)
     stop(uc, s, STOP_INVALID);
     return 1;
 }
+
+#include "entering.h"
 
 /* Device registers whose reads are answered from memory: machine/bus/mmio_window.py. */
 struct window {

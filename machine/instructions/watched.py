@@ -10,6 +10,7 @@ from machine.instructions.floating_point.unit import FloatingPointUnit
 from machine.instructions.general.wide_operands import is_misplaced
 from machine.instructions.memory import OperandMemory
 from machine.instructions.segment_limits import SegmentLimits
+from machine.instructions.stopped_operands import is_unusual
 from machine.instructions.system.msrs import Msrs
 from machine.instructions.system_instructions import SystemInstructions, TaskPriority
 from machine.processor.cpu import Cpu
@@ -36,6 +37,8 @@ class WatchedInstructions:
         """
         cpu = self._cpu
         found = cpu.engine.next_in(page)
-        if found is not None and (found.action & cpu.hook.watched or is_misplaced(cpu, found)):
+        if found is None:
+            return None
+        if found.action & cpu.hook.watched or is_misplaced(cpu, found) or is_unusual(cpu, found):
             return found
         return None

@@ -13,6 +13,7 @@ from machine.architecture.paging import is_canonical
 
 _DENORMAL, _PRECISION, _DENORMALS_ARE_ZEROS, _FLUSH_TO_ZERO = 1 << 1, 1 << 5, 1 << 6, 1 << 15
 _EXCEPTIONS, _MASKS = 0x3F, 7
+_FLOATS = int(Action.FLOATS)
 _ROUNDS = range(0x0F3A08, 0x0F3A0C)
 _ROOT, _CONVERSION, _COMPARISON = 0x0F51, 0x0F5A, 0x0FC2
 _ARITHMETIC = frozenset([0x0F58, 0x0F59, 0x0F5C, 0x0F5E])
@@ -67,7 +68,7 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
     opcode, operand, wide = instruction.opcode, instruction.operand, instruction.wide
     narrow = instruction.operand_size_prefix
     both = narrow and instruction.prefix in (Prefix.REPEAT, Prefix.REPEAT_NOT_EQUAL)
-    if instruction.action & Action.FLOATS:
+    if instruction.action & _FLOATS:
         return both or _unusual_numbers(instruction, registers, mxcsr)
     if opcode in _AH:
         return bool(instruction.rex)
@@ -94,6 +95,11 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
     if opcode == _POPCNT:
         return not instruction.long or (both and wide)
     return both or _unusual_registers(instruction)
+
+
+def all_are_unusual(mxcsr: int) -> bool:
+    """Report whether an exception is unmasked or results are flushed to zero: Unicorn implements neither."""
+    return bool(~mxcsr >> _MASKS & _EXCEPTIONS or mxcsr & _FLUSH_TO_ZERO)
 
 
 def _loses_flags(opcode: int, registers: Registers) -> bool:
@@ -146,7 +152,7 @@ def _unusual_registers(instruction: Instruction) -> bool:
 def _unusual_numbers(instruction: Instruction, registers: Registers, mxcsr: int) -> bool:
     """Check for denormals whose flag in MXCSR is not set yet, for two NaNs, and for bits of the immediate."""
     opcode, prefix = instruction.opcode, instruction.prefix
-    if ~mxcsr >> _MASKS & _EXCEPTIONS or mxcsr & _FLUSH_TO_ZERO:
+    if all_are_unusual(mxcsr):
         return True
     if opcode in _ROUNDS:
         return bool(instruction.immediate & 8) and not mxcsr & _PRECISION

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from machine.architecture import unicorn_ffi
 from machine.machine import Outcome
-from machine.processor import engine as engine_module
+from machine.processor.engine import Engine
+from machine.processor.step_hook import Stop
 from tests.machine.test_snapshot import everything
 from tests.machine.test_stepping import booted
 
@@ -15,7 +15,9 @@ ROUNDS = 3
 CLEARING = "fninit;" + "fldz;" * 8 + "fninit;"
 OTHER = "fld1; fldpi; fadd %st(1), %st; fxch; fptan; fstp %st(0); fsqrt; fninit;"
 SYSTEM = "movq %cr0, %rax; movq %cr4, %rbx; movq %rax, %dr1; cpuid; rdtsc;"
-MIXED = f"movl ${ROUNDS}, %esi; 1: .globl here; fld1; fld1; here: {CLEARING} {OTHER} {SYSTEM} decl %esi; jnz 1b; hlt"
+LOOKED_AT = "lock; negq 0x240000; .byte 0x40, 0x9f; movl $1, %ecx; 2: loope 2b;"
+ROUND = f"{CLEARING} {OTHER} {SYSTEM} {LOOKED_AT}"
+MIXED = f"movl ${ROUNDS}, %esi; 1: .globl here; fld1; fld1; here: {ROUND} decl %esi; jnz 1b; hlt"
 PENDING = "movq %cr0, %rax; orl $0x20, %eax; movq %rax, %cr0; movw $0x37B, 0x240000; fninit; fldcw 0x240000;"
 
 
@@ -71,17 +73,24 @@ def test_a_fault_within_a_run_is_at_its_instruction(kernel: Any, before: int) ->
     assert alone.machine.cpu.context.x87[:8] == ran.machine.cpu.context.x87[:8]
 
 
-def test_the_engine_is_not_entered_in_between(assemble: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine, _ = booted(assemble(f"{(CLEARING + OTHER) * 4} hlt", 0, 2, 0))
-    entries, original = [0], unicorn_ffi.emu_start
+SSE_ON = "movq %cr4, %rax; orw $0x600, %ax; movq %rax, %cr4; movl $0, 0x240000;"
+UNMASKED = SSE_ON + "ldmxcsr 0x240000;" + "addps %xmm1, %xmm0; mulps %xmm0, %xmm1; cmpps $1, %xmm0, %xmm1;" * 30
+UNUSUAL = ".byte 0x40, 0x9f; .byte 0x66, 0xe9, 0, 0, 0, 0; lock; negl 0x240000;" * 30
+"""LAHF with REX, JMP with 66H."""
 
-    def counting(*arguments: int) -> int:
+
+@pytest.mark.parametrize("code", [(CLEARING + OTHER) * 4, UNMASKED, UNUSUAL], ids=["x87", "unmasked", "unusual"])
+def test_the_engine_is_not_entered_in_between(assemble: Any, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    entries, original = [0], Engine.execute
+
+    def counting(engine: Engine) -> Stop:
         entries[0] += 1
-        return int(original(*arguments))
+        return original(engine)
 
+    monkeypatch.setattr(Engine, "execute", counting)
     without, _ = booted(assemble("hlt", 0, 2, 0))
-    monkeypatch.setattr(engine_module, "emu_start", counting)
     without.run()
     fewest, entries[0] = entries[0], 0
+    machine, _ = booted(assemble(f"{code} hlt", 0, 2, 0))
     machine.run()
-    assert entries[0] <= fewest + 4
+    assert entries[0] <= fewest + 6

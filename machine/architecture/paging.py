@@ -124,6 +124,7 @@ class SupervisorMemory:
     def __init__(self, ram: Ram, state: ProcessorState) -> None:
         self._ram = ram
         self._state = state
+        self._cr = state.cr
         self._pages: dict[int, Translation] = {}
         self._writable: set[int] = set()
 
@@ -170,7 +171,7 @@ class SupervisorMemory:
             `length` bytes.
         """
         found, offset = self._pages.get(address & -PAGE_SIZE), address & PAGE_SIZE - 1
-        if found is None or offset + length > PAGE_SIZE or self._state.cr[4] & _CR4_SMAP:
+        if found is None or offset + length > PAGE_SIZE or (found.user and self._cr[4] & _CR4_SMAP):
             if offset + length > PAGE_SIZE:
                 first = PAGE_SIZE - offset
                 return self.read(address, first, rflags) + self.read(address + first, length - first, rflags)
@@ -202,9 +203,8 @@ class SupervisorMemory:
         if offset + len(data) > PAGE_SIZE:
             self._push_across(address, data, rflags, unit, by)
             return
-        if page in self._writable and not self._state.cr[4] & _CR4_SMAP:
-            found = self._pages[page]
-        else:
+        found = self._pages[page] if page in self._writable else None
+        if found is None or (found.user and self._cr[4] & _CR4_SMAP):
             found = self._translate(address + len(data) - unit, rflags, write=True)
         self._store(found.physical + offset, data, by)
 

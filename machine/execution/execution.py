@@ -11,6 +11,7 @@ from machine.architecture.control_registers import CR0_BITS, CR0_PE
 from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import NMI, UD, Fault
 from machine.architecture.opcodes import Action
+from machine.architecture.processor_state import HFLAG_CODE_64
 from machine.bus.ram import PAGE_SIZE
 from machine.devices.chipset import Chipset
 from machine.events import Halted, InterruptSource
@@ -167,7 +168,13 @@ class Execution(Stateful):
         That is necessary if one may raise #AC or exceed a segment limit, or if MOV SS has hit a data breakpoint, which
         is reported after the next instruction.
         """
-        return bool(self._cpu.debug.held) or self._alignment.wanted or self._limits.scope is Scope.EVERYTHING
+        cpu = self._cpu
+        if cpu.debug.held:
+            return True
+        hflags = cpu.registers.hflags
+        if hflags & HFLAG_CODE_64 and hflags & 3 != 3:  # 64-bit mode has no limits, and only ring 3 has #AC
+            return False
+        return self._alignment.wanted or self._limits.scope is Scope.EVERYTHING
 
     def step_checked(self) -> None:
         """Execute one instruction after checking segment limits and alignment; breakpoints and #UD come first."""
@@ -210,7 +217,7 @@ class Execution(Stateful):
     def at_coprocessor(self) -> bool:
         """True if the next instruction is the coprocessor's."""
         coprocessor, registers = self.coprocessor, self._cpu.registers
-        return coprocessor is not None and coprocessor.address == registers.rip and registers.cpl == 3
+        return coprocessor is not None and registers.hflags & 3 == 3 and coprocessor.address == registers.rip
 
     def run_coprocessor(self, budget_ns: int) -> None:
         """Run the coprocessor for at most about `budget_ns` of virtual time."""
@@ -230,7 +237,9 @@ class Execution(Stateful):
         chipset, hook, clock = self._chipset, self._cpu.hook, self._cpu.clock
         for _ in range(_STOPS_IN_A_ROW):
             self._run_to_stop()
-            due = self.ended or clock.stepping or hook.retired >= hook.deadline  # a step replaces the deadline
+            due = (
+                self.halted or self.delivery.shut_down or clock.stepping or hook.retired >= hook.deadline
+            )  # a step replaces the deadline
             waiting = chipset.pending() or chipset.nmi_pending
             if due or waiting or self._reached is not Reached.ANYWHERE or self.at_coprocessor or self.checks_wanted:
                 return
@@ -334,7 +343,7 @@ class Execution(Stateful):
         returns = instruction.action & _INTERRUPT_RETURN
         if returns and ring_and_mode.nmi_blocked:
             ring_and_mode.nmi_blocked = False
-        before = self._observed.look()
+        before = None if returns and instruction.long else self._observed.look()  # IRETQ loads none of them
         in_new_task: Fault | None = None
         try:
             done = (self._watched or self._watched_instructions()).execute(instruction)
@@ -344,7 +353,7 @@ class Execution(Stateful):
             self._recognition.raise_fault(fault)
             return
         stop = self._execute_one(instruction) if done is Done.NATIVE else None
-        if self._observed.look() != before:
+        if before is not None and self._observed.look() != before:
             registers.cr[0] &= CR0_BITS
             self._observed.record_changes(before, rip)
             ring_and_mode.watch()

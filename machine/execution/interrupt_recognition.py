@@ -56,7 +56,8 @@ class InterruptRecognition:
         """Deliver an interrupt or exception, and record its changes."""
         self._cpu.hook.pass_once = NEVER
         registers, in_long_mode = self._cpu.registers, self._ring_and_mode.mode == "long"
-        ring, rsp, base = registers.cpl, registers.rsp, self._cpu.linear_rip - registers.rip
+        ring, rsp = registers.hflags & 3, registers.rsp
+        base = 0 if in_long_mode else registers.linear_rip - registers.rip
         self._returns.look()  # an interrupt can follow immediately on the return from another
         before = None if in_long_mode else self._observed.look()
         self._delivery.deliver(interrupt)
@@ -65,7 +66,7 @@ class InterruptRecognition:
         if before is not None:  # a task gate loads TR, CR3 and segment registers
             self._observed.record_changes(before, interrupt.return_address)
             self._ring_and_mode.watch()
-        if ring == registers.cpl:
+        if ring == registers.hflags & 3:
             linear = base + interrupt.return_address & 2**64 - 1
             self._returns.entered(interrupt.vector, interrupt.return_address, linear, rsp)
         else:
@@ -112,9 +113,10 @@ class InterruptRecognition:
         software, error_code, following = cpu.context.interrupt_met
         vector = UD if stop is Stop.INVALID_INSTRUCTION else cpu.hook.vector
         if software:
-            if not cpu.registers.in_64_bit_code:
+            registers = cpu.registers
+            if not registers.in_64_bit_code:
                 following &= 0xFFFF_FFFF  # Unicorn does not wrap it
-            cpu.registers.rip = following
+            registers.rip = following
             self.deliver(Interrupt(vector, "software", following))
         elif vector == UD:
             take_back(cpu)

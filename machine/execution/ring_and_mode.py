@@ -5,12 +5,16 @@ Both may change with CS. Each change is recorded, and updates the instruction ho
 
 from machine.architecture.control_registers import CR0_AM, CR4_UMIP
 from machine.architecture.opcodes import ALWAYS, Action
+from machine.architecture.processor_state import HFLAG_CODE_64
 from machine.events import ModeSwitched, ProcessorMode, RingTransition
 from machine.instructions.segment_limits import Scope, SegmentLimits
 from machine.interrupts.interrupt_returns import InterruptReturns
 from machine.journal import Journal
 from machine.processor.cpu import EFER_LMA, Cpu
 from machine.state import Stateful
+
+_ALWAYS, _PORT, _DESCRIPTOR = int(ALWAYS), int(Action.PORT), int(Action.DESCRIPTOR)
+_FLAGS, _OVERRIDE = int(Action.FLAGS), int(Action.OVERRIDE)
 
 
 class RingAndMode(Stateful):
@@ -43,15 +47,15 @@ class RingAndMode(Stateful):
     def watch(self) -> None:
         """Set the hook's watched actions, after the ring, the mode, FS, GS, CR0 or CR4 has changed."""
         registers = self._cpu.registers
-        watched = ALWAYS
+        watched = _ALWAYS
         if registers.cpl:
-            watched |= Action.PORT
+            watched |= _PORT
             if registers.cr[4] & CR4_UMIP:
-                watched |= Action.DESCRIPTOR
+                watched |= _DESCRIPTOR
             if registers.cr[0] & CR0_AM:
-                watched |= Action.FLAGS  # may set AC, like IRET
+                watched |= _FLAGS  # may set AC, like IRET
         if self._limits.scope is Scope.OVERRIDES:
-            watched |= Action.OVERRIDE
+            watched |= _OVERRIDE
         self._cpu.hook.watched = watched
 
     def block_nmi(self, blocked: bool) -> None:
@@ -74,6 +78,8 @@ class RingAndMode(Stateful):
     def follow_mode(self, rip: int) -> None:
         """Record a change of the operating mode, if the instruction at `rip` made one."""
         registers = self._cpu.registers
+        if self.mode == "long" and registers.hflags & HFLAG_CODE_64:
+            return
         mode: ProcessorMode = "protected"
         if registers.efer & EFER_LMA:
             mode = "long" if registers.in_64_bit_code else "compatibility"

@@ -14,6 +14,7 @@ from machine.architecture.control_registers import CR0_PE
 from machine.architecture.descriptors import ACCESSED, INTERRUPT_GATE, TRAP_GATE, Gate, Segment, gate_64
 from machine.architecture.exceptions import CONTRIBUTORY, DB, DF, GP, NP, PF, SS, TS, Fault
 from machine.architecture.paging import is_canonical
+from machine.architecture.processor_state import HFLAG_CODE_64, HFLAG_INTERRUPTS_INHIBITED
 from machine.bus.writer import INTERRUPT_DELIVERY
 from machine.events import InterruptDelivered, InterruptRaised, InterruptSource, RingTransition, Shutdown
 from machine.instructions.segmentation.descriptor_tables import find, mark_accessed
@@ -33,6 +34,8 @@ _TRANSITION_CAUSES = {
 }
 _IDT_ERROR, _EXTERNAL_ERROR = 2, 1
 _FREE_DELIVERIES = 16
+_GATES = (INTERRUPT_GATE, TRAP_GATE)
+_UNLIKE_HANDLERS = HFLAG_CODE_64 | HFLAG_INTERRUPTS_INHIBITED
 _CLEARED = FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM
 
 
@@ -151,7 +154,7 @@ class Delivery(Stateful):
     def _saved_flags(self, interrupt: Interrupt) -> int:
         """Return the pushed RFLAGS. RF is set to restart the instruction without its breakpoint (18.3.1.1)."""
         fault = interrupt.source == "exception" and interrupt.vector != DB and not interrupt.is_trap
-        return self._cpu.rflags | (FLAG_RF if fault or interrupt.repeating else 0)
+        return self._cpu.hook.rflags | (FLAG_RF if fault or interrupt.repeating else 0)
 
     def _enter_32(self, interrupt: Interrupt) -> None:
         old_ring = self._cpu.registers.cpl
@@ -162,18 +165,20 @@ class Delivery(Stateful):
             interrupt.error_code,
             software=interrupt.source == "software",
         )
-        self._record_delivered(interrupt, old_ring)
+        registers = self._cpu.registers
+        self._record_delivered(interrupt, old_ring, registers.cpl, registers.rip, registers.rsp)
 
     def _enter_64(self, interrupt: Interrupt) -> None:
-        cpu, registers = self._cpu, self._cpu.registers
+        cpu, registers, hook = self._cpu, self._cpu.registers, self._cpu.hook
         # CHECK
-        old_ring, rflags = registers.cpl, cpu.rflags
+        hflags, rflags, cs, ss = registers.hflags, hook.rflags, registers.cs, registers.ss
+        old_ring = hflags & 3
         gate = self._gate(interrupt, old_ring)
         target = self._code_segment(gate, interrupt, old_ring)
         ring = old_ring if target.conforming else target.level
         stack, new_stack = self._stack(gate, ring, old_ring, interrupt)
         saved = self._saved_flags(interrupt)
-        words = (interrupt.return_address, registers.cs.selector, saved, registers.rsp, registers.ss.selector)
+        words = (interrupt.return_address, cs.selector, saved, registers.rsp, ss.selector)
         if interrupt.error_code is None:
             stack -= 40
             frame = _FRAME.pack(*words)
@@ -184,19 +189,17 @@ class Delivery(Stateful):
             raise Fault(SS, interrupt.external_bit)
         cpu.memory.push(stack, frame, rflags, by=INTERRUPT_DELIVERY)
         # STATE
-        registers.cs.load(gate.selector & ~3 | ring, 0, target.limit, target.flags | ACCESSED << 8)
+        cs.load(gate.selector & ~3 | ring, 0, target.limit, target.flags | ACCESSED << 8)
         if new_stack:
-            registers.ss.load(ring, 0, 0, ring << 13)
-        if ring != old_ring or not registers.in_64_bit_code or new_stack or registers.interrupts_inhibited:
+            ss.load(ring, 0, 0, ring << 13)
+        if new_stack or ring != old_ring or hflags & _UNLIKE_HANDLERS != HFLAG_CODE_64:
             cpu.set_privilege(ring)
         registers.rip, registers.rsp = gate.handler, stack
-        cpu.rflags = rflags & ~(_CLEARED | (FLAG_IF if gate.kind == INTERRUPT_GATE else 0))
+        hook.rflags = rflags & ~(_CLEARED | (FLAG_IF if gate.kind == INTERRUPT_GATE else 0))
         # RECORD
-        self._record_delivered(interrupt, old_ring)
+        self._record_delivered(interrupt, old_ring, ring, gate.handler, stack)
 
-    def _record_delivered(self, interrupt: Interrupt, old_ring: int) -> None:
-        registers = self._cpu.registers
-        handler, stack, ring = registers.rip, registers.rsp, registers.cpl
+    def _record_delivered(self, interrupt: Interrupt, old_ring: int, ring: int, handler: int, stack: int) -> None:
         self._journal.emit(InterruptDelivered, interrupt.vector, handler, stack)
         if ring != old_ring:
             cause = _TRANSITION_CAUSES[interrupt.source]
@@ -206,15 +209,13 @@ class Delivery(Stateful):
     def _gate(self, interrupt: Interrupt, ring: int) -> Gate:
         """Return the IDT entry, checked (SDM volume 3, 6.12 and figure 6-8)."""
         vector, software = interrupt.vector, interrupt.source == "software"
-        error = vector * 8 + _IDT_ERROR + interrupt.external_bit
         idtr = self._cpu.registers.idtr
-        at = idtr.base + vector * 16
-        if vector * 16 + 15 > idtr.limit or not (is_canonical(at) and is_canonical(at + 15)):
-            raise Fault(GP, error)
-        gate = gate_64(self._cpu.memory.read(at, 16))
-        if gate.kind not in (INTERRUPT_GATE, TRAP_GATE):
-            raise Fault(GP, error)
-        if software and gate.level < ring:
+        offset = vector * 16
+        at = idtr.base + offset
+        inside = offset + 15 <= idtr.limit and is_canonical(at) and is_canonical(at + 15)
+        gate = gate_64(self._cpu.memory.read(at, 16)) if inside else None
+        error = vector * 8 + _IDT_ERROR + (0 if software else _EXTERNAL_ERROR)
+        if gate is None or gate.kind not in _GATES or (software and gate.level < ring):
             raise Fault(GP, error)
         if not gate.present:
             raise Fault(NP, error)
@@ -224,20 +225,21 @@ class Delivery(Stateful):
 
     def _code_segment(self, gate: Gate, interrupt: Interrupt, ring: int) -> Segment:
         """Return the handler's code segment, checked (SDM volume 3, 6.14.1)."""
-        selector, external = gate.selector & ~3, interrupt.external_bit
+        selector = gate.selector & ~3
         if selector == 0:
-            raise Fault(GP, external)
+            raise Fault(GP, interrupt.external_bit)
         place = find(self._cpu, selector)
         if place is None:
-            raise Fault(GP, selector + external)
+            raise Fault(GP, selector + interrupt.external_bit)
         at, found = place
         if not found.is_code or found.level > ring:
-            raise Fault(GP, selector + external)
+            raise Fault(GP, selector + interrupt.external_bit)
         if not found.present:
-            raise Fault(NP, selector + external)
+            raise Fault(NP, selector + interrupt.external_bit)
         if not found.long or found.default_32:
-            raise Fault(GP, selector + external)
-        mark_accessed(self._cpu, at, found)
+            raise Fault(GP, selector + interrupt.external_bit)
+        if not found.flags & ACCESSED << 8:
+            mark_accessed(self._cpu, at, found)
         return found
 
     def _stack(self, gate: Gate, ring: int, old_ring: int, interrupt: Interrupt) -> tuple[int, bool]:

@@ -86,11 +86,11 @@ class InterruptReturn:
 
     def _return_by_common_segments(self) -> bool:
         """Execute IRETQ of ring 0 if its frame and descriptors are the common ones; otherwise return False."""
-        cpu, registers, memory = self._cpu, self._cpu.registers, self._cpu.memory
+        cpu, registers, memory, hook = self._cpu, self._cpu.registers, self._cpu.memory, self._cpu.hook
         rsp, ring, table = registers.rsp, registers.hflags & 3, registers.gdtr
         if ring or cpu.callbacks.watchers or rsp & 0xFFF > PAGE_SIZE - _FRAME.size or not is_canonical(rsp):
             return False
-        rflags = cpu.rflags
+        rflags = hook.rflags
         rip, selector, flags, new_rsp, outer = _FRAME.unpack(memory.read(rsp, _FRAME.size, rflags))
         limit, base = table.limit, table.base
         if (selector | outer) & _NOT_GLOBAL or (selector | 7) > limit or (outer | 7) > limit or rip >> 47:
@@ -105,13 +105,13 @@ class InterruptReturn:
         registers.cs.load(selector, *found[0])
         registers.ss.load(outer, *found[1])
         loaded = _loaded_flags(rflags, 0, 8)
-        cpu.rflags = rflags & ~loaded | flags & loaded
+        hook.rflags = rflags & ~loaded | flags & loaded
         if new_ring:
             leave_segments_of_inner_rings(cpu, new_ring)
         registers.rsp = new_rsp
         cpu.retire(registers.rip)
         registers.rip = rip
-        cpu.set_privilege(new_ring)
+        registers.follow_segments(new_ring)
         return True
 
     def _return_to_previous_task(self, instruction: Instruction) -> Done:

@@ -43,9 +43,11 @@ class Operation(msgspec.Struct, frozen=True):
     has_immediate: bool = False
 
 
-def _lanes(value: int, form: Format, count: int) -> list[int]:
-    mask = (1 << form.width) - 1
-    return [value >> form.width * lane & mask for lane in range(count)]
+_LANES = {SINGLE.width: struct.Struct("<4I"), DOUBLE.width: struct.Struct("<2Q")}
+
+
+def _lanes(value: int, form: Format, count: int) -> tuple[int, ...]:
+    return _LANES[form.width].unpack(value.to_bytes(16, "little"))[:count]
 
 
 def _joined(results: list[Result], width: int, mxcsr: int) -> Result:

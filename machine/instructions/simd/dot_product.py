@@ -1,9 +1,11 @@
 """DPPS and DPPD (SDM volume 2): products of the lanes selected by the immediate, added in pairs."""
 
+from collections.abc import Sequence
+
 from machine.instructions.simd.numbers import Format, Result, add, flags_set, multiply
 
 
-def dot_product(left: list[int], right: list[int], form: Format, immediate: int, mxcsr: int) -> Result:
+def dot_product(left: Sequence[int], right: Sequence[int], form: Format, immediate: int, mxcsr: int) -> Result:
     """Add the products in pairs: (p0 + p1) + (p2 + p3).
 
     Every step rounds. The additions are skipped if a multiplication raises an unmasked exception.

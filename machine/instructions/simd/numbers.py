@@ -119,21 +119,23 @@ def rounded(negative: bool, significand: int, exponent: int, form: Format, mxcsr
     Returns:
         The result and the flags raised.
     """
-    mode = mxcsr >> _ROUNDING & 3
+    mode, fraction = mxcsr >> _ROUNDING & 3, form.fraction
     sign = form.sign if negative else 0
-    excess = significand.bit_length() - form.fraction - 1
-    kept, inexact = shifted(significand, excess, mode, negative)
-    biased = exponent + excess + form.fraction + form.bias
-    if kept >> form.fraction + 1:
+    excess = significand.bit_length() - fraction - 1
+    kept = significand >> excess if excess > 0 else significand << -excess
+    inexact = excess > 0 and kept << excess != significand
+    if inexact:
+        kept, _ = shifted(significand, excess, mode, negative)
+    biased = exponent + excess + fraction + form.bias
+    if kept >> fraction + 1:
         kept >>= 1
         biased += 1
-    largest = form.infinity >> form.fraction
-    if biased >= largest:
+    if biased >= form.infinity >> fraction:
         to_infinity = mode == NEAREST or (mode == UP and not negative) or (mode == DOWN and negative)
         lossy = inexact or mxcsr >> _MASKS & OVERFLOW
         return sign | form.infinity - (not to_infinity), OVERFLOW | (PRECISION if lossy else 0)
     if biased > 0:
-        return sign | biased << form.fraction | kept & (1 << form.fraction) - 1, PRECISION if inexact else 0
+        return sign | biased << fraction | kept & (1 << fraction) - 1, PRECISION if inexact else 0
     if not mxcsr >> _MASKS & UNDERFLOW:
         return sign, UNDERFLOW | (PRECISION if inexact else 0)
     if mxcsr & FLUSH_TO_ZERO:
@@ -215,6 +217,12 @@ def multiply(a: int, b: int, form: Format, mxcsr: int) -> Result:
 
 def divide(a: int, b: int, form: Format, mxcsr: int) -> Result:
     """Return a / b."""
+    infinity, fraction = form.infinity, form.fraction
+    if 0 < a & infinity < infinity and 0 < b & infinity < infinity:  # no special case: most operands
+        hidden, places = 1 << fraction, fraction + 3
+        quotient, remainder = divmod((a & hidden - 1 | hidden) << places, b & hidden - 1 | hidden)
+        exponent = ((a & infinity) - (b & infinity) >> fraction) - places - 1
+        return rounded(bool((a ^ b) & form.sign), quotient << 1 | bool(remainder), exponent, form, mxcsr)
     found = nan_of(a, b, form)
     if found is not None:
         return found
@@ -241,17 +249,21 @@ def divide(a: int, b: int, form: Format, mxcsr: int) -> Result:
 
 def square_root(a: int, form: Format, mxcsr: int) -> Result:
     """Return the square root of a."""
-    found = nan_of(a, a, form)
-    if found is not None:
-        return found
-    a, flags = _operand(a, form, mxcsr)
-    if not a & ~form.sign:
-        return a, 0
-    if a & form.sign:
-        return form.indefinite, INVALID
-    if a == form.infinity:
-        return a, 0
-    x, exponent = _magnitude(a, form)
+    hidden, flags = 1 << form.fraction, 0
+    if hidden <= a < form.infinity:  # no special case: most operands
+        x, exponent = a & hidden - 1 | hidden, (a >> form.fraction) - form.bias - form.fraction
+    else:
+        found = nan_of(a, a, form)
+        if found is not None:
+            return found
+        a, flags = _operand(a, form, mxcsr)
+        if not a & ~form.sign:
+            return a, 0
+        if a & form.sign:
+            return form.indefinite, INVALID
+        if a == form.infinity:
+            return a, 0
+        x, exponent = _magnitude(a, form)
     places = 2 * form.fraction + 6
     places += exponent - places & 1
     x <<= places
@@ -282,6 +294,10 @@ def compare(a: int, b: int, form: Format, mxcsr: int, *, quiet: bool) -> tuple[i
     Returns:
         -1, 0 or 1 if a is less than, equal to or greater than b, or None if they are unordered; and the flags raised.
     """
+    sign, infinity = form.sign, form.infinity
+    if 0 < a & infinity < infinity and 0 < b & infinity < infinity:  # no special case: most operands
+        left, right = -(a ^ sign) if a & sign else a, -(b ^ sign) if b & sign else b
+        return (left > right) - (left < right), 0
     if _is_nan(a, form) or _is_nan(b, form):
         invalid = not quiet or _is_signaling(a, form) or _is_signaling(b, form)
         return None, INVALID if invalid else 0
@@ -349,9 +365,10 @@ def to_integer(a: int, form: Format, bits: int, mxcsr: int, *, truncate: bool = 
 
 def to_integral(a: int, form: Format, mode: int, mxcsr: int) -> Result:
     """Round to an integer in the same format (ROUNDxx)."""
-    if _is_nan(a, form):
-        return a | form.quiet, INVALID if _is_signaling(a, form) else 0
-    a, _ = _operand(a, form, mxcsr)
+    if not 0 < a & form.infinity < form.infinity:
+        if _is_nan(a, form):
+            return a | form.quiet, INVALID if _is_signaling(a, form) else 0
+        a, _ = _operand(a, form, mxcsr)
     sign = a & form.sign
     significand, exponent = _magnitude(a, form)
     if a & form.infinity == form.infinity or exponent >= 0 or not significand:

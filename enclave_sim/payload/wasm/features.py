@@ -37,6 +37,16 @@ _NULLABLE = 0x63
 """Begins the long form of a reference type. Without function references, an engine may treat it as funcref."""
 
 
+_SUSPICIOUS = frozenset(
+    [
+        *(encode_opcode(opcode)[0] for opcode, (name, _) in OPCODES.items() if name in _INSTRUCTIONS),
+        *(encode_opcode(opcode)[0] for opcode, (_, kind) in OPCODES.items() if kind is Immediate.VALUE_TYPES),
+        *(*_REFERENCES, _NULLABLE),
+    ]
+)
+"""Code without any of these bytes has no such instruction, and no block of a reference type. Small guests have none."""
+
+
 class Use(NamedTuple):
     """The use of a feature by a module."""
 
@@ -143,6 +153,8 @@ def _code(module: bytes, _at: int) -> Iterator[Use]:
         for _ in range(groups):
             _, at = decode_u32(module, at)
             at = yield from _type(module, at, "a local")
+        if _SUSPICIOUS.isdisjoint(module[at : body.end]):
+            continue
         while (at := _after(_lime1(), module, at)) < body.end:
             at = yield from _instruction(module, at)
 

@@ -1,7 +1,7 @@
 """Audits page tables in RAM against the memory map's access rights (SDM volume 3, 4.5)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from enclave_sim.memory_map import GUEST_MEMORY, Region, region_at
 from machine.bus.ram import Ram
@@ -12,8 +12,7 @@ _GUEST_REGIONS = ("gate", "vmm_text", "vmm_rodata", *GUEST_MEMORY)
 _ENTRIES, _LOWEST_SHIFT, _HIGHEST_SHIFT, _BITS = 512, 12, 39, 9
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(NamedTuple):
     """A mapped page, with the combined rights of all levels."""
 
     linear: int
@@ -42,9 +41,7 @@ def mappings(ram: Ram, cr3: int) -> Iterator[Mapping]:
 def _walk(ram: Ram, table: int, base: int, shift: int, rights: int) -> Iterator[Mapping]:
     if table + _ENTRIES * 8 > ram.size:
         return
-    entries = memoryview(ram.read(table, _ENTRIES * 8)).cast("Q")
-    for index in range(_ENTRIES):
-        entry = entries[index]
+    for index, entry in enumerate(memoryview(ram.read(table, _ENTRIES * 8)).cast("Q").tolist()):
         if not entry & _PRESENT:
             continue
         linear = base + (index << shift)

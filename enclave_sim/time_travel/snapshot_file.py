@@ -57,16 +57,33 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 def save(enclave: Enclave, path: Path) -> None:
     """Write a snapshot of an enclave to a file.
 
+    The file is made only if the enclave that it gives back has the same state.
+
     Args:
         enclave: An enclave that keeps a recording in memory.
         path: The file to write, completely or not at all.
 
     Raises:
-        SnapshotError: The enclave keeps no recording.
+        SnapshotError: The enclave keeps no recording, or its state cannot be saved.
         ConfigurationError: The file cannot be written.
     """
     if enclave.recording is None:
         raise SnapshotError("this enclave keeps no recording in memory; a snapshot file holds the events so far")
+    try:
+        body = msgspec.msgpack.encode(_file_of(enclave))
+        again = msgspec.msgpack.encode(_file_of(_made(_decoded(body))))
+    except (EnclaveError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SnapshotError(f"the state at {enclave.machine.clock.now_ns} ns cannot be saved: {error}") from None
+    if body != again:
+        raise SnapshotError(
+            f"the state at {enclave.machine.clock.now_ns} ns cannot be saved: restored, it is another one"
+        )
+    with output_file(path, "save a snapshot to") as written:
+        written.write(MAGIC + f"{VERSION}\n".encode() + hashlib.sha256(body).digest() + body)
+
+
+def _file_of(enclave: Enclave) -> _File:
+    assert enclave.recording is not None
     snapshot = enclave.snapshot()
     machine = snapshot.machine
     state = {
@@ -79,7 +96,7 @@ def save(enclave: Enclave, path: Path) -> None:
         "outside": snapshot.outside,
         "host": enclave.portable_host(),
     }
-    file = _File(
+    return _File(
         unicorn.__version__,
         enclave.header,
         list(enclave.payloads),
@@ -90,9 +107,6 @@ def save(enclave: Enclave, path: Path) -> None:
         encode(state),
         list(machine.ram.runs),
     )
-    body = msgspec.msgpack.encode(file)
-    with output_file(path, "save a snapshot to") as written:
-        written.write(MAGIC + f"{VERSION}\n".encode() + hashlib.sha256(body).digest() + body)
 
 
 def load(path: Path) -> Enclave:
@@ -119,12 +133,16 @@ def _read(path: Path) -> _File:
     if hashlib.sha256(body).digest() != digest:
         raise SnapshotError(f"{path} is cut short or was changed: its digest does not match")
     try:
-        file = msgspec.msgpack.decode(body, type=_File)
+        file = _decoded(body)
     except ValueError as error:
         raise SnapshotError(f"{path} is not a snapshot: {error}") from None
     if file.unicorn != unicorn.__version__:
         raise SnapshotError(f"{path} is of Unicorn {file.unicorn}; this is {unicorn.__version__}")
     return file
+
+
+def _decoded(body: bytes) -> _File:
+    return msgspec.msgpack.decode(body, type=_File)
 
 
 def _made(file: _File) -> Enclave:

@@ -99,14 +99,14 @@ class HookState(ctypes.Structure):
     """`struct state` of step_hook.c, which explains the fields."""
 
     _fields_ = [
-        *[(name, ctypes.c_uint64) for name in ("retired", "deadline", "last", "watch_if", "watched", "breakpoint")],
+        *[(name, ctypes.c_uint64) for name in ("retired", "last", "watch_if", "watched", "breakpoint")],
         ("pass_once", ctypes.c_uint64),
         ("debugging", ctypes.c_uint64),
         ("debug_address", ctypes.c_uint64 * 4),
         ("pass_watched", ctypes.c_uint64),
         *[
             (name, ctypes.c_uint64)
-            for name in ("reason", "vector", "rflags", "flags_before", "context", "ram", "ram_size")
+            for name in ("reason", "vector", "rflags", "flags_before", "context", "deadline", "ram", "ram_size")
         ],
         ("addresses", ctypes.c_uint64),
         ("address", ctypes.c_uint64 * ADDRESSES),

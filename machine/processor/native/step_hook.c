@@ -34,7 +34,6 @@ struct tables {
 
 struct state {
     u64 retired;            /* instructions begun, minus those that Python has uncounted */
-    u64 deadline;           /* stop when this many instructions have retired */
     u64 last;               /* address of the last instruction counted */
     u64 watch_if;           /* nonzero: stop as soon as RFLAGS.IF is set */
     u64 watched;            /* stop before instructions with one of these actions */
@@ -48,6 +47,7 @@ struct state {
     u64 rflags;             /* at the stop */
     u64 flags_before;       /* RFLAGS before the last instruction that modifies its memory operand, or CMPS or SCAS with REP */
     u64 context;            /* where the processor's state is saved at the stop */
+    u64 deadline;           /* stop when this many instructions have retired */
     const u8 *ram;          /* host address of physical address 0 */
     u64 ram_size;
     u64 addresses;          /* number of entries in use in the next array */

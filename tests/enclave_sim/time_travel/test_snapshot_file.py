@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,10 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enclave_sim import Enclave, EnclaveError, Phase
+from enclave_sim.enclave.devices.enclave_block import EnclaveBlock
 from enclave_sim.events import HostCalled
 from enclave_sim.inputs import AfterEvent, ExternalInterrupt, SensorValue, Tamper
+from enclave_sim.time_travel import snapshot_file, state_codec
 from enclave_sim.time_travel.snapshot_file import VERSION, SnapshotError, load, save
 from payloads import read
+from tests.enclave_sim.time_travel import instants
 
 RUNS: list[tuple[Any, dict[str, Any]]] = [
     ("counter", {"cycles": 3}),
@@ -140,4 +144,25 @@ def test_every_change_is_noticed(tmp_path: Path, written: bytes, data: st.DataOb
 def test_what_cannot_be_saved_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(EnclaveError, match="no recording"):
         save(Enclave("beacon", record=False), tmp_path / "x.snap")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("payload", "options"), instants.SCENARIOS, ids=lambda value: str(value)[:40])
+def test_another_process_continues_from_any_instant(payload: str, options: dict[str, Any]) -> None:
+    assert list(instants.wrong(payload, options, 4, Random(1), sys.executable)) == []
+
+
+def test_a_state_that_cannot_be_loaded_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enclave = Enclave("counter")
+    enclave.boot()
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot_file, "encode", lambda state: state_codec.encode(state | {"gate": {"_x": object}}))
+        with pytest.raises(SnapshotError, match=r"the state at \d+ ns cannot be saved: type is not a type of state"):
+            save(enclave, tmp_path / "x.snap")
+    with monkeypatch.context() as patch:
+        patch.setattr(EnclaveBlock, "load_state", lambda *_: None)
+        enclave.advance(enclave.machine.clock.now_ns + 200_000)
+        with pytest.raises(SnapshotError, match="cannot be saved: restored, it is another one"):
+            save(enclave, tmp_path / "x.snap")
     assert list(tmp_path.iterdir()) == []

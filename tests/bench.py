@@ -27,6 +27,7 @@ from tests import (
     bench_machine,
     bench_process,
     bench_recording,
+    bench_resident,
     bench_time_travel,
 )
 from tests.bench_compare import NotAnOutputError, compare
@@ -142,6 +143,7 @@ def main() -> None:
         ("runs", lambda: bench_additions.runs(few)),
         ("small kernel", lambda: bench_machine.small_kernel(many)),
         ("ring-3 loops", lambda: [bench_loops.ring_3_loops(few)]),
+        ("resident VMM", lambda: bench_resident.resident(few)),
         ("ring-0 loop", lambda: [bench_machine.ring_0_loop(few)]),
         ("host calls", lambda: [bench_enclave.host_calls(few), bench_additions.a_host_call(few)]),
         ("compute", lambda: bench_enclave.compute(few)),

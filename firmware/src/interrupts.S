@@ -163,6 +163,26 @@ leave_guest:
         ret
         .cfi_endproc
 
+/* void scrub_unused_stack(void): scrub the kernel's stack below the caller's frame: what earlier calls left there. */
+        .globl  scrub_unused_stack
+        .type   scrub_unused_stack, @function
+scrub_unused_stack:
+        .cfi_startproc
+        leaq    -KERNEL_STACK_BASE(%rsp), %rcx
+        cmpb    $0, scrub_engine_present(%rip)
+        jne     1f
+        movl    $KERNEL_STACK_BASE, %edi
+        shrl    $3, %ecx
+        xorl    %eax, %eax
+        rep stosq
+        ret
+1:      movl    $(SCRUB + SCRUB_CHANNEL + 16 * CHANNEL_ANY), %eax
+        movl    $KERNEL_STACK_BASE, (%rax)
+        movl    %ecx, 4(%rax)
+        movl    $SCRUB_FILL, 8(%rax)
+        ret
+        .cfi_endproc
+
 /* void idle(void): sleep until an interrupt has been handled. STI takes effect after HLT has begun. */
         .globl  idle
         .type   idle, @function

@@ -32,6 +32,7 @@ extern const u8 interrupt_stubs[256][16];
 extern const u8 gate[];
 void enter_guest(u64 rip, u64 rsp);
 NORETURN void leave_guest(void);
+void scrub_unused_stack(void);
 void idle(void);
 NORETURN void fall_dormant(u32 talk);
 /* The phases: prot_entry.c, mem_map.c, wasm_init.c, exec_loop.c */

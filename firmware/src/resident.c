@@ -42,6 +42,7 @@ static struct tables *validated(u32 payload)
         tell("OFFSET", rejection.offset);
         annihilate(CAUSE_PAYLOAD_REJECTED, DETAIL_NONE);
     }
+    scrub_unused_stack();               /* the validator has read the module's constants */
     arena_allocate(used);
     check((u64)tables == ARENA_BASE + GUEST_RECORD);
     return tables;

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from unittest.mock import patch
 
-from firmware.build import SOURCES, build
+from firmware.build import SOURCES, VMM, build
 
 DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE = "deterministic", "zero-trace", "isolated", "jitter-free"
 NON_INTERFERENCE, ADMITTED, ATTESTED = "non-interference", "admitted", "attested"
@@ -53,6 +53,12 @@ class Edit:
         path.write_text(text.replace(self.old, self.new))
 
 
+BLIND = Edit(
+    "audit.c", "return table_is_sound(pml4, pml4, 0, 39, USER | WRITABLE);", "(void)table_is_sound; return pml4 != 0;"
+)
+"""The kernel does not audit its page tables."""
+
+
 @cache
 def _workplace(_process: int) -> "tempfile.TemporaryDirectory[str]":
     """One directory for all kernels of a process: the compiler reuses what it has compiled in the same place."""
@@ -64,14 +70,24 @@ class Kernel:
     """A kernel built from changed sources."""
 
     edits: tuple[Edit, ...]
+    """Paths are those in the kernel's directory, where `vmm` has the sources of the VMM."""
+
+    def changed(self, directory: Path) -> None:
+        """Put the changed sources into a directory."""
+        shutil.copytree(SOURCES, directory, dirs_exist_ok=True)
+        shutil.copytree(VMM, directory / "vmm", dirs_exist_ok=True)
+        for edit in self.edits:
+            edit.apply(directory)
+
+    def built(self, directory: Path) -> tuple[bytes, str]:
+        """Return the image and its description, built in a directory."""
+        self.changed(directory)
+        return build(directory, directory / "vmm")
 
     def made(self, stack: ExitStack) -> None:
         """Build the changed kernel, and make the enclave boot it."""
         directory = Path(_workplace(os.getpid()).name)
-        shutil.copytree(SOURCES, directory, dirs_exist_ok=True)
-        for edit in self.edits:
-            edit.apply(directory)
-        image, description = build(directory)
+        image, description = self.built(directory)
         stack.enter_context(patch("firmware.image", lambda: image))
         symbols = json.loads(description)["symbols"]
         stack.enter_context(patch("firmware.symbols", lambda: symbols))

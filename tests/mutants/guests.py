@@ -101,6 +101,17 @@ _RETURNER = """(module
     (local.set $left (i32.add (global.get $kept) (i32.const 1)))
     (global.set $kept (i32.const {secret}))
     (loop $again (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))"""
+_HOARDER = """(module
+  (import "aether" "emit_signal" (func $emit (param i32)))
+  (memory 1)
+  (global $kept (mut i32) (i32.const 0))
+  (func $deeper (param $secret i32) (result i32)
+    (i32.add (local.get $secret) (global.get $kept)))
+  (func (export "_start") (local $secret i32)
+    (local.set $secret (i32.const {secret}))
+    (global.set $kept (local.get $secret))
+    (i32.store (i32.const 8) (call $deeper (local.get $secret)))
+    (call $emit (i32.load (i32.const 8)))))"""
 
 
 def _module(text: str) -> Callable[[int], bytes]:
@@ -113,6 +124,9 @@ settler = _module(_SETTLER)
 """Has the whole heap, and puts the secret at its start."""
 returner = _module(_RETURNER)
 """Keeps the secret in a global, which a fresh guest does not find. A guest that finds it loops that many times."""
+
+hoarder = _module(_HOARDER)
+"""Has the secret in a global, a local, an argument, an operand and its memory."""
 
 
 def forged(algorithm: int) -> bytes:

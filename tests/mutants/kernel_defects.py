@@ -94,7 +94,7 @@ SCRUBBING = (
     Defect(
         "cycle-arena",
         "the arena is not scrubbed between two cycles",
-        _kernel(Edit("exec_loop.c", "    scrub(ARENA_BASE, ARENA_SIZE);\n")),
+        _kernel(Edit("arena.c", "    scrub(ARENA_BASE, ARENA_SIZE);\n")),
         ("counter",),
         (ZERO_TRACE,),
     ),

@@ -85,6 +85,8 @@ TRIALS = {
     "rower": _wasm("counter", guests.rower, cycles=2, quantum_ns=20_000),
     "settler": _wasm("counter", guests.settler, cycles=2),
     "returner": _wasm("counter", guests.returner, cycles=3),
+    "resident": _wasm("counter", guests.hoarder, engine="resident", cycles=3, quantum_ns=2_000),
+    "resident constant": _wasm("counter", guests.settler, engine="resident", cycles=2),
     "tampered": Trial("counter", inputs=(Tamper(at_ns=200_000),)),
     "forged Ed25519": _wasm(guests.forged(0)),
     "forged ML-DSA-65": _wasm(guests.forged(1)),

@@ -45,7 +45,7 @@ def _rate(strategy: st.SearchStrategy[Any], run: Callable[[Any], None], examples
 def measure(samples: int) -> list[tuple[str, float, str | None, str, float]]:
     """Name, examples/s, target, reference and its examples/s, for each kind of example."""
     plain, watched = Template("beacon"), ObservedTemplate("beacon")
-    flat = ObservedTemplate("quitter", engine="native")
+    flat, interpreted = ObservedTemplate("quitter", engine="native"), Template("beacon", engine="resident")
     end_ns = watched.run().result.virtual_ns
     schedules = interrupt_schedules(plain.at_ns, end_ns)
 
@@ -72,6 +72,11 @@ def measure(samples: int) -> list[tuple[str, float, str | None, str, float]]:
             "another generated WebAssembly guest each time",
             None,
             lambda: _rate(wasm_guests(max_size=3), lambda g: clean(plain.start(g.module))),
+        ),
+        (
+            "the same, by the resident VMM",
+            None,
+            lambda: _rate(wasm_guests(max_size=3), lambda g: clean(interpreted.start(g.module))),
         ),
         ("another generated flat guest each time, watched", ">= 300", lambda: _rate(instruction_sequences(), hostile)),
     ]

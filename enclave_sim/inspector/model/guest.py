@@ -48,7 +48,8 @@ def guest_view(moment: Moment) -> View:
     if enclave is None:
         return View((note("only an enclave has guests; this is a bare kernel"),))
     native = enclave.configuration.engine.is_flat
-    rows = [*(_native(moment) if native else _state(moment)), EMPTY, *_calls(moment)]
+    state = _native if native else _state if enclave.configuration.engine.is_coprocessor else _interpreted
+    rows = [*state(moment), EMPTY, *_calls(moment)]
     rows += [] if native else [EMPTY, *_payloads(enclave)]
     return View(tuple(rows), None, _subtitle(moment))
 
@@ -76,12 +77,28 @@ def _state(moment: Moment) -> Iterator[Row]:
     yield row(f"fuel spent {state.fuel:,} (1 unit = 1 ns), host calls answered {state.answered}")
     made = moment.log.last("guest_instantiated", moment.seen)
     if isinstance(made, events.GuestInstantiated):
-        heap = region("heap")
-        where = Target(memory=heap.end - made.memory_bytes, size=made.memory_bytes)
-        start = heap.end - made.memory_bytes
-        yield row(f"linear memory {made.memory_bytes:,} bytes at {start:#x}, cycle {made.cycle}", target=where)
+        yield _linear_memory(made)
     if state.started:
         yield from _place(moment, state, here)
+
+
+def _linear_memory(made: events.GuestInstantiated) -> Row:
+    start = region("heap").end - made.memory_bytes
+    where = Target(memory=start, size=made.memory_bytes)
+    return row(f"linear memory {made.memory_bytes:,} bytes at {start:#x}, cycle {made.cycle}", target=where)
+
+
+def _interpreted(moment: Moment) -> Iterator[Row]:
+    """Yield what is known of a guest whose state is in the machine's memory."""
+    made, gone = (moment.log.last(kind, moment.seen) for kind in ("guest_instantiated", "guest_destroyed"))
+    if not isinstance(made, events.GuestInstantiated) or (gone is not None and gone.seq > made.seq):
+        yield from _no_guest(moment)
+        return
+    yield row(f"payload {made.payload}: the interpreter's instructions are in the code pane")
+    yield _linear_memory(made)
+    for name in ("globals", "values", "calls"):
+        yield row(f"{name} at {region(name).base:#x}", target=Target(memory=region(name).base))
+    yield row("it runs now" if moment.machine.cpu.registers.cpl == 3 else "the kernel runs now", Meaning.HERE)
 
 
 def _no_guest(moment: Moment) -> Iterator[Row]:

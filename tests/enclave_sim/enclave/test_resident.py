@@ -5,9 +5,12 @@ same way.
 """
 
 import hashlib
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 from wasmtime import wat2wasm
 
 import payloads
@@ -23,6 +26,9 @@ from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
 from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.specification import Step
+from enclave_sim.strategies import WasmGuest, wasm_guests
+from enclave_sim.time_travel import Session
+from enclave_sim.time_travel.snapshot_file import load, save
 from machine.events import Event, InterruptRaised
 from tests.firmware.vmm.cases import module
 
@@ -163,3 +169,41 @@ def test_secret_data_leaves_no_trace() -> None:
     scenario = Scenario("digest", EnclaveOptions.of(engine="resident", cycles=2))
     first, second = (observe_scenario(with_other_data(scenario, seed)) for seed in (1, 2))
     noninterference(first, second).check()
+
+
+@cache
+def bench(engine: str) -> tuple[Watcher, Template]:
+    watcher = Watcher()
+    return watcher, Template("beacon", engine=engine, recorder=watcher)
+
+
+@settings(max_examples=20)
+@given(wasm_guests(max_size=4))
+def test_a_generated_guest_does_the_same_as_with_wasmtime(guest: WasmGuest) -> None:
+    found = []
+    for engine in ("resident", "wasmtime"):
+        watcher, template = bench(engine)
+        watcher.enclave = template.start(guest.module)
+        watcher.seen, watcher.exceptions = [], []
+        result = watcher.enclave.run(template.at_ns + 1_000_000_000)
+        calls = [one for one in watcher.seen if one[0] in ("call", "answer", "trap")]
+        found.append((result.outcome, result.signals, result.clean, watcher.exceptions, calls))
+    assert found[0] == found[1]
+
+
+def test_a_snapshot_file_holds_a_guest_in_the_middle_of_its_work(tmp_path: Path) -> None:
+    enclave = Enclave("digest", engine="resident")
+    enclave.advance(4_000_000)
+    assert enclave.machine.cpu.registers.cpl == 3
+    save(enclave, tmp_path / "a.snapshot")
+    assert load(tmp_path / "a.snapshot").run().digest == enclave.run().digest
+
+
+def test_a_session_goes_back_into_the_interpreter_and_names_the_writer_of_a_value() -> None:
+    session = Session("counter", engine="resident")
+    session.run_to(event="signal_emitted")
+    stack = session.last_write(region("values").base, 8)
+    assert stack is not None
+    assert stack.by.startswith("interpret+")
+    session.reverse_to(symbol="vmm_entry")
+    assert str(session.line).startswith("ring3.S:")

@@ -204,3 +204,21 @@ def test_what_a_payload_calls_its_parts_reaches_the_terminal_as_text_only(size: 
 
 def _escaped(name: str) -> str:
     return "".join(f"\\{byte:02x}" for byte in name.encode())
+
+
+def test_of_an_interpreted_guest_the_places_of_its_memory_are_shown() -> None:
+    opened = EnclaveSource(("counter",), EnclaveOptions.of(engine="resident")).open(Cancellation())
+    moment = Moment(opened, EventLog(opened.run.known, opened.run.cancellation))
+    shown = []
+    for event in ("host_called", "signal_emitted", "guest_destroyed"):
+        moment.run.run_to(event=event)
+        moment.follow()
+        shown.append([row.text for row in guest_view(moment).rows])
+    assert shown[0][0] == "payload 0: the interpreter's instructions are in the code pane"
+    assert [text.split(" at ")[0] for text in shown[1][1:5]] == [
+        "linear memory 65,536 bytes",
+        "globals",
+        "values",
+        "calls",
+    ]
+    assert shown[2][0] == "there is no guest now"

@@ -259,7 +259,12 @@ class Machine:
         return self._loop.between_steps
 
     def stop_at(
-        self, addresses: Iterable[int] = (), *, outside: range | None = None, calls_above: int | None = None
+        self,
+        addresses: Iterable[int] = (),
+        *,
+        outside: range | None = None,
+        calls_above: int | None = None,
+        unless: tuple[str, int] | None = None,
     ) -> None:
         """Make `run` return `Outcome.STOPPED` before some instructions, with `at_stop` set.
 
@@ -270,8 +275,10 @@ class Machine:
             outside: Stop before an instruction outside these linear addresses; None not to.
             calls_above: Stop before CALL and INT n where RSP is above this, and before RET and IRET where it is not
                 below this; None not to.
+            unless: Stop before an instruction at which a general register (`rax` to `r15`) has another value than this;
+                None not to.
 
         Raises:
             MachineError: There are too many addresses.
         """
-        self._loop.stop_at(addresses, outside=outside, calls_above=calls_above)
+        self._loop.stop_at(addresses, outside=outside, calls_above=calls_above, unless=unless)

@@ -14,6 +14,7 @@ from enclave_sim.inputs import AnyInput
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Condition, Stopped, Watchpoint
 from enclave_sim.time_travel.navigation.debugger import Debugger
 from enclave_sim.time_travel.navigation.last_write import Write, find_last_write
+from enclave_sim.time_travel.navigation.register_write import RegisterWrites
 from enclave_sim.time_travel.navigation.search import Search, one_of
 from enclave_sim.time_travel.navigation.stepping import Stepping
 from enclave_sim.time_travel.navigation.visits import Visits
@@ -44,6 +45,7 @@ class Travel(Generic[S]):
         self._stepping = Stepping(self._timeline, visits)
         self._search = Search(self._timeline, visits)
         self._debugger = Debugger(self._timeline)
+        self._register_writes = RegisterWrites(self._timeline, visits)
 
     # State at the current position
 
@@ -397,6 +399,21 @@ class Travel(Generic[S]):
             ConfigurationError: The range is not in RAM.
         """
         return find_last_write(self._timeline, base, size)
+
+    def last_register_write(self, name: str, when: Condition | None = None) -> Write | None:
+        """Find the last change of a general register before the current position. The run does not move.
+
+        Args:
+            name: `rax` to `r15`.
+            when: Called with this object after each change; it returns whether the change counts.
+
+        Returns:
+            The write; None if the register has not changed since power-on. A write of the same value is no change.
+
+        Raises:
+            ConfigurationError: There is no such register.
+        """
+        return self._register_writes.last(name, lambda: when is None or when(self))
 
     def _holds(self, condition: Condition) -> bool:
         return condition(self)

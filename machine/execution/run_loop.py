@@ -6,6 +6,7 @@ It takes due interrupts first. machine/execution/execution.py handles each stop 
 from collections.abc import Iterable
 from enum import Enum
 
+from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.devices.chipset import Chipset
 from machine.errors import MachineError
 from machine.execution.execution import Execution, Reached
@@ -173,8 +174,11 @@ class RunLoop:
             return False
         address = self._cpu.linear_rip
         passed = (hook.retired, address) == (hook.passing, hook.passing_address)
-        leaves = hook.flow & Flow.OUTSIDE and not hook.inside <= address < hook.inside + hook.inside_size
-        return not passed and (bool(leaves) or address in hook.address[: hook.addresses])
+        value = getattr(self._cpu.registers, GENERAL_REGISTERS[hook.number])
+        flows = (hook.flow & Flow.OUTSIDE and not hook.inside <= address < hook.inside + hook.inside_size) or (
+            hook.flow & Flow.CHANGED and value != hook.value
+        )
+        return not passed and (bool(flows) or address in hook.address[: hook.addresses])
 
     @property
     def between_steps(self) -> bool:
@@ -186,7 +190,12 @@ class RunLoop:
         return due or halted or not self._execution.cut_short
 
     def stop_at(
-        self, addresses: Iterable[int] = (), *, outside: range | None = None, calls_above: int | None = None
+        self,
+        addresses: Iterable[int] = (),
+        *,
+        outside: range | None = None,
+        calls_above: int | None = None,
+        unless: tuple[str, int] | None = None,
     ) -> None:
         """Make `run` stop before some instructions; see `Machine.stop_at`."""
         wanted = sorted(set(addresses))
@@ -198,7 +207,13 @@ class RunLoop:
         inside = range(0) if outside is None else outside
         hook = self._cpu.hook
         hook.inside, hook.inside_size, hook.floor = inside.start, len(inside), calls_above or 0
-        hook.flow = (outside is not None and Flow.OUTSIDE) | (calls_above is not None and Flow.CALLS)
+        register, hook.value = unless or (GENERAL_REGISTERS[0], 0)
+        hook.number = GENERAL_REGISTERS.index(register)
+        hook.flow = (
+            (outside is not None and Flow.OUTSIDE)
+            | (calls_above is not None and Flow.CALLS)
+            | (unless is not None and Flow.CHANGED)
+        )
 
     # Deadlines
 

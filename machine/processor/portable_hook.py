@@ -208,6 +208,8 @@ class PortableHook:
         state = self._state
         if state.flow & Flow.OUTSIDE and not state.inside <= address < state.inside + state.inside_size:
             return True
+        if state.flow & Flow.CHANGED and self.register(REGISTER_IDS[state.number]) != state.value:
+            return True
         found = decode(code, long=bool(state.long_mode)) if state.flow & Flow.CALLS else None
         if found is None:
             return False

@@ -70,6 +70,8 @@ class Flow(IntFlag):
     """Calls and returns."""
     OUTSIDE = 2
     """Any instruction outside a range of addresses."""
+    CHANGED = 4
+    """The first instruction at which a general register has another value."""
 
 
 _FUNCTIONS = {
@@ -110,7 +112,7 @@ class HookState(ctypes.Structure):
         ],
         ("addresses", ctypes.c_uint64),
         ("address", ctypes.c_uint64 * ADDRESSES),
-        *[(name, ctypes.c_uint64) for name in ("flow", "floor", "inside", "inside_size")],
+        *[(name, ctypes.c_uint64) for name in ("flow", "floor", "inside", "inside_size", "number", "value")],
         ("passing", ctypes.c_uint64),
         ("passing_address", ctypes.c_uint64),
         ("long_mode", ctypes.c_uint64),
@@ -145,6 +147,8 @@ class HookState(ctypes.Structure):
     floor: int
     inside: int
     inside_size: int
+    number: int
+    value: int
     passing: int
     passing_address: int
     long_mode: int

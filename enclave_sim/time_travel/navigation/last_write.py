@@ -15,7 +15,7 @@ from machine.events import Event
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """The last write to some bytes before a position."""
+    """The last write to some bytes, or to a register, before a position."""
 
     position: Position
     """The position after the write."""
@@ -86,15 +86,16 @@ def _writer(timeline: Timeline[Any], last: _Noticed) -> str:
     if last.access is None:
         guest = last.guest_store() if last.guest_store is not None else None
         if last.guest_store is None:
-            return f"{PAGE_WALK}, at {_place(timeline, last.executed)}"
+            return f"{PAGE_WALK}, at {place(timeline, last.executed)}"
         return guest or f"an unknown writer, at event {name_of_kind(last.event)}" if last.event else "an unknown writer"
     if last.access.rip is not None:
-        return _place(timeline, last.access.rip)
+        return place(timeline, last.access.rip)
     by = last.access.by
     assert by is not None
-    return f"{by}, at {_place(timeline, last.executed)}" if by.kind == "device" else f"{by}"
+    return f"{by}, at {place(timeline, last.executed)}" if by.kind == "device" else f"{by}"
 
 
-def _place(timeline: Timeline[Any], rip: int) -> str:
+def place(timeline: Timeline[Any], rip: int) -> str:
+    """Return the symbol and the source line of an address."""
     where = timeline.program.symbol(rip) or "code that is not the kernel's"
     return f"{where} ({timeline.program.lines.at(rip) or 'no source'})"

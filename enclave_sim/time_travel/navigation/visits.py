@@ -20,6 +20,7 @@ class Visits:
         *,
         outside: range | None = None,
         calls_above: int | None = None,
+        unless: tuple[str, int] | None = None,
     ) -> bool:
         """Run to the next stop, or if there is none before them, to the limit or the end.
 
@@ -28,13 +29,14 @@ class Visits:
             limit: The position to stop at; None to run to the end.
             outside: See `Machine.stop_at`.
             calls_above: See `Machine.stop_at`.
+            unless: See `Machine.stop_at`.
 
         Returns:
             True at a stop.
         """
         timeline = self._timeline
         machine = timeline.machine
-        machine.stop_at(places, outside=outside, calls_above=calls_above)
+        machine.stop_at(places, outside=outside, calls_above=calls_above, unless=unless)
         try:
             while limit is None or timeline.now < limit:
                 before = timeline.now

@@ -18,7 +18,7 @@ typedef unsigned char u8;
 enum { STOP_DEADLINE = 1, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT, STOP_INVALID, STOP_DEBUG,
        STOP_ADDRESS = 9, STOP_REPEAT, STOP_WARM, STOP_BLOCK, STOP_EXAMINE };
 enum { REG_EFLAGS = 25, REG_RCX = 38, REG_RIP = 41, REG_FS_BASE = 250, REG_GS_BASE = 251 };     /* UC_X86_REG_ */
-enum { CALLS = 1, OUTSIDE = 2 };                                            /* step_hook.py, Flow */
+enum { CALLS = 1, OUTSIDE = 2, CHANGED = 4 };                               /* step_hook.py, Flow */
 enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64, EXAMINED = 1 << 16 };  /* PROT: UC_PROT_ */
 enum { MISLEADING = 16384, OVERRIDE = 8192, PORT = 2, FLOATS = 64, LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, LOOK = 2048, MODIFIES = 4096,
        GROUP = 1 << 15 };                                                   /* opcodes.py, Action */
@@ -52,9 +52,11 @@ struct state {
     u64 ram_size;
     u64 addresses;          /* number of entries in use in the next array */
     u64 address[ADDRESSES]; /* stop before these, for an observer of the machine */
-    u64 flow;               /* bits: stop before calls and returns (CALLS), before other addresses (OUTSIDE) */
+    u64 flow;               /* bits: stop before calls and returns (CALLS), before other addresses (OUTSIDE),
+                               before the first instruction at which a register is another (CHANGED) */
     u64 floor;              /* ... where RSP is above this, or equal for a return */
     u64 inside, inside_size;            /* ... than these */
+    u64 number, value;                  /* ... than this: the number of the general register, and its value */
     u64 passing;            /* while exactly this many instructions have retired ... */
     u64 passing_address;    /* ... do not stop before this address */
     u64 long_mode;          /* nonzero: 64-bit mode */
@@ -188,6 +190,8 @@ static int examine(void *uc, struct state *s, u64 address, u32 length, const u8 
 static int flows(void *uc, const struct state *s, u64 address, const u8 *code, u64 size, const struct decoded *d)
 {
     if (s->flow & OUTSIDE && address - s->inside >= s->inside_size)
+        return 1;
+    if (s->flow & CHANGED && general(uc, s, s->number) != s->value)
         return 1;
     if (!(s->flow & CALLS) || d->map != ONE_BYTE || !d->modrm_at)
         return 0;

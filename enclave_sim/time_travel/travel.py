@@ -12,6 +12,7 @@ from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.enclave.kernel.source_lines import SourceLine
 from enclave_sim.inputs import AnyInput
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Condition, Stopped, Watchpoint
+from enclave_sim.time_travel.navigation.call_table import CallTable, FunctionCall
 from enclave_sim.time_travel.navigation.debugger import Debugger
 from enclave_sim.time_travel.navigation.last_write import Write, find_last_write
 from enclave_sim.time_travel.navigation.register_write import RegisterWrites
@@ -45,6 +46,7 @@ class Travel(Generic[S]):
         self._stepping = Stepping(self._timeline, visits)
         self._search = Search(self._timeline, visits)
         self._debugger = Debugger(self._timeline)
+        self._call_table = CallTable(self._timeline, visits)
         self._register_writes = RegisterWrites(self._timeline, visits)
 
     # State at the current position
@@ -399,6 +401,23 @@ class Travel(Generic[S]):
             ConfigurationError: The range is not in RAM.
         """
         return find_last_write(self._timeline, base, size)
+
+    def calls(self, function: str | int) -> list[FunctionCall]:
+        """Return the calls of a function before the current position. The run does not move.
+
+        Args:
+            function: A symbol of the kernel, or a linear address.
+
+        Returns:
+            The calls, in the order in which they began. Arguments are named if the kernel has debugging information.
+
+        Raises:
+            ConfigurationError: The kernel has no such symbol.
+        """
+        if isinstance(function, int):
+            return self._call_table.of(function, None)
+        signature = self.program.functions.signature(function)
+        return self._call_table.of(self._search.address_of(None, function), signature)
 
     def last_register_write(self, name: str, when: Condition | None = None) -> Write | None:
         """Find the last change of a general register before the current position. The run does not move.

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 import firmware
+from enclave_sim.enclave.kernel.functions import Functions
 from enclave_sim.enclave.kernel.source_lines import SourceLines
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import DOCUMENT, read_file
@@ -35,6 +36,7 @@ class Program:
     sections: tuple[Region, ...]
     """Sections of linear memory, in order: they bound the symbols and mark code."""
     lines: SourceLines
+    functions: Functions
     bits: int = 64
     """The word size of the image: 32 or 64."""
 
@@ -97,7 +99,7 @@ def _aether(image: bytes) -> Program:
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     lines = SourceLines(image, lambda file, _path: text(file))
-    return Program("aether.elf", firmware.symbols(), regions(), regions(), lines)
+    return Program("aether.elf", firmware.symbols(), regions(), regions(), lines, Functions(image))
 
 
 def program_of(name: str, image: bytes, loaded: Loaded) -> Program:
@@ -107,7 +109,7 @@ def program_of(name: str, image: bytes, loaded: Loaded) -> Program:
     elf = ElfImage(image)
     places = tuple(sorted((one for one in _places(loaded) if one.size), key=_base))
     lines = SourceLines(image, _reader(Path(name).parent))
-    return Program(name, elf.symbols, places, elf.sections or places, lines, elf.bits)
+    return Program(name, elf.symbols, places, elf.sections or places, lines, Functions(image), elf.bits)
 
 
 def _places(loaded: Loaded) -> Iterator[Region]:

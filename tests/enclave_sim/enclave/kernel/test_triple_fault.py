@@ -34,7 +34,9 @@ def explained(code: bytes, symbols: Mapping[str, int] | None = None, **options: 
     assert kernel.advance() is Outcome.SHUTDOWN
     if symbols is not None:
         known = kernel.program
-        kernel.program = Program("", symbols, known.regions, known.sections, SourceLines(b"", lambda *_: ""))
+        kernel.program = Program(
+            "", symbols, known.regions, known.sections, SourceLines(b"", lambda *_: ""), known.functions
+        )
     return list(triple_fault.explanation(kernel, last.events, lambda: settings.kernel("kernel", image)))
 
 

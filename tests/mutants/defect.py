@@ -7,6 +7,7 @@ attribute of a module or class. A defect exists only inside `with defect.made():
 import json
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,10 @@ from typing import Any, Protocol
 from unittest.mock import patch
 
 from firmware.build import SOURCES, VMM, build
+from machine.bus.host_memory import executable, native_architecture
+from machine.processor import step_hook
+from machine.processor.native import build as native
+from machine.processor.native.loading import ENTRY_POINTS, load
 
 DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE = "deterministic", "zero-trace", "isolated", "jitter-free"
 NON_INTERFERENCE, ADMITTED, ATTESTED = "non-interference", "admitted", "attested"
@@ -26,6 +31,10 @@ RING_3 = "ring-3"
 """Not a guarantee of the enclave: the rules of tests/machine/fuzz, which hold for every program in ring 3."""
 SEARCH = "search"
 """Not a trial: a search for a program that breaks one of these rules."""
+BY_BLOCK = "by-block"
+"""Not a guarantee of the enclave: counting instructions by block makes no difference."""
+SEARCH_BY_BLOCK = "search by block"
+"""Not a trial: a search for a program that it makes different."""
 
 
 class Change(Protocol):
@@ -91,6 +100,40 @@ class Kernel:
         stack.enter_context(patch("firmware.image", lambda: image))
         symbols = json.loads(description)["symbols"]
         stack.enter_context(patch("firmware.symbols", lambda: symbols))
+
+
+@dataclass(frozen=True)
+class NativeHook:
+    """The native instruction hook, built from changed sources."""
+
+    edits: tuple[Edit, ...]
+
+    def changed(self, directory: Path) -> None:
+        """Put the changed sources into a directory."""
+        shutil.copytree(native.HERE, directory, dirs_exist_ok=True)
+        for edit in self.edits:
+            edit.apply(directory)
+
+    def made(self, stack: ExitStack) -> None:
+        """Build the changed hook, and make new engines load it."""
+        architecture = native_architecture()
+        if architecture is None:
+            raise RuntimeError("this host runs no native code")
+        entries = ENTRY_POINTS["step_hook"]
+        with tempfile.TemporaryDirectory() as name:
+            directory = Path(name)
+            self.changed(directory)
+            blob = native.build(directory / "step_hook.c", entries, architecture)
+        header = struct.Struct(f"<{len(entries)}I")
+        base, page = executable(blob[header.size :])
+        _KEPT.append(page)
+        changed = tuple(base + offset for offset in header.unpack_from(blob))
+        replaced = lambda source: changed if source == "step_hook" else load(source)  # noqa: E731
+        stack.enter_context(patch.object(step_hook, "load", replaced))
+
+
+_KEPT: list[object] = []
+"""Pages with native code."""
 
 
 @dataclass(frozen=True)

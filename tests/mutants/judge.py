@@ -18,8 +18,9 @@ from enclave_sim.guarantees import (
 )
 from enclave_sim.recording.outcome.residue import Residue
 from machine.errors import EmulatorFault
+from tests.machine.fuzz import by_block
 from tests.machine.fuzz.properties import search
-from tests.mutants.defect import LOUD, RING_3, SEARCH, Defect
+from tests.mutants.defect import BY_BLOCK, LOUD, RING_3, SEARCH, SEARCH_BY_BLOCK, Defect
 from tests.mutants.trials import TRIALS
 
 MAX_EXAMPLES, _SEED = 20_000, 2
@@ -49,8 +50,10 @@ def judge(names: Sequence[str], examples: int = MAX_EXAMPLES, enough: frozenset[
     findings: dict[str, str] = {}
     if SEARCH in names and (found := search(_SEED, examples)) is not None:
         findings[RING_3] = f"{found.rule}: {found.what} (example {found.examples})"
+    if SEARCH_BY_BLOCK in names and (found := by_block.search(_SEED, examples)) is not None:
+        findings[BY_BLOCK] = f"{found.rule}: {found.what} (example {found.examples})"
     try:
-        for report in _reports([name for name in names if name != SEARCH]):
+        for report in _reports([name for name in names if name in TRIALS]):
             if not report.holds:
                 findings.setdefault(report.guarantee, report.findings[0].what)
                 if enough and enough <= findings.keys():

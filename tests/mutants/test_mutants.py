@@ -9,6 +9,7 @@ import firmware
 from tests.mutants.defect import (
     ADMITTED,
     ATTESTED,
+    BY_BLOCK,
     DETERMINISTIC,
     ISOLATED,
     JITTER_FREE,
@@ -16,10 +17,12 @@ from tests.mutants.defect import (
     NON_INTERFERENCE,
     RING_3,
     SEARCH,
+    SEARCH_BY_BLOCK,
     ZERO_TRACE,
     Defect,
     Edit,
     Kernel,
+    NativeHook,
 )
 from tests.mutants.defects import ALL, DEFECTS, documented
 from tests.mutants.judge import judge, judge_mutant
@@ -36,7 +39,7 @@ def test_without_a_defect_every_guarantee_holds(name: str) -> None:
 
 @pytest.mark.slow
 def test_without_a_defect_a_search_finds_nothing() -> None:
-    assert judge([SEARCH], examples=1000).findings == {}
+    assert judge([SEARCH, SEARCH_BY_BLOCK], examples=1000).findings == {}
 
 
 @pytest.mark.slow
@@ -47,16 +50,27 @@ def test_a_defect_is_caught_by_the_guarantees_that_must(name: str) -> None:
 
 def test_there_are_many_defects_and_one_at_least_for_each_guarantee() -> None:
     assert len(ALL) == len(DEFECTS) >= 20
-    wanted = {LOUD, DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE, NON_INTERFERENCE, ADMITTED, ATTESTED, RING_3}
+    wanted = {
+        LOUD,
+        DETERMINISTIC,
+        ZERO_TRACE,
+        ISOLATED,
+        JITTER_FREE,
+        NON_INTERFERENCE,
+        ADMITTED,
+        ATTESTED,
+        RING_3,
+        BY_BLOCK,
+    }
     assert {guarantee for defect in ALL for guarantee in defect.caught_by} == wanted
     assert all(defect.caught_by for defect in ALL)
 
 
 @pytest.mark.parametrize("name", DEFECTS)
 def test_what_a_defect_changes_is_there(name: str, tmp_path: Path) -> None:
-    """Checked without building a kernel: the old texts are in the sources, and the other defects' attributes exist."""
+    """Checked without building anything: the old texts are in the sources, and the other defects' attributes exist."""
     change = DEFECTS[name].change
-    if isinstance(change, Kernel):
+    if isinstance(change, Kernel | NativeHook):
         change.changed(tmp_path)
     else:
         with DEFECTS[name].made():
@@ -64,7 +78,7 @@ def test_what_a_defect_changes_is_there(name: str, tmp_path: Path) -> None:
 
 
 def test_a_defect_names_trials_that_there_are() -> None:
-    assert {name for defect in ALL for name in defect.trials} <= TRIALS.keys() | {SEARCH}
+    assert {name for defect in ALL for name in defect.trials} <= TRIALS.keys() | {SEARCH, SEARCH_BY_BLOCK}
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ block makes no difference, and the emulator keeps its own rules.
 """
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields, replace
 
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
@@ -23,6 +23,8 @@ _SYSTEM = (
 )
 _TASK_SWITCHED = frozenset(["CR0", "TR", "DR7"])
 """Changes by a task switch (SDM volume 3, 8.3): TS, TR, and the local breakpoints."""
+BY_BLOCK = "counting by block makes no difference"
+STOPS_BY_BLOCK = "stops while counting by block make no difference"
 _READS_TIME = (b"\x0f\x31", b"\x0f\x01\xf9")
 """RDTSC and RDTSCP."""
 _COMPARISONS = frozenset(["a6", "a7", "ae", "af"])
@@ -46,18 +48,23 @@ class Finding:
 
 
 class Oracle:
-    """All benches, and the end state of an empty program."""
+    """All benches, and the end state of an empty program.
 
-    def __init__(self) -> None:
+    Args:
+        rules: The rules of other benches to compare by; None for all.
+    """
+
+    def __init__(self, rules: Collection[str] | None = None) -> None:
         self._native = Bench()
-        self._others = {
+        others = {
             "native and portable hook agree": Bench(portable=True),
             "stepping makes no difference": Bench(stepping=True),
             "stops make no difference": Bench(piecewise=1),
             "an observer makes no difference": Bench(observed=True),
-            "counting by block makes no difference": Bench(by_block=True),
-            "stops while counting by block make no difference": Bench(by_block=True, piecewise=5),
+            BY_BLOCK: Bench(by_block=True),
+            STOPS_BY_BLOCK: Bench(by_block=True, piecewise=5),
         }
+        self._others = {rule: bench for rule, bench in others.items() if rules is None or rule in rules}
         self._idle: dict[Program, Result] = {}
 
     def judge(self, case: Case, *, twice: bool = True) -> tuple[Result | None, tuple[Finding, ...]]:

@@ -59,6 +59,13 @@ def onto_code(random: Random, long: bool) -> bytes:
     return _dma(at, content, long)
 
 
+def clock(random: Random, long: bool) -> bytes:
+    """A look at the clock of the device, a few instructions after the last jump, kept on the stack."""
+    where = layout.DEVICE + layout.CLOCK
+    look = b"\x8b" + (b"\x04\x25" if long else b"\x05") + struct.pack("<I", where)
+    return b"\x90" * random.randrange(4) + look + b"\x50" * random.randrange(2)
+
+
 def onto_tables(random: Random, long: bool) -> bytes:
     """Direct memory access to an entry of the page tables, a load of CR3, and mostly an access through that page.
 
@@ -118,6 +125,7 @@ def ports(random: Random, long: bool) -> bytes:
 WITH_PERIPHERALS: tuple[Piece, ...] = (
     onto_code,
     onto_code,
+    clock,
     onto_tables,
     onto_tables,
     onto_descriptors,

@@ -11,6 +11,7 @@ from machine.bus.ram import PAGE_SIZE, Ram, RamImage
 from machine.events import Event, InterruptRaised
 from machine.machine import Machine, MachineConfiguration, Outcome
 from machine.processor.cpu import EFER_LMA, FLAG_AC
+from machine.processor.step_hook import HookState
 from machine.snapshot import MachineSnapshot
 from tests.machine.programs import layout, startup, tables
 from tests.machine.programs.program import GENERAL, Access, Change, End, Mode, Program, Result
@@ -58,11 +59,14 @@ class DeviceRegisters(Device):
     """Registers that read as their offset and store nothing but for direct memory access; each access is noted."""
 
     STATE = ("accesses", "target")
-    WIRING = ("_ram", "masters_bus")
+    WIRING = ("_ram", "_hook", "masters_bus", "began")
 
-    def __init__(self, ram: Ram) -> None:
+    def __init__(self, ram: Ram, hook: HookState) -> None:
         super().__init__()
         self._ram = ram
+        self._hook = hook
+        self.began = 0
+        """The number of instructions that were retired before the program."""
         self.accesses: list[Access] = []
         self.target = 0
         """The physical address for direct memory access."""
@@ -71,6 +75,8 @@ class DeviceRegisters(Device):
 
     def read(self, offset: int, size: int) -> int:
         self.accesses.append(Access(offset, size, None))
+        if self.masters_bus and offset == layout.CLOCK:
+            return self._hook.retired - self.began & (1 << 8 * size) - 1
         return int.from_bytes(bytes((offset + index) & 0xFF for index in range(size)), "little")
 
     def write(self, offset: int, size: int, value: int) -> None:
@@ -137,7 +143,7 @@ class Bench:
         self._piecewise = piecewise
         if observed:
             self.machine.cpu.watch_memory(range(layout.RAM_SIZE), lambda _writes, _physical, _size: None)
-        self._device = DeviceRegisters(self.machine.ram)
+        self._device = DeviceRegisters(self.machine.ram, self.machine.cpu.hook)
         self.machine.bus.attach_memory(self._device, layout.DEVICE_PHYSICAL)
         self._pristine = self.machine.snapshot()
         self._starts: dict[tuple[Mode, int, int, int, int, bool], _Start] = {}
@@ -158,7 +164,7 @@ class Bench:
             setattr(registers, name.lower(), value)
         registers.rsp = layout.FRAME
         registers.fs.base, registers.gs.base = program.fs_base, program.gs_base
-        began = machine.cpu.hook.retired + startup.launch_length(program.cr0)
+        began = self._device.began = machine.cpu.hook.retired + startup.launch_length(program.cr0)
         if program.mode is Mode.PROTECTED and program.ring == 0:  # IRET within a ring leaves the stack alone
             machine.run(began)
             registers.rsp = values[4]

@@ -29,6 +29,8 @@ END_VECTOR, CALL_GATE_VECTOR, TASK_VECTOR, RETURNING_VECTOR = 0x80, 0x100, 0x101
 DMA_ADDRESS, DMA_WRITE, DMA_ZERO = 0x7F0, 0x7F8, 0x7FC
 """With peripherals, registers of the device: a physical address, to which a write of the second one stores the same
 value, and a write of the third one so many zeros, at most 255."""
+CLOCK = 0x7E8
+"""With peripherals, a register of the device: the number of instructions that the program has begun."""
 OPEN_PORTS = (*range(0x40, 0x43), 0x60, 0x61, 0x80, *range(0x3F8, 0x3FE))
 """With peripherals, the ports that the I/O permission bitmap opens for ring 3."""
 

@@ -55,6 +55,8 @@ class Timeline(Generic[S]):
         self._kept = Snapshots()
         self._snapshot_s = 0.0
         """Host time taken by the last snapshot, in seconds."""
+        self._unkept_s = 0.0
+        """Host time for which the run has gone on since the last snapshot, in short runs that take none themselves."""
         self.end: Position | None = None
         """The end of the run, once reached."""
         self.leave_snapshot()
@@ -147,6 +149,7 @@ class Timeline(Generic[S]):
         self.monitor.wanted, self.monitor.found = wanted, None
         self._interrupted = False
         self.machine.pass_this_address()
+        begun = perf_counter()
         try:
             while self.monitor.found is None and not self._is_at(limit):
                 self.cancellation.poll()
@@ -172,6 +175,9 @@ class Timeline(Generic[S]):
                     self.leave_snapshot()
         finally:
             self.monitor.wanted = None
+        self._unkept_s += perf_counter() - begun
+        if self._unkept_s > self._spacing_s:
+            self.leave_snapshot()
         return self.monitor.found
 
     def _conclude_dormant(self) -> None:
@@ -246,8 +252,13 @@ class Timeline(Generic[S]):
             if not self.step():
                 raise NoSuchPosition(f"the run ends at {self.end}; there is no {goal}")
 
+    @property
+    def _spacing_s(self) -> float:
+        """The host time between two snapshots, in seconds."""
+        return max(_SPACING_S, 2 * self._snapshot_s)
+
     def _adapt(self, elapsed_s: float) -> None:
-        spacing_s = max(_SPACING_S, 2 * self._snapshot_s)
+        spacing_s = self._spacing_s
         if elapsed_s > spacing_s:
             self._stride_ns = max(self._stride_ns // 2, _MIN_STRIDE_NS)
         elif elapsed_s < spacing_s / 2:
@@ -261,6 +272,7 @@ class Timeline(Generic[S]):
             started = perf_counter()
             self._kept.put(KeptSnapshot(self.now, self.seen, self.subject.snapshot()))
             self._snapshot_s = perf_counter() - started
+        self._unkept_s = 0.0
 
     def restore_before(self, goal: Position) -> None:
         """Restore the nearest snapshot at or before a position, unless the run is between the two already."""

@@ -12,12 +12,13 @@ from enclave_sim.guarantees.judges.jitter import jitter_free, loads
 from enclave_sim.guarantees.judges.noninterference import noninterference
 from enclave_sim.guarantees.judges.runs import attested, deterministic, isolated, zero_trace
 from enclave_sim.guarantees.observation import ObservedTemplate, Run, Scenario, observe, observe_scenario
-from enclave_sim.guarantees.report import Finding, GuaranteeBroken, Report
-from enclave_sim.guarantees.variations import with_other_data, with_other_sensors
+from enclave_sim.guarantees.report import Finding, GuaranteeBroken, NoEvidence, Report
+from enclave_sim.guarantees.variations import with_other_data, with_other_memory, with_other_uplink, with_other_wake
 
 __all__ = [
     "Finding",
     "GuaranteeBroken",
+    "NoEvidence",
     "ObservedTemplate",
     "Report",
     "Run",
@@ -32,6 +33,8 @@ __all__ = [
     "observe",
     "observe_scenario",
     "with_other_data",
-    "with_other_sensors",
+    "with_other_memory",
+    "with_other_uplink",
+    "with_other_wake",
     "zero_trace",
 ]

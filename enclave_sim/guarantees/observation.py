@@ -40,7 +40,7 @@ class Scenario:
         first, second = observe_scenario(scenario), observe_scenario(scenario)
         deterministic([first, second]).check()
 
-    `with_other_sensors`, `with_other_data` and `loads` derive other scenarios from one. Its `Run` keeps it.
+    `with_other_data`, `with_other_memory`, `loads` and others derive scenarios from one. Its `Run` keeps it.
     """
 
     payload: Any

@@ -28,6 +28,8 @@ class ReportObject(TypedDict):
     guarantee: str
     """Its name, such as `zero-trace`."""
     holds: bool
+    no_evidence: str
+    """Why the runs show nothing about it, so that it neither holds nor is broken; else empty."""
     looked_at: dict[str, int | str]
     """Counts of what was checked, and measured values: a number, or text for a range.
 
@@ -43,7 +45,7 @@ class VerificationObject(TypedDict):
     payloads: list[str]
     """The payloads as the command line names them."""
     holds: bool
-    """Every guarantee holds."""
+    """Every guarantee holds; of a rejected payload those for which its runs are evidence."""
     guarantees: list[ReportObject]
 
 
@@ -80,6 +82,14 @@ class GuaranteeBroken(EnclaveError, AssertionError):  # noqa: N818 - reads bette
         self.report = report
 
 
+class NoEvidence(GuaranteeBroken):
+    """A guarantee was asserted of runs that show nothing about it. The text is the report.
+
+    Args:
+        report: The report, which is kept as `report`.
+    """
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """The result of one guarantee, for some runs. `str` formats it for people."""
@@ -90,11 +100,18 @@ class Report:
     """Numbers of checks by kind, and measured values."""
     picture: tuple[str, ...] = ()
     """Lines of a picture, such as a histogram."""
+    no_evidence: str = ""
+    """Why the runs show nothing, if they do not: then it neither holds nor is broken. Ignored if there are findings."""
 
     @property
     def holds(self) -> bool:
-        """True if there is no finding."""
-        return not self.findings
+        """True if there is no finding, and there is evidence."""
+        return not self.findings and not self.no_evidence
+
+    @property
+    def verdict(self) -> str:
+        """One of `holds`, `BROKEN` and `NO EVIDENCE`."""
+        return "BROKEN" if self.findings else "NO EVIDENCE" if self.no_evidence else "holds"
 
     def check(self) -> "Report":
         """Assert that the guarantee holds.
@@ -104,15 +121,17 @@ class Report:
 
         Raises:
             GuaranteeBroken: It does not hold.
+            NoEvidence: The runs show nothing about it. It is a GuaranteeBroken.
         """
         __tracebackhide__ = True  # pytest then shows the caller's line and the report
         if not self.holds:
-            raise GuaranteeBroken(self)
+            raise GuaranteeBroken(self) if self.findings else NoEvidence(self)
         return self
 
     def __str__(self) -> str:
         looked = ", ".join(f"{name} {value}" for name, value in self.looked_at.items())
-        lines = [f"{self.guarantee}: {'holds' if self.holds else 'BROKEN'} ({looked})"]
+        lines = [f"{self.guarantee}: {self.verdict} ({looked})"]
+        lines += [f"  {self.no_evidence}"] if self.verdict == "NO EVIDENCE" else []
         for finding in self.findings[:_SHOWN]:
             lines += [f"  {line}" for line in finding.lines()]
         if len(self.findings) > _SHOWN:
@@ -126,7 +145,7 @@ class Report:
         """Return the view in a notebook: what was checked, and the findings."""
         from enclave_sim.recording.exports.page import element  # noqa: PLC0415 - only a notebook needs it
 
-        rows = [("verdict", "holds" if self.holds else "BROKEN")]
+        rows = [("verdict", self.verdict)]
         rows += [(name, f"{one:,}" if isinstance(one, int) else str(one)) for name, one in self.looked_at.items()]
         lines = [escape(printable(line)) for line in str(self).splitlines()[1:]]
         return element(self.guarantee, rows, *(["<pre>" + "\n".join(lines) + "</pre>"] if lines else []))
@@ -135,11 +154,12 @@ class Report:
         """Convert the report to plain values, for JSON.
 
         Returns:
-            `guarantee`, `holds`, `looked_at`, and `findings`, each with `what`, `at_ns` and `evidence`.
+            `guarantee`, `holds`, `no_evidence`, `looked_at`, and `findings`, each with `what`, `at_ns` and `evidence`.
         """
         return {
             "guarantee": self.guarantee,
             "holds": self.holds,
+            "no_evidence": "" if self.findings else self.no_evidence,
             "looked_at": self.looked_at,
             "findings": [{"what": f.what, "at_ns": f.at_ns, "evidence": list(f.evidence)} for f in self.findings],
         }

@@ -1,6 +1,9 @@
-"""Variations of a scenario that differ in a secret: other sensor values, other bytes in a payload's data segments."""
+"""Variations of a scenario that differ in a secret that a guest can see.
 
-from collections.abc import Iterable, Sequence
+It is in the data segments of its module, in the status word that the kernel tells it, or in its memory.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -8,27 +11,70 @@ from typing import Any
 from enclave_sim.enclave.configuration import read_payloads
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
+from enclave_sim.inputs import AfterEvent, ExternalInterrupt, MemoryWrite, UplinkReady
+from enclave_sim.memory_map import region
 from enclave_sim.payload.keys import SigningKey, development_key
 from enclave_sim.payload.signature import SECTION_NAME, sign
 from enclave_sim.payload.wasm.sections import Section, assemble, decode_u32, sections
 
 _DATA_SECTION = 11
 _I32_CONST, _END = 0x41, 0x0B
+_PAGE_BYTES, _SECRET_BYTES = 1 << 16, 16
+_ASLEEP, _ENTERED = AfterEvent("wake_scheduled"), AfterEvent("ring_transition", {"to_ring": 3})
 
 
-def with_other_sensors(scenario: Scenario, seed: int) -> Scenario:
-    """Return the scenario with other values in both sensor registers.
+def with_other_uplink(scenario: Scenario, seed: int) -> Scenario:
+    """Return the scenario with the uplink ready from the start if `seed` is odd, and not ready if it is even.
+
+    A guest sees it in its status word. The kernel takes 2 ns longer to compute the word if the uplink is ready, after
+    the time slice has begun: a guest that is preempted is interrupted that much earlier, which is reported.
 
     Args:
         scenario: The scenario.
-        seed: Chooses the values.
+        seed: Chooses: two consecutive seeds differ.
 
     Returns:
         A new scenario.
     """
-    random = Random(seed)
-    sensors = (random.getrandbits(32), random.getrandbits(32))
-    return replace(scenario, options=scenario.options.with_configuration(sensors=sensors))
+    return replace(scenario, inputs=(UplinkReady(at_ns=0, ready=bool(seed % 2)), *scenario.inputs))
+
+
+def with_other_wake(scenario: Scenario, seed: int) -> Scenario:
+    """Return the scenario with the first sleep ended half way by an external interrupt, if `seed` is odd.
+
+    A guest sees in its status word what ended the sleep, so two cycles are needed.
+
+    Args:
+        scenario: The scenario.
+        seed: Chooses: two consecutive seeds differ.
+
+    Returns:
+        The scenario as it is, or a new one.
+    """
+    if not seed % 2:
+        return scenario
+    half = scenario.configuration.wake_ns // 2
+    return replace(scenario, inputs=(*scenario.inputs, ExternalInterrupt(at_ns=half, after=_ASLEEP)))
+
+
+def with_other_memory(scenario: Scenario, seed: int) -> Scenario:
+    """Return the scenario with other bytes in the memory of its first guest, written when it is entered.
+
+    They are in the last page of a module's linear memory, or in the first of a flat binary's heap. A module without
+    memory does not see them.
+
+    Args:
+        scenario: The scenario.
+        seed: Chooses the bytes.
+
+    Returns:
+        A new scenario.
+    """
+    heap, random = region("heap"), Random(seed)
+    start = heap.base if scenario.configuration.engine.is_flat else heap.end - _PAGE_BYTES
+    address = start + _PAGE_BYTES - 2 * _SECRET_BYTES
+    secret = MemoryWrite(at_ns=0, after=_ENTERED, address=address, data=random.randbytes(_SECRET_BYTES).hex())
+    return replace(scenario, inputs=(*scenario.inputs, secret))
 
 
 def with_other_data(scenario: Scenario, seed: int, key: SigningKey | None = None) -> Scenario:
@@ -93,3 +139,12 @@ def _skip(raw: Sequence[Any], at: int) -> int:
     while raw[at] & 0x80:
         at += 1
     return at + 1
+
+
+SECRETS: dict[str, Callable[[Scenario, int], Scenario]] = {
+    "data": with_other_data,
+    "uplink": with_other_uplink,
+    "wake": with_other_wake,
+    "memory": with_other_memory,
+}
+"""Secrets by the names that `enclave-sim verify --secret` takes."""

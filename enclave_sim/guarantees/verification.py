@@ -1,6 +1,6 @@
 """All guarantees for one scenario: the necessary runs, and the reports."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -13,9 +13,13 @@ from enclave_sim.guarantees.judges.noninterference import noninterference
 from enclave_sim.guarantees.judges.runs import attested, deterministic, isolated, zero_trace
 from enclave_sim.guarantees.observation import Run, Scenario, observe_scenario
 from enclave_sim.guarantees.report import Finding, Report
-from enclave_sim.guarantees.variations import with_other_data, with_other_sensors
+from enclave_sim.guarantees.variations import SECRETS
+from enclave_sim.similar import did_you_mean
 
 Progress = Callable[[str], None]
+_UNLESS_GIVEN = "wake", "memory"
+"""Secrets that a guest may ignore altogether. It need not be able to see both. Only memory if there are inputs: after a
+sleep of another length they would meet something else."""
 
 
 def verify(
@@ -23,21 +27,20 @@ def verify(
     *,
     runs: int = 3,
     seed: int = 0,
-    secret_data: bool = False,
+    secrets: Sequence[str] = (),
     progress: Progress = lambda _what: None,
     cancellation: Cancellation | None = None,
 ) -> Iterator[Report]:
     """Judge a scenario by every guarantee, one report after the other.
 
     The runs are: `runs` of the scenario itself, the second without native code on the host if a coprocessor runs the
-    guest; as many under varied load, for jitter; and two for each secret (sensor values, and with `secret_data` the
-    data segments).
+    guest; as many under varied load, for jitter; and two for each secret.
 
     Args:
         scenario: The scenario.
         runs: Number of runs of the scenario itself, at least 2.
         seed: Chooses the loads and the secrets.
-        secret_data: Data segments are secrets, too.
+        secrets: Names of `enclave_sim.guarantees.variations.SECRETS`; by default what ends a sleep, and memory.
         progress: Called with a description of each step before it begins.
         cancellation: Polled before each of these steps, and at every event of every run.
 
@@ -45,7 +48,7 @@ def verify(
         The report of each guarantee.
 
     Raises:
-        ConfigurationError: `runs` is below 2, or the scenario cannot be run.
+        ConfigurationError: `runs` is below 2, a secret does not exist, or the scenario cannot be run.
         Cancelled: `cancellation` was cancelled.
     """
     token = cancellation or Cancellation()
@@ -56,6 +59,9 @@ def verify(
 
     if runs < 2:
         raise ConfigurationError(f"runs is {runs}; it takes at least 2 to compare")
+    for unknown in (name for name in secrets if name not in SECRETS):
+        near = did_you_mean(unknown, SECRETS)
+        raise ConfigurationError(f"there is no secret {unknown!r}; {near}there are {', '.join(SECRETS)}")
     repeated = []
     for number in range(runs):
         begin(f"run {number + 1} of {runs}")
@@ -68,15 +74,14 @@ def verify(
         loaded.append(observe_scenario(load, token))
 
     pairs = []
-    for vary, what in ((with_other_sensors, "sensors"), (with_other_data, "data segments")):
-        if what == "sensors" or secret_data:
-            begin(f"two runs with other {what}")
-            pairs.append((what, [observe_scenario(vary(scenario, seed + n), token) for n in (1, 2)]))
+    for what in dict.fromkeys(secrets or _UNLESS_GIVEN[bool(scenario.inputs) :]):
+        begin(f"two runs with other {what}")
+        pairs.append((what, [observe_scenario(SECRETS[what](scenario, seed + n), token) for n in (1, 2)]))
 
     everything = [*repeated, *loaded, *(run for _, pair in pairs for run in pair)]
     begin("residue")
     yield zero_trace(everything)
-    yield _noninterference(pairs)
+    yield _noninterference(pairs, all_needed=bool(secrets))
     yield isolated(everything)
     yield jitter_free([*repeated, *loaded])
     yield admitted(everything)
@@ -95,12 +100,18 @@ def _as(run: Run, scenario: Scenario) -> Run:
     return replace(run, scenario=scenario)
 
 
-def _noninterference(pairs: list[tuple[str, list[Run]]]) -> Report:
-    findings: list[Finding] = []
+def _noninterference(pairs: list[tuple[str, list[Run]]], *, all_needed: bool) -> Report:
+    """Judge the pairs of runs of all secrets. It has no evidence if one is invisible that is needed, or if all are."""
+    reports = {what: noninterference(first, second) for what, (first, second) in pairs}
+    findings = [
+        Finding(f"other {what}: {f.what}", f.at_ns, f.evidence) for what, r in reports.items() for f in r.findings
+    ]
+    seen = [what for what, report in reports.items() if report.findings or not report.no_evidence]
     looked: dict[str, int] = {}
-    for what, (first, second) in pairs:
-        report = noninterference(first, second)
-        findings += [Finding(f"other {what}: {f.what}", f.at_ns, f.evidence) for f in report.findings]
-        looked |= {name: looked.get(name, 0) + count for name, count in report.looked_at.items()}
-    secrets = " and ".join(what for what, _ in pairs)
-    return Report("non-interference", tuple(findings), {"secrets": secrets, **looked})
+    for what in seen:
+        numbers = {name: one for name, one in reports[what].looked_at.items() if isinstance(one, int)}
+        looked |= {name: looked.get(name, 0) + one for name, one in numbers.items()}
+    unseen = [f"{what}: {report.no_evidence}" for what, report in reports.items() if what not in seen]
+    missing = unseen[0] if unseen and (all_needed or not seen) else ""
+    named = {"secrets": " and ".join(seen) or "none", **looked}
+    return Report("non-interference", tuple(findings), named, no_evidence=missing)

@@ -28,7 +28,7 @@ EXIT_CODES = """\b
 Exit codes
   0  every guarantee holds
   2  the command cannot be carried out
-  9  a guarantee is broken
+  9  a guarantee is broken, or the runs are no evidence of it
  16  the host-time limit --host-limit expired
  70  a defect of the emulator or its firmware"""
 
@@ -46,7 +46,12 @@ Exit codes
 @option("--limit-ns", type=TIME, metavar="TIME", default="10s", help="End each run at this virtual time.")
 @host_limit_option
 @option("--seed", type=NUMBER, metavar="N", default=0, help="Seed of loads and secrets.")
-@option("--secret-data", is_flag=True, help="Treat data segments as secrets, too, and vary them.")
+@option(
+    "--secret",
+    metavar="KIND",
+    multiple=True,
+    help="Secret to vary: data (segments), memory, wake or uplink; may be repeated. Unless given: wake and memory.",
+)
 @options.engine
 @options.production
 @options.trust_anchor
@@ -61,7 +66,7 @@ def verify(
     limit_ns: int,
     host_limit: float | None,
     seed: int,
-    secret_data: bool,
+    secret: Sequence[str],
     engine: EngineName,
     production: bool,
     trust_anchor: Sequence[Path],
@@ -99,18 +104,25 @@ def verify(
 
     try:
         with limited(host_limit):
-            reports = list(judge(scenario, runs=runs, seed=seed, secret_data=secret_data, progress=show_progress))
+            reports = list(judge(scenario, runs=runs, seed=seed, secrets=secret, progress=show_progress))
     finally:
         line.erase()
     write(_as_json(names, reports) if as_json else _as_table(names, reports))
-    return ExitCode.OK if all(report.holds for report in reports) else ExitCode.GUARANTEE
+    return ExitCode.OK if _holds(reports) else ExitCode.GUARANTEE
+
+
+def _holds(reports: "list[Report]") -> bool:
+    """Return True if every guarantee holds, as far as there is evidence: a rejected payload gives none of secrets."""
+    rejected = any("rejected" in report.looked_at for report in reports)
+    return all(report.holds or (rejected and not report.findings) for report in reports)
 
 
 def _as_json(names: list[str], reports: "list[Report]") -> bytes:
     from enclave_sim.guarantees.report import VerificationObject  # noqa: PLC0415
 
-    holds = all(report.holds for report in reports)
-    document = VerificationObject(payloads=names, holds=holds, guarantees=[report.to_dict() for report in reports])
+    document = VerificationObject(
+        payloads=names, holds=_holds(reports), guarantees=[report.to_dict() for report in reports]
+    )
     return f"{json.dumps(document)}\n".encode()
 
 
@@ -125,7 +137,8 @@ def _as_table(names: list[str], reports: "list[Report]") -> bytes:
     for heading in ("Guarantee", "", "Checked"):
         table.add_column(heading)
     for report in reports:
-        verdict = Text("holds", "green") if report.holds else Text("BROKEN", "bold red")
+        styles = {"holds": "green", "BROKEN": "bold red", "NO EVIDENCE": "bold yellow"}
+        verdict = Text(report.verdict, styles[report.verdict])
         looked = ", ".join(f"{name} {value}" for name, value in report.looked_at.items())
         table.add_row(Text(report.guarantee), verdict, Text(looked))
     lines = [Text(f"Guarantees of {printable(', '.join(names))}", "bold"), Text()]

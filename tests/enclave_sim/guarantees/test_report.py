@@ -2,7 +2,7 @@
 
 import pytest
 
-from enclave_sim.guarantees import GuaranteeBroken, Report
+from enclave_sim.guarantees import GuaranteeBroken, NoEvidence, Report
 from enclave_sim.guarantees.report import Finding, hex_dump
 
 
@@ -36,12 +36,26 @@ def test_json_has_everything() -> None:
     assert report.to_dict() == {
         "guarantee": "x",
         "holds": False,
+        "no_evidence": "",
         "looked_at": {"runs": 1},
         "findings": [
             {"what": "what", "at_ns": 5, "evidence": ["line"]},
             {"what": "more", "at_ns": None, "evidence": []},
         ],
     }
+
+
+def test_without_evidence_it_neither_holds_nor_is_broken() -> None:
+    report = Report("x", (), {"runs": 1}, no_evidence="nobody looked")
+    assert str(report) == "x: NO EVIDENCE (runs 1)\n  nobody looked"
+    assert (report.holds, report.to_dict()["no_evidence"]) == (False, "nobody looked")
+    with pytest.raises(NoEvidence):
+        report.check()
+    broken = Report("x", (Finding("what"),), {}, no_evidence="nobody looked")
+    assert (broken.verdict, broken.to_dict()["no_evidence"]) == ("BROKEN", "")
+    with pytest.raises(GuaranteeBroken) as caught:
+        broken.check()
+    assert type(caught.value) is GuaranteeBroken
 
 
 def test_bytes_are_shown_sixteen_a_line_with_their_text() -> None:

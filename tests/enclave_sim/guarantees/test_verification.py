@@ -3,7 +3,6 @@ judges."""
 
 from dataclasses import replace
 from functools import cache
-from itertools import product
 from typing import Any
 
 import msgspec
@@ -12,11 +11,11 @@ import pytest
 from enclave_sim.cancellation import Cancellation, Cancelled
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.guarantees import Report, Run, Scenario, observe, verification, with_other_data, with_other_sensors
+from enclave_sim.guarantees import Report, Run, Scenario, observe, verification
 from enclave_sim.guarantees.judges.jitter import loads
 from enclave_sim.guarantees.report import Finding
+from enclave_sim.guarantees.variations import SECRETS
 from enclave_sim.guarantees.verification import verify
-from tests.sampling import sampled
 
 ALL = ["deterministic", "zero-trace", "non-interference", "isolated", "jitter-free", "admitted", "attested"]
 
@@ -63,40 +62,43 @@ def steps(runs: int, loaded: int, *secrets: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("secret_data", "seed", "runs"), sampled(product([False, True], [0, 5], [2, 4]), (False, 0, 4), (True, 5, 2))
+    ("secrets", "seed", "runs"), [((), 0, 4), (("data",), 5, 2), (("uplink", "wake", "uplink"), 5, 2)]
 )
-def test_these_runs_are_made_in_this_order(made: Made, runs: int, seed: int, secret_data: bool) -> None:
-    reports = made.verify(DIGEST, runs=runs, seed=seed, secret_data=secret_data)
+def test_these_runs_are_made_in_this_order(made: Made, runs: int, seed: int, secrets: tuple[str, ...]) -> None:
+    reports = made.verify(DIGEST, runs=runs, seed=seed, secrets=secrets)
+    varied = {(): ("wake", "memory"), ("data",): ("data",), ("uplink", "wake", "uplink"): ("uplink", "wake")}[secrets]
     assert [report.guarantee for report in reports] == ALL
-    assert all(report.holds for report in reports)
+    assert all(report.holds for report in reports if report.guarantee != "non-interference")
     portable = replace(DIGEST, options=msgspec.structs.replace(DIGEST.options, portable=True))
     repeated = [portable if number == 1 else DIGEST for number in range(runs)]
     loaded = list(loads(DIGEST, runs, seed))
-    secrets = [with_other_sensors(DIGEST, seed + n) for n in (1, 2)]
-    assert made.scenarios[: runs + len(loaded) + 2] == [*repeated, *loaded, *secrets]
-    others = made.scenarios[runs + len(loaded) + 2 :]
-    plain = [(each.options, each.inputs, each.limit_ns) for each in others]
-    wanted = [with_other_data(DIGEST, seed + n) for n in (1, 2)] if secret_data else []
-    assert plain == [(each.options, each.inputs, each.limit_ns) for each in wanted]
+    assert made.scenarios[: runs + len(loaded)] == [*repeated, *loaded]
+    others = made.scenarios[runs + len(loaded) :]
+    wanted = [SECRETS[name](DIGEST, seed + n) for name in varied for n in (1, 2)]
+    assert [(each.options, each.inputs, each.limit_ns) for each in others] == [
+        (each.options, each.inputs, each.limit_ns) for each in wanted
+    ]
     assert [len(each.payload[0]) for each in others] == [len(each.payload[0]) for each in wanted]
-    assert made.steps == steps(runs, len(loaded), "sensors", *(["data segments"] if secret_data else []))
+    assert made.steps == steps(runs, len(loaded), *varied)
     assert len(made.cancellations) == 1
     everything, jitter = len(made.scenarios), runs + len(loaded)
     assert [report.looked_at.get("runs") for report in reports] == [
         runs, everything, None, everything, jitter, everything, everything,
     ]  # fmt: skip
-    secrets_named = "sensors and data segments" if secret_data else "sensors"
-    events = len(sound().events) * (1 + secret_data)
-    assert reports[2].looked_at["secrets"] == secrets_named
-    assert (reports[2].looked_at["events"], reports[2].looked_at["dormant"]) == (events, 1 + secret_data)
 
 
-def test_by_default_there_are_three_runs_of_seed_0_and_sensors_are_the_secret(made: Made) -> None:
+def test_by_default_there_are_three_runs_of_seed_0(made: Made) -> None:
     made.verify(DIGEST)
     asked = list(made.scenarios)
     made.scenarios.clear()
-    made.verify(DIGEST, runs=3, seed=0, secret_data=False)
+    made.verify(DIGEST, runs=3, seed=0, secrets=("wake", "memory"))
     assert asked == made.scenarios
+
+
+def test_there_is_no_such_secret(made: Made) -> None:
+    with pytest.raises(ConfigurationError, match="there is no secret 'wakes'; did you mean wake"):
+        made.verify(DIGEST, secrets=["wakes"])
+    assert made.scenarios == []
 
 
 def test_a_flat_guest_runs_on_the_host_each_time(made: Made) -> None:
@@ -121,11 +123,36 @@ def test_it_can_be_cancelled_before_every_step(made: Made) -> None:
     assert (made.scenarios, made.steps) == ([], [])
 
 
-def test_each_finding_of_non_interference_names_the_secret(monkeypatch: pytest.MonkeyPatch, made: Made) -> None:
-    def broken(_first: Run, _second: Run) -> Report:
-        return Report("non-interference", (Finding("a trace", 5, ("line",)),), {"events": 3, "probes": 1})
+def judged(monkeypatch: pytest.MonkeyPatch, *reports: Report) -> None:
+    """Let the pairs of runs have these reports, in turn."""
+    left = list(reports)
+    monkeypatch.setattr(verification, "noninterference", lambda _first, _second: left.pop(0))
 
-    monkeypatch.setattr(verification, "noninterference", broken)
-    report = made.verify(DIGEST, runs=2, secret_data=True)[2]
-    assert report.findings == tuple(Finding(f"other {s}: a trace", 5, ("line",)) for s in ("sensors", "data segments"))
-    assert report.looked_at == {"secrets": "sensors and data segments", "events": 6, "probes": 2}
+
+LOOKED = {"events": 3, "probes": 1, "seen in": "memory"}
+BROKEN = Report("non-interference", (Finding("a trace", 5, ("line",)),), LOOKED)
+HOLDS = Report("non-interference", (), LOOKED)
+UNSEEN = Report("non-interference", (), LOOKED, no_evidence="nobody sees it")
+
+
+def test_each_finding_of_non_interference_names_the_secret(monkeypatch: pytest.MonkeyPatch, made: Made) -> None:
+    judged(monkeypatch, BROKEN, BROKEN)
+    report = made.verify(DIGEST, runs=2, secrets=["uplink", "data"])[2]
+    assert report.findings == tuple(Finding(f"other {s}: a trace", 5, ("line",)) for s in ("uplink", "data"))
+    assert report.looked_at == {"secrets": "uplink and data", "events": 6, "probes": 2}
+
+
+def test_a_secret_that_is_asked_for_must_be_seen_and_of_the_others_one(
+    monkeypatch: pytest.MonkeyPatch, made: Made
+) -> None:
+    judged(monkeypatch, HOLDS, UNSEEN)
+    report = made.verify(DIGEST, runs=2)[2]
+    assert (report.verdict, report.looked_at["secrets"], report.looked_at["events"]) == ("holds", "wake", 3)
+    judged(monkeypatch, UNSEEN, UNSEEN)
+    report = made.verify(DIGEST, runs=2)[2]
+    assert (report.verdict, report.looked_at) == ("NO EVIDENCE", {"secrets": "none"})
+    judged(monkeypatch, HOLDS, UNSEEN)
+    report = made.verify(DIGEST, runs=2, secrets=["wake", "memory"])[2]
+    assert (report.verdict, report.no_evidence) == ("NO EVIDENCE", "memory: nobody sees it")
+    judged(monkeypatch, UNSEEN, BROKEN)
+    assert made.verify(DIGEST, runs=2, secrets=["wake", "memory"])[2].verdict == "BROKEN"

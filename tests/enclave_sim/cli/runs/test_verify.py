@@ -65,13 +65,23 @@ def test_a_timing_channel_is_shown_and_has_an_exit_code_of_its_own(
     leaky: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert verify(capsys, leaky)[0] == ExitCode.OK  # its data was not declared secret
-    code, out, _ = verify(capsys, leaky, "--secret-data")
+    code, out, _ = verify(capsys, leaky, "--secret", "data")
     assert code == 9
     assert "non-interference  BROKEN" in out
     assert "a timing channel: the same event at another time" in out
-    report = json.loads(verify(capsys, leaky, "--secret-data", "--json")[1])["guarantees"][2]
+    report = json.loads(verify(capsys, leaky, "--secret", "data", "--json")[1])["guarantees"][2]
     assert report["holds"] is False
     assert report["findings"][0]["evidence"]
+
+
+def test_a_secret_that_no_guest_sees_is_no_evidence(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = verify(capsys, "beacon", "--cycles", "1", "--runs", "2")
+    assert code == ExitCode.GUARANTEE
+    assert "NO EVIDENCE" in out
+    assert "the secret is nowhere where a guest could see it" in out
+    document = json.loads(verify(capsys, "beacon", "--cycles", "1", "--runs", "2", "--json")[1])
+    assert not document["holds"]
+    assert [one["guarantee"] for one in document["guarantees"] if one["no_evidence"]] == ["non-interference"]
 
 
 def test_a_payload_of_ones_own_is_judged_with_its_trust_anchor_and_otherwise_said_to_be_rejected(
@@ -83,7 +93,7 @@ def test_a_payload_of_ones_own_is_judged_with_its_trust_anchor_and_otherwise_sai
     path.write_bytes(sign(bytes(wat2wasm(LEAKY)), key))
     arguments = [str(path), "--runs", "2", "--cycles", "1"]
     code, out, _ = verify(capsys, *arguments)
-    assert (code, "rejected 6" in out) == (ExitCode.OK, True)
+    assert (code, "rejected 8" in out) == (ExitCode.OK, True)
     assert "A payload was rejected (UNKNOWN_KEY), so no guest ran there;" in out
     code, out, _ = verify(capsys, *arguments, "--trust-anchor", str(tmp_path / "alice.anchor.json"), "--production")
     assert (code, "rejected" in out, "stays in ring 3" in out) == (ExitCode.OK, False, True)
@@ -95,10 +105,11 @@ def test_a_payload_of_ones_own_is_judged_with_its_trust_anchor_and_otherwise_sai
     [
         (["nosuch"], "no payload 'nosuch'"),
         (["--runs", "1"], "at least 2"),
-        (["counter", "--secret-data"], "no payload has a data segment"),
+        (["counter", "--secret", "data"], "no payload has a data segment"),
+        (["counter", "--secret", "wace"], "did you mean wake?"),
         (["--cycles", "0"], "cycles is 0"),
         (["--runs", "many"], "not a whole number"),
-        (["--engine", "native", "runner", "--secret-data"], "data segment"),
+        (["--engine", "native", "runner", "--secret", "data"], "data segment"),
     ],
 )
 def test_what_cannot_be_judged_is_one_line(

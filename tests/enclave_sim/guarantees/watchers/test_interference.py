@@ -6,7 +6,7 @@ import pytest
 
 import firmware
 from enclave_sim.events import CycleBegan
-from enclave_sim.guarantees.watchers.interference import InterferenceWatcher, Probe
+from enclave_sim.guarantees.watchers.interference import STATUS_RECORDS, InterferenceWatcher, Probe
 from enclave_sim.memory_map import region
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.bus.ram import PAGE_SIZE
@@ -60,7 +60,7 @@ def test_registers_and_flags_are_seen(machine: Machine, watcher: InterferenceWat
     with field(machine.cpu.registers, "r15", 0x1234), field(machine.cpu, "rflags", 0x246):
         (probe,) = given(watcher, ASLEEP)
     assert {name for name in probe.seen if "page" not in name} == {
-        *(name.upper() for name in GENERAL_REGISTERS), "RFLAGS", "XMM",
+        *(name.upper() for name in GENERAL_REGISTERS), "RFLAGS", "XMM", *STATUS_RECORDS.values(),
     }  # fmt: skip
     assert (probe.seen["R15"], probe.seen["RFLAGS"]) == (0x1234, 0x246)
     assert probe.seen["XMM"] == sha256(bytes(len(machine.cpu.context.vector_registers))).digest()

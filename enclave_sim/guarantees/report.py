@@ -143,7 +143,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         """Return the view in a notebook: what was checked, and the findings."""
-        from enclave_sim.recording.exports.page import element  # noqa: PLC0415 - only a notebook needs it
+        from enclave_sim.recording.html_elements import element  # noqa: PLC0415 - only a notebook needs it
 
         rows = [("verdict", self.verdict)]
         rows += [(name, f"{one:,}" if isinstance(one, int) else str(one)) for name, one in self.looked_at.items()]

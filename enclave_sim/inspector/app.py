@@ -30,9 +30,9 @@ from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.panes.strip import Strip
 from enclave_sim.inspector.screens import Page
-from enclave_sim.inspector.session.session_thread import Opener
-from enclave_sim.inspector.session.verification_thread import Verifying
 from enclave_sim.inspector.syntax import Syntax
+from enclave_sim.inspector.threads.session_thread import Opener
+from enclave_sim.inspector.threads.verification_thread import Verifying
 
 
 class Inspector(App[None]):

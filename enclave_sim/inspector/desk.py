@@ -25,7 +25,7 @@ from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.panes.strip import Strip
 from enclave_sim.inspector.panes.theme import STYLES
-from enclave_sim.inspector.session.session_thread import Broken, Job, Opener, Seen, SessionThread, Working
+from enclave_sim.inspector.threads.session_thread import Broken, Job, Opener, Seen, SessionThread, Working
 from enclave_sim.recording.text import printable
 
 WIDE = 150

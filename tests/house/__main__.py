@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.house.circles import circles
+from tests.house.circles import circles_of_imports
 from tests.house.layers import Layers, read_layers
 from tests.house.picture import draw
 from tests.house.plan import plan
@@ -23,7 +23,7 @@ def facts(house: House, layers: list[Layers]) -> dict[str, object]:
         "rooms": len(set(house.rooms.values())),
         "arrows": len(house.arrows()),
         "upward": [list(arrow) for each in layers for arrow in each.upward(house.imports)],
-        "circles": circles(house.rooms, house.imports),
+        "circles": circles_of_imports(house.imports),
         "longest": {"module": longest, "lines": house.lines[longest]},
     }
 
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
 
 def _text(house: House, layers: list[Layers]) -> str:
     upward = [arrow for each in layers for arrow in each.upward(house.imports)]
-    rings, longest = circles(house.rooms, house.imports), house.longest()
+    rings, longest = circles_of_imports(house.imports), house.longest()
     rows = [
         ("files", len(house.rooms)),
         ("rooms", len(set(house.rooms.values()))),

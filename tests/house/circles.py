@@ -23,6 +23,24 @@ def circles(nodes: Collection[str], arrows: Iterable[tuple[str, str]]) -> list[l
     return sorted(sorted(component) for component in components(nodes, arrows) if len(component) > 1)
 
 
+def circles_of_imports(imports: Collection[tuple[str, str]]) -> list[list[str]]:
+    """Return the circles of modules, and of what stands side by side in a package: its modules and its packages."""
+    neighbours = {found for arrow in imports if (found := _neighbours(*arrow)) is not None}
+    rings = [*_circles(imports), *_circles(neighbours)]
+    return [list(ring) for ring in sorted({tuple(ring) for ring in rings})]
+
+
+def _circles(arrows: Collection[tuple[str, str]]) -> list[list[str]]:
+    return circles({node for arrow in arrows for node in arrow}, arrows)
+
+
+def _neighbours(importer: str, imported: str) -> tuple[str, str] | None:
+    """Return the importer and the imported one as seen in the package that holds both; None if it is one of them."""
+    one, other = importer.split("."), imported.split(".")
+    depth = next((depth for depth, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+    return None if depth is None else (".".join(one[: depth + 1]), ".".join(other[: depth + 1]))
+
+
 def _finished(start: str, arrows: Mapping[str, list[str]], seen: set[str]) -> list[str]:
     """Search depth-first from `start`, and return the new nodes in postorder."""
     if start in seen:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.house.__main__ import PICTURE, main
-from tests.house.circles import circles, components
+from tests.house.circles import circles, circles_of_imports, components
 from tests.house.layers import Layers, read_layers
 from tests.house.picture import draw
 from tests.house.plan import Plan, plan
@@ -62,6 +62,20 @@ def test_components_come_after_those_that_have_arrows_to_them() -> None:
     arrows = [("a", "b"), ("b", "c"), ("c", "b"), ("c", "d"), ("a", "d")]
     assert components("abcd", arrows) == [frozenset("a"), frozenset("bc"), frozenset("d")]
     assert circles("abcd", arrows) == [["b", "c"]]
+
+
+def test_rooms_are_in_a_circle_even_if_no_module_of_theirs_is() -> None:
+    there, back = ("a.left.door", "a.right.wall"), ("a.right.window", "a.left.floor")
+    assert circles_of_imports({there, back}) == [["a.left", "a.right"]]
+
+
+def test_modules_are_in_a_circle_once_even_side_by_side() -> None:
+    assert circles_of_imports({("a.b.c", "a.b.d"), ("a.b.d", "a.b.c")}) == [["a.b.c", "a.b.d"]]
+
+
+def test_a_package_and_what_is_in_it_are_not_side_by_side() -> None:
+    assert circles_of_imports({("a.b", "a.c"), ("a.c", "a.b.d")}) == [["a.b", "a.c"]]
+    assert circles_of_imports({("a", "a.b"), ("a.b.c", "a.d")}) == []
 
 
 @pytest.mark.parametrize(
@@ -154,9 +168,8 @@ def test_no_import_runs_upwards() -> None:
     assert [arrow for each in read_layers() for arrow in each.upward(found.imports)] == []
 
 
-def test_no_module_is_in_a_circle() -> None:
-    found = read()
-    assert circles(found.rooms, found.imports) == []
+def test_no_modules_and_no_rooms_side_by_side_are_in_a_circle() -> None:
+    assert circles_of_imports(read().imports) == []
 
 
 def test_the_picture_in_docs_is_of_these_rooms(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from enclave_sim.inspector.actions import goals
 from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.screens import Choice, Question
-from enclave_sim.inspector.session.session_thread import Job
+from enclave_sim.inspector.threads.session_thread import Job
 from enclave_sim.time_travel.navigation import conditions
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Condition, Watchpoint
 from enclave_sim.time_travel.navigation.conditions import TypedCondition

@@ -11,7 +11,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.desk import Desk, Sight
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.session.inspected_run import InspectedRun
-from enclave_sim.inspector.session.session_thread import Job
+from enclave_sim.inspector.threads.session_thread import Job
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.position import NoSuchPosition
 

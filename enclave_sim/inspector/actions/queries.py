@@ -8,7 +8,7 @@ from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.guest import find_guest
 from enclave_sim.inspector.model.moment import Moment, Writer
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
-from enclave_sim.inspector.session.session_thread import Job
+from enclave_sim.inspector.threads.session_thread import Job
 from machine.errors import MachineError
 
 

@@ -1,7 +1,7 @@
 """The boot-phase timeline: entry and completion of each phase, and the activity after them."""
 
 from enclave_sim.events import AnnihilationBegan, AnnihilationStep, PhaseCompleted, PhaseEntered, name_of_kind
-from enclave_sim.inspector.model.machine import bits
+from enclave_sim.inspector.model import bits
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
 from enclave_sim.recording.activity import ACTIVITY_KINDS, activity

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.guarantees.watchers.page_tables import mappings
-from enclave_sim.inspector.model.machine import bits
+from enclave_sim.inspector.model import bits
 from enclave_sim.inspector.model.machine.address_space import mapped_runs
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, title

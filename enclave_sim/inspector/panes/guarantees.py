@@ -10,7 +10,7 @@ from enclave_sim.inspector.model.guarantees import Verification, guarantee_view
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.panes.pane import Pane
-from enclave_sim.inspector.session.verification_thread import Verifying
+from enclave_sim.inspector.threads.verification_thread import Verifying
 
 
 class GuaranteesPane(Pane):

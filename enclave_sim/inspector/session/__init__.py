@@ -1,1 +1,1 @@
-"""The run under inspection, and the thread that owns it."""
+"""The run under inspection, and what it is opened from."""

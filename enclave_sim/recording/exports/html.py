@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from enclave_sim.recording.exports.page import STYLE, Cell, element, table, text
 from enclave_sim.recording.exports.picture.figures import Figures
 from enclave_sim.recording.exports.picture.svg import draw
 from enclave_sim.recording.format import Header
+from enclave_sim.recording.html_elements import STYLE, Cell, element, table, text
 from enclave_sim.recording.text import binary_size, plural
 from enclave_sim.specification import Phase, Step
 from machine.events import Event

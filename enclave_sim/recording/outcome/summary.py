@@ -112,7 +112,7 @@ class RunResult(msgspec.Struct, frozen=True):
 
     def _repr_html_(self) -> str:
         """Return the view in a notebook: each short field."""
-        from enclave_sim.recording.exports.page import element  # noqa: PLC0415 - only a notebook needs it
+        from enclave_sim.recording.html_elements import element  # noqa: PLC0415 - only a notebook needs it
 
         shown = ", ".join(f"{value:#x}" for value in self.signals[:_SIGNALS_SHOWN])
         more = ", ..." if len(self.signals) > _SIGNALS_SHOWN else ""

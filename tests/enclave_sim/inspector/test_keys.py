@@ -135,7 +135,7 @@ def test_the_run_goes_on_while_guarantees_are_verified_and_v_cancels_that(
             asked_again.wait(0.5)
             yield from ()
 
-    monkeypatch.setattr("enclave_sim.inspector.session.verification_thread.verify", endless)
+    monkeypatch.setattr("enclave_sim.inspector.threads.verification_thread.verify", endless)
 
     async def script(driven: Driven) -> None:
         await driven.press("=", "V")

@@ -13,10 +13,10 @@ import firmware
 from enclave_sim import Enclave
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.options import EnclaveOptions
+from enclave_sim.inspector.model import bits
 from enclave_sim.inspector.model.event_log import EventFilter, EventLog, event_filter, event_view
 from enclave_sim.inspector.model.guarantees import Verification, checks, guarantee_view
 from enclave_sim.inspector.model.guest import guest_state, guest_view
-from enclave_sim.inspector.model.machine import bits
 from enclave_sim.inspector.model.machine.address_space import address_space_view
 from enclave_sim.inspector.model.machine.code import code_view
 from enclave_sim.inspector.model.machine.devices import device_view

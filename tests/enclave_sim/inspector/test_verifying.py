@@ -9,7 +9,7 @@ from enclave_sim.cancellation import Cancellation, Cancelled
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.guarantees.observation import Scenario, observe_scenario
 from enclave_sim.inspector.model.guarantees import Verification
-from enclave_sim.inspector.session.verification_thread import Verifying
+from enclave_sim.inspector.threads.verification_thread import Verifying
 from tests.enclave_sim.inspector.driving import million_additions_s
 
 _LONG = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from enclave_sim.inspector.model.machine import bits
+from enclave_sim.inspector.model import bits
 from enclave_sim.inspector.model.machine.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, title

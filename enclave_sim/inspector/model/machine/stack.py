@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import firmware
 from enclave_sim.enclave.kernel.program import Program
-from enclave_sim.inspector.model.machine import bits
+from enclave_sim.inspector.model import bits
 from enclave_sim.inspector.model.machine.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note, title

@@ -1,0 +1,1 @@
+"""The threads of the inspector: one owns the run and makes its views, the other verifies."""

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 TEXT = (Path(__file__).resolve().parents[2] / "CHANGELOG.md").read_text(encoding="utf-8")
 MOVES = re.findall(r"^ *\| (`enclave_sim.*`) \| `(enclave_sim.*)` \|$", TEXT, re.MULTILINE)
+
+
+ENTRIES = [" ".join(entry.split()) for entry in re.findall(r"^- .*(?:\n  .*)*", TEXT, re.MULTILINE)]
 
 
 def exists(name: str) -> bool:
@@ -46,3 +50,8 @@ def test_a_name_outside_the_table_exists(name: str) -> None:
 
 def test_there_are_moves() -> None:
     assert len(MOVES) > 20
+
+
+def test_no_entry_is_there_twice() -> None:
+    assert len(ENTRIES) > 100
+    assert [entry for entry, count in Counter(ENTRIES).items() if count > 1] == []

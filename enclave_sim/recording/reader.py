@@ -14,6 +14,8 @@ from enclave_sim.files.reading import IMAGE, open_file
 from enclave_sim.recording.format import BEGINNING, FORMAT, VERSION, Header, RecordingError, Trailer, with_limit
 from machine.events import Event
 
+_READ_IN_ORDER = 1 << 16
+"""A part of a file, in bytes, that is read line by line rather than bisected."""
 _LONGEST_LINE = 1 << 26
 """In bytes. A header with the largest payloads and the most inputs is shorter."""
 
@@ -23,6 +25,12 @@ class _Format(msgspec.Struct, tag_field="kind", tag="header"):
 
     format: str
     version: int
+
+
+class _Time(msgspec.Struct):
+    """The time of an event; that of the trailer is later than any."""
+
+    at_ns: int = 1 << 64
 
 
 class RecordingFile(Iterable[AnyEvent]):
@@ -72,6 +80,58 @@ class RecordingFile(Iterable[AnyEvent]):
                 count += 1
                 yield event
         raise RecordingError(f"{self.path} is cut short after line {count + 1}: it has no trailer")
+
+    def between(self, first_ns: int, last_ns: int) -> Generator[AnyEvent, None, None]:
+        """Read the events from one virtual time to another, both inclusive, and little else of the file.
+
+        The first is found by bisection, because events are in the order of their times. The digest of the file, which
+        needs all of it, is not checked.
+
+        Args:
+            first_ns: Virtual time in ns.
+            last_ns: Virtual time in ns.
+
+        Yields:
+            The events, in order.
+
+        Raises:
+            RecordingError: A line that was read is damaged, or does not follow the one before it.
+        """
+        decoder, seq = msgspec.json.Decoder(AnyEvent | Trailer), None
+        with open_file(self.path) as file:
+            _first_line(file)
+            file.seek(self._offset(file, file.tell(), os.fstat(file.fileno()).st_size, first_ns))
+            while line := file.readline(_LONGEST_LINE):
+                try:
+                    event: AnyEvent | Trailer = decoder.decode(line)
+                except (ValueError, RecursionError) as error:
+                    raise self._damaged_after(seq, f"not an event: {error}") from None
+                if isinstance(event, Trailer) or event.at_ns > last_ns:
+                    return
+                if seq is not None and event.seq != seq + 1:
+                    raise self._damaged_after(seq, f"event {event.seq} where {seq + 1} belongs")
+                seq = event.seq
+                if event.at_ns >= first_ns:
+                    yield event
+        raise RecordingError(f"{self.path} is cut short: it has no trailer")
+
+    def _offset(self, file: BinaryIO, low: int, high: int, at_ns: int) -> int:
+        """Return the offset of a line not far before the first event at or after a time, or that event's own."""
+        while high - low > _READ_IN_ORDER:
+            middle = (low + high) // 2
+            file.seek(middle)
+            file.readline(_LONGEST_LINE)
+            begin = file.tell()
+            try:
+                late = begin >= high or msgspec.json.decode(file.readline(_LONGEST_LINE), type=_Time).at_ns >= at_ns
+            except (ValueError, RecursionError) as error:
+                raise RecordingError(f"{self.path}, byte {begin}: not an event: {error}") from None
+            low, high = (low, middle) if late else (begin, high)
+        return low
+
+    def _damaged_after(self, seq: int | None, what: str) -> RecordingError:
+        where = "at the first event read" if seq is None else f"after event {seq}"
+        return RecordingError(f"{self.path}, {where}: {what}")
 
     def all_events(self) -> list[Event]:
         """Read all events into memory.

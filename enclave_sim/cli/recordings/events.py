@@ -75,11 +75,13 @@ def events(
     Example: enclave-sim events counter.jsonl --ring "3->0" --between 0 1_000_000
     """
     from enclave_sim.recording.query import select  # noqa: PLC0415
-    from enclave_sim.recording.reader import read_events  # noqa: PLC0415
+    from enclave_sim.recording.reader import RecordingFile  # noqa: PLC0415
 
     if first is not None and last is not None:
         raise ConfigurationError("--first and --last exclude each other")
-    found = select(read_events(file), kind=kind or None, between=between, ring=ring, cycle=cycle)
+    recording = RecordingFile(file)
+    part = recording if between is None or cycle is not None else recording.between(*between)
+    found = select(iter(part), kind=kind or None, between=between, ring=ring, cycle=cycle)
     if first is not None:
         found = islice(found, first)
     elif last is not None:

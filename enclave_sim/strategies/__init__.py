@@ -12,7 +12,8 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError(f"enclave_sim.strategies needs Hypothesis: {installing('testing')}") from None
 
-from enclave_sim.strategies.inputs import host_answers, interrupt_schedules, memory_faults
+from enclave_sim.strategies.configurations import configurations
+from enclave_sim.strategies.inputs import host_answers, inputs_after, interrupt_schedules, memory_faults
 from enclave_sim.strategies.life_cycle import LifeCycle, life_cycle
 from enclave_sim.strategies.malformed_modules import DefectiveModule, malformed_modules
 from enclave_sim.strategies.wasm.guests import WasmGuest, wasm_guests
@@ -23,7 +24,9 @@ __all__ = [
     "InstructionSequence",
     "LifeCycle",
     "WasmGuest",
+    "configurations",
     "host_answers",
+    "inputs_after",
     "instruction_sequences",
     "interrupt_schedules",
     "life_cycle",

@@ -5,11 +5,22 @@ All of them shrink towards no inputs, then to early and simple ones. If `near` i
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.inputs import AnyInput, ExternalInterrupt, MemoryFault, SensorValue, Tamper, UplinkReady
+from enclave_sim.events import EventKind, kind_of_event, name_of_kind
+from enclave_sim.inputs import (
+    LATEST_NS,
+    AfterEvent,
+    AnyInput,
+    ExternalInterrupt,
+    MemoryFault,
+    SensorValue,
+    Tamper,
+    UplinkReady,
+)
 from enclave_sim.memory_map import region, regions
 from enclave_sim.strategies.bounds import check_range
 
@@ -62,12 +73,15 @@ def interrupt_schedules(
     return _several(st.one_of(kinds + ([st.builds(Tamper, at_ns=at)] if tamper else [])), max_size)
 
 
-def host_answers(start_ns: int, end_ns: int, *, max_size: int = 6) -> st.SearchStrategy[list[AnyInput]]:
+def host_answers(
+    start_ns: int, end_ns: int, *, near: Sequence[int] = (), max_size: int = 6
+) -> st.SearchStrategy[list[AnyInput]]:
     """Draw changes of the node's answers to host calls: sensor values, and the readiness of the uplink.
 
     Args:
         start_ns: The earliest time.
         end_ns: The latest time.
+        near: Times near which half of the inputs occur, such as those of host calls.
         max_size: The most inputs, 0 to 1000.
 
     Returns:
@@ -76,24 +90,25 @@ def host_answers(start_ns: int, end_ns: int, *, max_size: int = 6) -> st.SearchS
     Raises:
         ConfigurationError: There is no time from `start_ns` to `end_ns`, or `max_size` is out of range.
     """
-    at = times(start_ns, end_ns)
-    return _several(
-        st.one_of(
-            st.builds(UplinkReady, at_ns=at, ready=st.booleans()),
-            st.builds(SensorValue, at_ns=at, sensor=st.integers(0, _SENSORS - 1), value=st.integers(0, (1 << 32) - 1)),
-        ),
-        max_size,
+    return _several(_answers(at_ns=times(start_ns, end_ns, near=near)), max_size)
+
+
+def _answers(**when: st.SearchStrategy[Any]) -> st.SearchStrategy[AnyInput]:
+    return st.one_of(
+        st.builds(UplinkReady, ready=st.booleans(), **when),
+        st.builds(SensorValue, sensor=st.integers(0, _SENSORS - 1), value=st.integers(0, (1 << 32) - 1), **when),
     )
 
 
 def memory_faults(
-    start_ns: int, end_ns: int, *, where: Sequence[str] = GUEST_REGIONS, max_size: int = 3
+    start_ns: int, end_ns: int, *, near: Sequence[int] = (), where: Sequence[str] = GUEST_REGIONS, max_size: int = 3
 ) -> st.SearchStrategy[list[AnyInput]]:
     """Draw inverted bits in regions of the memory map.
 
     Args:
         start_ns: The earliest time.
         end_ns: The latest time.
+        near: Times near which half of the inputs occur.
         where: Names of regions; by default those in which the enclave promises to survive a fault.
         max_size: The most inputs, 0 to 1000.
 
@@ -109,6 +124,46 @@ def memory_faults(
         raise ConfigurationError(f"there is no region {', '.join(unknown) or 'given'}; there are {', '.join(known)}")
     spans = [region(name) for name in where]
     address = st.one_of([st.integers(span.base, span.end - 1) for span in spans])
-    at = times(start_ns, end_ns)
+    at = times(start_ns, end_ns, near=near)
     bits = st.integers(0, 7).map(lambda bit: 1 << bit)
     return _several(st.builds(MemoryFault, at_ns=at, address=address, bits=bits), max_size)
+
+
+def inputs_after(
+    events: Sequence[EventKind | AfterEvent],
+    *,
+    within_ns: int = 2000,
+    most: int = 3,
+    tamper: bool = True,
+    max_size: int = 6,
+) -> st.SearchStrategy[list[AnyInput]]:
+    """Draw interrupts, pulls of the tamper line and changes of answers that follow events of the run.
+
+    They shrink to the first event, and to its own time. An input whose event does not happen never comes.
+
+    Args:
+        events: Kinds of events, by name or type; or `AfterEvent`, to require values of its fields. `count` is drawn.
+        within_ns: The longest time after the event.
+        most: The highest number of an event among those that match, at least 1.
+        tamper: Also pull the tamper line, which annihilates the enclave.
+        max_size: The most inputs, 0 to 1000.
+
+    Returns:
+        A strategy for lists, for `inputs` of `Enclave`.
+
+    Raises:
+        ConfigurationError: There is no event, or no such kind; or `within_ns`, `most` or `max_size` is out of range.
+    """
+    check_range("within_ns", within_ns, 0, LATEST_NS)
+    check_range("most", most, 1, _MOST)
+    if not events:
+        raise ConfigurationError("no kind of event is given for inputs to follow")
+    followed = [one if isinstance(one, AfterEvent) else AfterEvent(name_of_kind(kind_of_event(one))) for one in events]
+    for one in followed:
+        kind_of_event(one.event)
+    after = st.builds(
+        lambda one, count: AfterEvent(one.event, one.fields, count), st.sampled_from(followed), st.integers(1, most)
+    )
+    when: dict[str, st.SearchStrategy[Any]] = {"at_ns": st.integers(0, within_ns), "after": after}
+    kinds: list[st.SearchStrategy[AnyInput]] = [st.builds(ExternalInterrupt, **when), _answers(**when)]
+    return _several(st.one_of(kinds + ([st.builds(Tamper, **when)] if tamper else [])), max_size)

@@ -15,6 +15,7 @@ from typing import Any
 
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.following import followers
 from enclave_sim.inputs import AnyInput, GuestReplaced
 from enclave_sim.specification import Phase
 
@@ -78,4 +79,6 @@ class Template:
         if guest is not None:
             scheduled.insert(0, GuestReplaced(at_ns=self.at_ns, payload=0, code=guest))
         self._enclave.restart(self._snapshot, scheduled)
+        for follow in followers:
+            follow(self._enclave)
         return self._enclave

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.following import followers
+from enclave_sim.similar import did_you_mean
 from enclave_sim.testing.plugin.factories import (
     EnclaveFactory,
     MachineFactory,
@@ -89,7 +91,9 @@ def pytest_configure(config: pytest.Config) -> None:
             directory = prepared(Path(config.invocation_params.dir, given))
         except ConfigurationError as error:
             raise pytest.UsageError(f"{_OPTION}: {error}") from None
-    config.stash[_SESSION] = PluginState(directory)
+    state = config.stash[_SESSION] = PluginState(directory)
+    followers.append(state.follow)
+    config.add_cleanup(lambda: followers.remove(state.follow))
 
 
 def _subject_of(item: pytest.Item) -> Subject:
@@ -98,13 +102,29 @@ def _subject_of(item: pytest.Item) -> Subject:
     for marker in item.iter_markers("enclave"):
         if len(marker.args) > 1 or (marker.args and "payload" in marker.kwargs):
             raise ConfigurationError("the marker enclave takes one payload, and options by name")
+        _check_options(marker.kwargs)
         defaults = {**({"payload": marker.args[0]} if marker.args else {}), **marker.kwargs} | defaults
     names: list[str] = []
     for marker in item.iter_markers("enclave_guarantees"):
-        if marker.kwargs or not marker.args or any(name not in GUARANTEES for name in marker.args):
-            raise ConfigurationError(f"the marker enclave_guarantees takes names of {', '.join(GUARANTEES)}")
+        unknown = [name for name in marker.args if name not in GUARANTEES]
+        if marker.kwargs or not marker.args or unknown:
+            near = did_you_mean(str(unknown[0]), GUARANTEES) if unknown else ""
+            raise ConfigurationError(f"the marker enclave_guarantees: {near}it takes names of {', '.join(GUARANTEES)}")
         names += [name for name in marker.args if name not in names]
     return Subject(defaults, tuple(names))
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """Raise ConfigurationError for an option of the marker `enclave` that neither of its fixtures takes."""
+    if not options:
+        return
+    from enclave_sim.testing.plugin.lazy_factories import option_names  # noqa: PLC0415
+
+    names = option_names()
+    for name in options:
+        if name not in names:
+            near = did_you_mean(name, names)
+            raise ConfigurationError(f"the marker enclave has no option {name!r}; {near}there are {', '.join(names)}")
 
 
 def _host_limit(item: pytest.Item) -> AbstractContextManager[object]:

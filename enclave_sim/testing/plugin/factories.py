@@ -42,6 +42,11 @@ class Subject:
         if not any(kept is recording for kept in self.recordings):
             self.recordings.append(recording)
 
+    def follow(self, enclave: "Enclave") -> None:
+        """Keep the recording of an enclave that a template has just started, if it has one."""
+        if enclave.recording is not None:
+            self.keep(enclave.recording)
+
     def watch(self, watched: "Watched") -> None:
         """Keep an enclave to judge after the test, if the test has guarantees; otherwise let it go."""
         if self.guarantees:
@@ -67,6 +72,10 @@ class PluginState:
     """The directory for recordings of failing tests, or None."""
     subject: Subject = field(default_factory=Subject)
     """The subject of the running test."""
+
+    def follow(self, enclave: "Enclave") -> None:
+        """Let a run of a template belong to the running test."""
+        self.subject.follow(enclave)
 
 
 class Factory:
@@ -171,7 +180,9 @@ class RecordingFactory(Factory):
         return recordings[-1]
 
     def keep(self, enclave: "Enclave") -> "Enclave":
-        """Treat an enclave made elsewhere, such as by a Template, like one from the fixture: save it if the test fails.
+        """Treat an enclave made elsewhere like one from the fixture: save it if the test fails.
+
+        The last run of each `Template` is kept without it.
 
         Args:
             enclave: An enclave that keeps its recording.

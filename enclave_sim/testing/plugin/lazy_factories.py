@@ -5,10 +5,12 @@ pytest imports the rest of the plugin whenever it starts; a factory imports this
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
 from enclave_sim import guarantees
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
@@ -69,6 +71,13 @@ def watched(payload: Any, options: dict[str, Any], limit_ns: int | None = DEFAUL
     enclave = scenario.enclave(observer)
     observer.attach(enclave)
     return Watched(enclave, observer, scenario)
+
+
+def option_names() -> list[str]:
+    """Return the names of all options of `enclave` and `observed`."""
+    parameters = {**signature(Enclave).parameters, **signature(guarantees.observe).parameters}
+    named = [name for name, one in parameters.items() if one.kind is not Parameter.VAR_KEYWORD]
+    return [*named, *EnclaveConfiguration.__struct_fields__]
 
 
 def judge(enclaves: Sequence[Watched], names: Iterable[str]) -> list[Report]:

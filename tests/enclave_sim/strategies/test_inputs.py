@@ -1,17 +1,20 @@
 """Schedules of inputs are as described, shrink to simple ones, and break no enclave."""
 
+from collections.abc import Callable
 from functools import cache
 
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from enclave_sim import ConfigurationError
-from enclave_sim.events import AnnihilationBegan, WakeScheduled
+from enclave_sim import ConfigurationError, Enclave
+from enclave_sim.enclave.configuration import EnclaveConfiguration
+from enclave_sim.events import AnnihilationBegan, InputTaken, WakeScheduled
 from enclave_sim.guarantees import ObservedTemplate, Run, isolated, jitter_free, observe, zero_trace
-from enclave_sim.inputs import AnyInput, ExternalInterrupt, MemoryFault, SensorValue, Tamper, UplinkReady
+from enclave_sim.inputs import AfterEvent, AnyInput, ExternalInterrupt, MemoryFault, SensorValue, Tamper, UplinkReady
 from enclave_sim.memory_map import region_at
-from enclave_sim.strategies import host_answers, interrupt_schedules, memory_faults
+from enclave_sim.specification import Attestation, EngineName
+from enclave_sim.strategies import configurations, host_answers, inputs_after, interrupt_schedules, memory_faults
 
 
 @cache
@@ -57,6 +60,58 @@ def test_they_shrink_to_few_and_early_ones() -> None:
     ]
 
 
+@pytest.mark.parametrize("strategy", [interrupt_schedules, host_answers, memory_faults])
+def test_half_of_the_times_are_near_those_given(strategy: Callable[..., st.SearchStrategy[list[AnyInput]]]) -> None:
+    end = 1 << 60
+    near = 1 << 40
+
+    def is_near(inputs: list[AnyInput]) -> bool:
+        return any(0 < abs(one.at_ns - near) <= 500 for one in inputs)
+
+    assert is_near(find(strategy(0, end, near=[near]), is_near))
+    assert all(one.at_ns <= end for one in find(strategy(0, end, near=[end]), bool))
+
+
+@given(inputs_after(["cycle_began", AfterEvent("host_called", {"number": 1})], within_ns=7, most=2))
+def test_inputs_follow_events(inputs: list[AnyInput]) -> None:
+    for one in inputs:
+        assert isinstance(one, ExternalInterrupt | Tamper | SensorValue | UplinkReady)
+        assert one.after is not None
+        assert (one.after.event, one.after.fields) in [("cycle_began", {}), ("host_called", {"number": 1})]
+        assert one.after.count in (1, 2)
+        assert 0 <= one.at_ns <= 7
+
+
+def test_inputs_that_follow_events_shrink_to_the_first_event_and_are_taken() -> None:
+    strategy = inputs_after([WakeScheduled, "cycle_began"], tamper=False)
+    (found,) = find(strategy, bool)
+    assert found == ExternalInterrupt(at_ns=0, after=AfterEvent("wake_scheduled"))
+    assert not any(isinstance(event, InputTaken) for event in calm().events)
+    assert any(isinstance(event, InputTaken) for event in counter().run(inputs=[found]).events)
+    assert find(inputs_after(["cycle_began"]), lambda inputs: any(isinstance(one, Tamper) for one in inputs)) == [
+        Tamper(at_ns=0, after=AfterEvent("cycle_began"))
+    ]
+
+
+@settings(max_examples=15, deadline=None)
+@given(configurations())
+def test_a_good_payload_completes_in_every_configuration(configuration: EnclaveConfiguration) -> None:
+    result = Enclave("counter", configuration=configuration).run()
+    assert (result.outcome, result.cycles) == ("COMPLETED", configuration.cycles)
+
+
+@given(configurations(engine="native", cycles=9, quantum_ns=12_000))
+def test_options_of_a_configuration_can_be_fixed(configuration: EnclaveConfiguration) -> None:
+    assert (configuration.engine, configuration.cycles, configuration.quantum_ns) == (EngineName.NATIVE, 9, 12_000)
+
+
+def test_configurations_shrink_to_the_simplest_and_differ() -> None:
+    assert find(configurations(), lambda _one: True) == EnclaveConfiguration(
+        wake_ns=1000, quantum_ns=1000, attestation=Attestation.OFF
+    )
+    assert find(configurations(), lambda one: one.post_quantum and one.cycles > 2).cycles == 3
+
+
 @pytest.mark.slow
 @settings(max_examples=75)
 @given(
@@ -93,6 +148,13 @@ def test_a_run_with_inputs_repeats(data: st.DataObject) -> None:
         (lambda: host_answers(0, 1, max_size=-1), "max_size is -1"),
         (lambda: memory_faults(0, 1, where=["attic"]), "no region attic; there are text"),
         (lambda: memory_faults(0, 1, where=[]), "no region"),
+        (lambda: inputs_after([]), "no kind of event is given"),
+        (lambda: inputs_after(["cycle_begin"]), "did you mean cycle_began"),
+        (lambda: inputs_after([AfterEvent("cycle_begin")]), "did you mean cycle_began"),
+        (lambda: inputs_after(["cycle_began"], within_ns=-1), "within_ns is -1"),
+        (lambda: inputs_after(["cycle_began"], most=0), "most is 0"),
+        (lambda: configurations(cycels=1), "did you mean cycles"),
+        (lambda: configurations(cycles=0), "cycles is 0"),
     ],
 )
 def test_impossible_bounds_are_refused_when_the_strategy_is_made(make: object, message: str) -> None:

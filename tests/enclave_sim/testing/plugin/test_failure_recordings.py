@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from enclave_sim import Enclave
-from enclave_sim.inputs import MemoryFault
+from enclave_sim import Enclave, Template
+from enclave_sim.inputs import MemoryFault, UplinkReady
 from enclave_sim.recording.reader import read_events, read_header
 from tests.enclave_sim.testing.plugin.user import PRELUDE, Runner, text
 
@@ -166,6 +166,39 @@ def test_it(first, enclave, at):
     of_the_fixture, of_the_example = saved()
     assert read_header(Path("saved", of_the_fixture)).inputs == ()
     assert read_header(Path("saved", of_the_example)).inputs == (MemoryFault(at_ns=1234, address=0x30_0000, bits=1),)
+
+
+def test_the_last_run_of_each_template_of_a_failing_test_is_saved(run: Runner) -> None:
+    tests = f"""{PRELUDE}
+from enclave_sim import Template
+from enclave_sim.guarantees import ObservedTemplate
+from enclave_sim.inputs import UplinkReady
+@pytest.fixture(scope="module")
+def template():
+    return Template("counter")
+def test_that_passes(template):
+    template.start().run()
+def test_that_fails(template, recording):
+    for number in (1, 2):
+        template.start(inputs=[UplinkReady(at_ns=template.at_ns + number, ready=False)]).run()
+    ObservedTemplate("beacon").run()
+    assert recording().header.inputs == ()
+    Template("beacon", record=False).start().run()
+    raise RuntimeError
+def test_that_fails_without(template):
+    raise RuntimeError
+@quickly
+@given(later=st.integers(0, 1_000_000))
+def test_examples(template, later):
+    template.start(inputs=[UplinkReady(at_ns=template.at_ns + later, ready=False)]).run()
+    assert later < 1234
+"""
+    run(tests, OPTION, "saved").assert_outcomes(failed=3, passed=1)
+    example, first, second = saved()
+    at_ns = Template("counter").at_ns
+    assert digest(first) == Enclave("counter", inputs=[UplinkReady(at_ns=at_ns + 2, ready=False)]).run().digest
+    assert digest(second) == Enclave("beacon").run().digest
+    assert digest(example) == Enclave("counter", inputs=[UplinkReady(at_ns=at_ns + 1234, ready=False)]).run().digest
 
 
 def test_an_enclave_of_a_template_can_be_kept_too(run: Runner) -> None:

@@ -6,7 +6,7 @@ fixtures of any scope: the objects made by a factory belong to the running test.
 """
 
 import functools
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def _subject_of(item: pytest.Item) -> Subject:
     return Subject(defaults, tuple(names))
 
 
-def _check_options(options: dict[str, Any]) -> None:
+def _check_options(options: Mapping[str, Any]) -> None:
     """Raise ConfigurationError for an option of the marker `enclave` that neither of its fixtures takes."""
     if not options:
         return

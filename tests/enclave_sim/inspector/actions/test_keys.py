@@ -247,7 +247,7 @@ def test_every_key_is_pressed_in_a_test_of_both_sizes() -> None:
     keys = {key for binding in _every_binding() for key in binding.key.split(",")}
     keys -= {movement.key for movement in MOVEMENTS} | {pane.KEY for pane in PANES}
     pressed = set()
-    for path in Path(__file__).parent.glob("test_*.py"):
+    for path in Path(__file__).parents[1].rglob("test_*.py"):
         for test in re.findall(r"^@SIZES\n(?:@.*\n)*def .*?(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL):
             pressed |= {key for call in re.findall(r"\.press\((.*?)\)", test) for key in re.findall(r'"(.+?)"', call)}
     assert keys - pressed == set()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ from tests.house.circles import circles, circles_of_imports, components
 from tests.house.layers import Layers, read_layers
 from tests.house.picture import draw
 from tests.house.plan import Plan, plan
-from tests.house.reading import ROOT, House, read
+from tests.house.reading import PACKAGES, ROOT, House, read
 
+BY_NAME = re.compile(r"\b(import_module|__import__)\(")
 LAYERS = """
 [[tool.importlinter.contracts]]
 name = "floors"
@@ -176,3 +178,13 @@ def test_the_picture_in_docs_is_of_these_rooms(tmp_path: Path) -> None:
     main(["--draw", str(tmp_path / "rooms.svg")])
     same = (tmp_path / "rooms.svg").read_bytes() == PICTURE.read_bytes()
     assert same, "docs/rooms.svg is of other rooms or arrows: make it anew with python -m tests.house --draw"
+
+
+def test_only_these_modules_import_others_by_name() -> None:
+    """The import graph does not show such imports, so they stay below the importer's own package."""
+    users = {path for name in PACKAGES for path in (ROOT / name).rglob("*.py") if BY_NAME.search(path.read_text())}
+    assert {path.relative_to(ROOT).as_posix() for path in users} == {
+        "enclave_sim/_lazy.py",
+        "enclave_sim/cli/app.py",
+        "enclave_sim/recording/exports/formats.py",
+    }

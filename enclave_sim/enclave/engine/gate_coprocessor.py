@@ -51,7 +51,7 @@ class GateCoprocessor(Stateful):
         try:
             departure = self._engine.resume(operand, budget_ns)
         except ValueError as error:
-            raise KernelDied(f"the kernel entered a guest that cannot go on: {error}") from None
+            raise KernelDied(f"the kernel entered a guest that cannot continue: {error}") from None
         self._clock.spend(departure.elapsed_ns)
         if self.on_stay is not None:
             self.on_stay(departure.elapsed_ns)

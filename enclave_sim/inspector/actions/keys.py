@@ -10,7 +10,7 @@ from enclave_sim.inspector.panes import PANES
 class Group(Enum):
     """Groups of keys, in help order."""
 
-    RUN = "Go through the run"
+    RUN = "Move along the run"
     PLACES = "Return to a place"
     PANES = "Show a pane"
     POINTS = "Stop the run"

@@ -160,7 +160,7 @@ def test_a_guest_that_is_not_there_cannot_be_entered() -> None:
     enclave = Enclave("counter")
     gate = enclave.machine.coprocessor
     assert gate is not None
-    with pytest.raises(KernelDied, match="a guest that cannot go on: there is no guest"):
+    with pytest.raises(KernelDied, match="a guest that cannot continue: there is no guest"):
         gate.execute(0, 1000)
 
 

@@ -21,12 +21,12 @@ SPINNER = source_of(("spinner",), EnclaveOptions.of(cycles=1))
 ASK = "F finds the function it is in"
 LATE = "35 ms"
 """A time after which the spinner's position is not shown automatically."""
-NESTED = signed("""(memory 1)
+NESTED = """(memory 1)
   (func $ask (param i32) (loop $again (block (br_if 0 (local.get 0)) (drop (call $get_status)))))
   (func $tick (param i32) (if (local.get 0) (then (call $tick (i32.sub (local.get 0) (i32.const 1))))
     (else (call $ask (local.get 0)))))
-  (func $_start (export "_start") (call $tick (i32.const 3)) unreachable)""")
-NAMELESS = signed('(memory 1) (func (call $shred_self)) (func (export "_start") (call 3))')
+  (func $_start (export "_start") (call $tick (i32.const 3)) unreachable)"""
+NAMELESS = '(memory 1) (func (call $shred_self)) (func (export "_start") (call 3))'
 
 
 def moment_of(payload: bytes | str) -> Moment:
@@ -42,7 +42,7 @@ def rows_at(payload: bytes | str, event: str) -> list[str]:
 
 
 def test_function_calls_and_instructions_are_shown_in_this_order() -> None:
-    assert rows_at(NESTED, "host_called")[3:20] == [
+    assert rows_at(signed(NESTED), "host_called")[3:20] == [
         "in ask (function 3) at +0x9",
         "",
         "call stack, the innermost first",
@@ -64,14 +64,14 @@ def test_function_calls_and_instructions_are_shown_in_this_order() -> None:
 
 
 def test_functions_without_a_name_are_reported_by_their_index() -> None:
-    rows = rows_at(NAMELESS, "host_called")
+    rows = rows_at(signed(NAMELESS), "host_called")
     assert rows[3].startswith("in function 3 at +0x1")
     assert any(text.startswith("  _start (function 4) at +0x1") for text in rows)
 
 
 @pytest.mark.parametrize("event", ["guest_trapped", "guest_destroyed", "halted"])
 def test_where_the_last_guest_trapped_stays_to_the_end(event: str) -> None:
-    rows = rows_at(NESTED, event)
+    rows = rows_at(signed(NESTED), event)
     trapped = next(index for index, text in enumerate(rows) if text.startswith("in _start (function 5) at +0x5"))
     assert "trapped" in "".join(rows[:trapped])
     assert any(text.startswith(" > ") and text.endswith("unreachable") for text in rows)

@@ -2,10 +2,11 @@
 
 Written by pyarrow, in row groups. Columns are `seq`, `at_ns`, `kind`, then the fields of all kinds of events, null if a
 kind has no such field. `cycle`, `phase` and `ring` are on every row: an event without such a field has the value of its
-context, null only before the first. Times are signed (an early wake has a negative latency), all other numbers
-unsigned, as the processor's are. A field that is text in one kind and a number in another has a column for each:
-`KIND_FIELD`. A column of times has `unit` in its metadata. The schema's metadata holds the header,
-`enclave_sim.header`.
+context, null only before the first. `call` is the number of a host call, on the rows of its call and its return, and
+`duration_ns` on the latter the time between them: derived, as no event has them. Times are signed (an early wake has a
+negative latency), all other numbers unsigned, as the processor's are. A field that is text in one kind and a number in
+another has a column for each: `KIND_FIELD`. A column of times has `unit` in its metadata. The schema's metadata holds
+the header, `enclave_sim.header`.
 """
 
 import typing
@@ -18,7 +19,7 @@ import msgspec
 import pyarrow
 from pyarrow import parquet
 
-from enclave_sim.events import KINDS, name_of_kind
+from enclave_sim.events import KINDS, HostCalled, HostReturned, name_of_kind
 from enclave_sim.recording.context import Context
 from enclave_sim.recording.format import Header
 from machine.events import Event
@@ -26,7 +27,31 @@ from machine.events import Event
 ROWS_IN_A_GROUP = 1 << 16
 CONTEXT = ("cycle", "phase", "ring")
 """The columns that every row has."""
+CALLS = ("call", "duration_ns")
+"""The columns that host calls have."""
 _TYPES = {bool: pyarrow.bool_(), str: pyarrow.string(), int: pyarrow.uint64()}
+
+
+class Calls:
+    """Follows the host calls of a run in order."""
+
+    def __init__(self) -> None:
+        self.call: int | None = None
+        """The number of the call to which the last event belongs, from 0; None for any other event."""
+        self.duration_ns: int | None = None
+        """The length of the call that the last event ended, else None."""
+        self._count = 0
+        self._called: HostCalled | None = None
+
+    def read(self, event: Event) -> None:
+        """Take one event. A call that leads to no return is followed by the next call."""
+        self.call = self.duration_ns = None
+        if isinstance(event, HostCalled):
+            self._count += 1
+            self._called, self.call = event, self._count - 1
+        elif isinstance(event, HostReturned) and self._called is not None:
+            self.call, self.duration_ns = self._count - 1, event.at_ns - self._called.at_ns
+            self._called = None
 
 
 def columns() -> tuple[dict[str, Any], dict[type[Event], list[tuple[str, str]]]]:
@@ -43,6 +68,7 @@ def columns() -> tuple[dict[str, Any], dict[type[Event], list[tuple[str, str]]]]
             column = name if len(types[name]) == 1 else f"{name_of_kind(kind)}_{name}"
             found.setdefault(column, _arrow_type(name, annotation))
             places[kind].append((name, column))
+    found |= {"call": pyarrow.uint64(), "duration_ns": pyarrow.int64()}
     return found, places
 
 
@@ -68,18 +94,23 @@ def _schema(header: Header) -> Any:
 
 def _tables(header: Header, events: Iterable[Event]) -> Iterator[Any]:
     """Yield tables of at most `ROWS_IN_A_GROUP` rows."""
-    schema, (_, places), context, left = _schema(header), columns(), Context(), iter(events)
+    schema, (_, places), context, calls, left = _schema(header), columns(), Context(), Calls(), iter(events)
     while group := list(islice(left, ROWS_IN_A_GROUP)):
-        yield _table(group, schema, places, context)
+        yield _table(group, schema, places, context, calls)
 
 
-def _table(group: list[Event], schema: Any, places: dict[type[Event], list[tuple[str, str]]], context: Context) -> Any:
+def _table(
+    group: list[Event], schema: Any, places: dict[type[Event], list[tuple[str, str]]], context: Context, calls: Calls
+) -> Any:
     values: dict[str, list[Any]] = {name: [None] * len(group) for name in schema.names}
     for row, event in enumerate(group):
         kind = type(event)
         context.read(event)
         for name in CONTEXT:
             values[name][row] = getattr(context, name)
+        calls.read(event)
+        for name in CALLS:
+            values[name][row] = getattr(calls, name)
         values["kind"][row] = name_of_kind(kind)
         for name, column in places[kind]:
             value = getattr(event, name)

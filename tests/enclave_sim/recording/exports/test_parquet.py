@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from pyarrow import parquet
 
-from enclave_sim.events import KINDS
+from enclave_sim.events import KINDS, HostCalled, HostReturned
 from enclave_sim.inputs import AnyInput
 from enclave_sim.recording.exports import parquet as export
 from enclave_sim.recording.exports.formats import Format
@@ -25,6 +25,8 @@ def events_of(table: Any) -> list[Event]:
     for row in table.to_pylist():
         kind = KINDS[row.pop("kind")]
         for name in set(export.CONTEXT) - {name for name, _ in places[kind]}:
+            del row[name]
+        for name in export.CALLS:
             del row[name]
         fields = {name: row.pop(column) for name, column in places[kind]}
         assert set(row.values()) <= {None}
@@ -52,6 +54,35 @@ def test_cycle_phase_and_ring_are_on_every_row_once_they_are_known(run: Run) -> 
         ring = row["to_ring"] if row["kind"] == "ring_transition" else ring
         assert row["ring"] == ring
     assert phases == entered
+
+
+def test_a_host_call_has_a_number_and_its_return_a_duration() -> None:
+    recorded: list[Event] = [
+        *(HostCalled(0, 10, 0, "get_status", 0), Halted(1, 11, True), HostReturned(2, 15, 0, 7)),
+        *(HostCalled(3, 20, 1, "emit_signal", 0), HostCalled(4, 30, 0, "get_status", 0), HostReturned(5, 37, 0, 7)),
+        HostReturned(6, 38, 0, 7),
+    ]
+    rows = export.table(HEADER, recorded).to_pylist()
+    assert [row["call"] for row in rows] == [0, None, 0, 1, 2, 2, None]
+    assert [row["duration_ns"] for row in rows] == [None, None, 5, None, None, 7, None]
+
+
+def test_calls_are_followed_from_one_row_group_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "ROWS_IN_A_GROUP", 1)
+    rows = export.table(HEADER, [HostCalled(0, 10, 0, "get_status", 0), HostReturned(1, 15, 0, 7)]).to_pylist()
+    assert [(row["call"], row["duration_ns"]) for row in rows] == [(0, None), (0, 5)]
+
+
+def test_the_calls_of_a_run_are_between_their_events(run: Run) -> None:
+    rows = parquet.read_table(BytesIO(run.export(Format.PARQUET))).to_pylist()
+    called = [row for row in rows if row["kind"] == "host_called"]
+    assert [row["call"] for row in called] == list(range(len(called)))
+    for row in rows:
+        assert (row["duration_ns"] is not None) == (row["kind"] == "host_returned")
+        if row["kind"] == "host_returned":
+            caller = called[row["call"]]
+            assert (caller["cycle"], caller["number"]) == (row["cycle"], row["number"])
+            assert row["duration_ns"] == row["at_ns"] - caller["at_ns"]
 
 
 def test_a_column_of_times_says_its_unit() -> None:

@@ -13,6 +13,7 @@ from enclave_sim.times import short
 
 if TYPE_CHECKING:
     from enclave_sim.attestation import ReferenceValues
+    from enclave_sim.inputs import AnyInput
 
 _DEFAULTS = EnclaveConfiguration()
 
@@ -98,6 +99,15 @@ feature = option(
     help="WebAssembly feature to allow beyond the profile; may be repeated.",
     heading=POLICY,
 )
+
+
+def read_given_inputs(path: Path | None, engine: EngineName) -> "tuple[AnyInput, ...]":
+    """Return the inputs of the script that `--inputs` names, none without it. Raises EnclaveError if it is invalid."""
+    if path is None:
+        return ()
+    from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
+
+    return read_inputs(path, engine)
 
 
 def read_references(paths: Iterable[Path]) -> "ReferenceValues | None":

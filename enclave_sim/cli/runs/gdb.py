@@ -111,7 +111,6 @@ def gdb(
     if image is not None:
         session = _kernel(image, kernel.kernel_options(append, module, ram, fw_cfg), serial)
     else:
-        from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
         from enclave_sim.time_travel import Session  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
 
         session = Session(
@@ -120,7 +119,7 @@ def gdb(
             wake_ns=wake_ns,
             quantum_ns=quantum_ns,
             sensors=(sensor0, sensor1),
-            inputs=() if inputs is None else read_inputs(inputs, engine),
+            inputs=options.read_given_inputs(inputs, engine),
             engine=engine,
             trust_anchors=[development_anchor(), *map(TrustAnchor.load, trust_anchor)],
             features=frozenset(feature),

@@ -147,7 +147,7 @@ def inspect(
     """
     _require_textual()
     names = tuple(common.or_default(what, engine))
-    taken = () if inputs is None else _read_inputs(inputs, engine)
+    taken = options.read_given_inputs(inputs, engine)
     configuration = EnclaveConfiguration(
         cycles=cycles,
         wake_ns=wake_ns,
@@ -196,12 +196,6 @@ def _require_textual() -> None:
         import textual  # noqa: F401, PLC0415 - only to see whether it is installed
     except ImportError:
         raise ConfigurationError(f"the inspector needs textual: {installing('inspector')}") from None
-
-
-def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
-    from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
-
-    return read_inputs(path, engine)
 
 
 def _with_model(configuration: EnclaveConfiguration, text: str) -> EnclaveConfiguration:

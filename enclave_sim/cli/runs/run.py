@@ -137,7 +137,7 @@ def run(
         raise ConfigurationError("--reference is for the built-in verifier; --verifier asks another one")
     names = common.or_default(payload, engine)
     watch = Watch(cycles, None if quiet else terminal_of(sys.stderr))
-    taken = () if inputs is None else _read_inputs(inputs, engine)
+    taken = options.read_given_inputs(inputs, engine)
     configuration = EnclaveConfiguration(
         cycles=cycles,
         wake_ns=wake_ns,
@@ -178,12 +178,6 @@ def run(
         presentation = Presentation(tuple(names), cycles, frozenset(watch.status_words), record)
         write(render(result, presentation))
     return of_run(result)
-
-
-def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
-    from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
-
-    return read_inputs(path, engine)
 
 
 def _recording_to(path: Path) -> "AbstractContextManager[RecordingWriter]":

@@ -81,7 +81,6 @@ def verify(
 
     Example: enclave-sim verify counter --runs 5 --cycles 4
     """
-    from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
     from enclave_sim.enclave.options import EnclaveOptions  # noqa: PLC0415
     from enclave_sim.guarantees import Scenario  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
     from enclave_sim.guarantees.verification import verify as judge  # noqa: PLC0415
@@ -94,7 +93,7 @@ def verify(
         production=production,
         features=frozenset(feature),
     )
-    taken = () if inputs is None else read_inputs(inputs, engine)
+    taken = options.read_given_inputs(inputs, engine)
     scenario = Scenario(names[0] if len(names) == 1 else names, chosen, taken, limit_ns)
     line = ProgressLine(None if as_json else terminal_of(sys.stderr))
 

@@ -1,4 +1,4 @@
-"""The `monitor` commands of gdb: phases, events, regions and PCRs of the enclave, and named positions."""
+"""The `monitor` commands of gdb: phases, events, writers and calls, regions, PCRs, and named positions."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -7,15 +7,18 @@ from typing import Any
 from enclave_sim import events
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError, EnclaveError
+from enclave_sim.gdb.memory import place_of
 from enclave_sim.recording.activity import ACTIVITY_KINDS, activity
 from enclave_sim.recording.event_text import event_line
 from enclave_sim.recording.text import one_line, plural
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position
+from enclave_sim.time_travel.navigation.call_table import FunctionCall
 from enclave_sim.time_travel.travel import Travel
 from enclave_sim.times import nanoseconds
 from machine.architecture.mapped_ranges import mapped_ranges
 from machine.architecture.paging import Mode
+from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.errors import MachineError
 from machine.events import Event, RingTransition
 
@@ -41,6 +44,8 @@ class Monitor:
             "scrub": self._scrub,
             "regions": self._regions,
             "info": self._info,
+            "writer": self._writer,
+            "calls": self._calls,
             "pcrs": self._pcrs,
             "snapshot": self._snapshot,
             "go": self._go,
@@ -161,6 +166,44 @@ class Monitor:
             end = one.end & (1 << 4 * digits) - 1  # 0 after the last page there is
             yield f"{one.start:0{digits}x}-{end:0{digits}x} {one.end - one.start:0{digits}x} {rights}"
 
+    def _writer(self, arguments: list[str]) -> Iterator[str]:
+        """Show who last changed a register, or wrote memory: `writer rax`, `writer status`, `writer 0x200000 8`."""
+        match arguments:
+            case [name] if name in GENERAL_REGISTERS:
+                write = self._session.last_register_write(name)
+            case [place] | [place, _]:
+                size = _number(arguments[1]) if len(arguments) > 1 else 1
+                where = place_of(self._session.machine, self._address(place), size)
+                if where is None:
+                    raise ConfigurationError(f"{size} bytes at {place} are not mapped to one piece of RAM here")
+                write = self._session.last_write(where.start, size)
+            case _:
+                raise ConfigurationError("writer takes a register, or an address or symbol and a number of bytes")
+        yield f"{write}" if write is not None else "not written since power-on"
+
+    def _calls(self, arguments: list[str]) -> Iterator[str]:
+        """Show the last calls of a function: 10, or as many as `calls scrub 30` asks for."""
+        if not arguments:
+            raise ConfigurationError("calls takes a function, and a count")
+        function, *count = arguments
+        known = self._session.program.symbols
+        calls = self._session.calls(function if function in known else self._address(function))
+        yield from [self._call(one) for one in calls[-_count(count) :]] or ["none yet"]
+
+    def _call(self, call: FunctionCall) -> str:
+        arguments = ", ".join(f"{name} {value:#x}" for name, value in call.arguments.items())
+        if call.duration_ns is None:
+            end = "not returned"
+        else:
+            end = f"returned after {call.duration_ns:,} ns" + (f": {call.result:#x}" if call.result is not None else "")
+        caller = self._session.program.symbol(call.caller) or f"{call.caller:#x}"
+        return f"{call.position}: ({arguments}) from {caller}, {end}"
+
+    def _address(self, text: str) -> int:
+        """Return a linear address: a number, or a symbol. Raises ConfigurationError."""
+        known = self._session.program.symbols
+        return known[text] if text in known else _number(text)
+
     def _pcrs(self, _arguments: list[str]) -> Iterator[str]:
         """Show the extended PCRs of the TPM (SHA-256), computed from the events so far."""
         values: dict[int, bytes] = {}
@@ -221,6 +264,16 @@ class Monitor:
     def _moved(self) -> Iterator[str]:
         yield self._here()
         yield _MOVED
+
+
+def _number(text: str) -> int:
+    try:
+        found = int(text, 0)
+    except ValueError:
+        raise ConfigurationError(f"{one_line(text)!r} is not a number or a symbol") from None
+    if not 0 <= found < 1 << 64:
+        raise ConfigurationError(f"{one_line(text)} is not a number of 64 bits")
+    return found
 
 
 def _count(arguments: list[str]) -> int:

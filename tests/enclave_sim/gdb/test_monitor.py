@@ -12,7 +12,7 @@ from machine.tpm.constants import Alg
 from machine.tpm.model import TpmModel
 from tests.enclave_sim.gdb.rig import ROOT, Client, served
 
-COMMANDS = "help where phase transition event scrub regions info pcrs snapshot go reset".split()
+COMMANDS = "help where phase transition event scrub regions info writer calls pcrs snapshot go reset".split()
 
 
 @pytest.fixture
@@ -50,6 +50,27 @@ def test_where_and_phase_and_thread(session: Session) -> None:
         assert told == f"ring 0, EXEC_LOOP, {now} ns"
         client.ask(b"c")
         assert one_line(client, "where").endswith(", dormant")
+
+
+def test_writers_and_calls(session: Session) -> None:
+    with served(session) as client:
+        here = session.now
+        assert re.fullmatch(
+            rf"last written at {here} by host_call_entry\S* \(interrupts\.S:\d+\)", one_line(client, "writer rsp")
+        )
+        status = one_line(client, "writer status 4")
+        assert one_line(client, f"writer {firmware.symbols()['status']:#x} 4") == status
+        assert re.fullmatch(r"last written at \d+ ns by \S+ \(\w+\.c:\d+\)", status)
+        *_, last = calls = client.monitor("calls scrub 3").splitlines()
+        assert len(calls) == 3
+        assert re.fullmatch(r"\d+ ns: \(base 0x\w+, size 0x\w+\) from \S+, returned after [\d,]+ ns", last)
+        assert re.fullmatch(r"\d+ ns: \(\) from \S+, not returned", one_line(client, "calls exec_loop"))
+        assert one_line(client, "calls annihilate") == "none yet"
+        assert one_line(client, "writer 0xzz") == "'0xzz' is not a number or a symbol"
+        assert one_line(client, "writer") == "writer takes a register, or an address or symbol and a number of bytes"
+        assert one_line(client, "writer 0xffffffffffffffff 9").endswith("are not mapped to one piece of RAM here")
+        assert one_line(client, "calls") == "calls takes a function, and a count"
+        assert session.now == here
 
 
 def test_transition_shows_and_goes(session: Session) -> None:

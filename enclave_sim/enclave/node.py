@@ -7,7 +7,7 @@ from enclave_sim.enclave.attester import tpm_events
 from enclave_sim.enclave.attester.contract import Verifier
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.devices import enclave_block, mailbox
-from enclave_sim.enclave.engine.aether_host import AetherHost, Engine
+from enclave_sim.enclave.engine.aether_host import AetherHost, HostedEngine
 from enclave_sim.enclave.engine.contract import HeapWindow
 from enclave_sim.enclave.engine.gate_coprocessor import GateCoprocessor
 from enclave_sim.memory_map import region, region_at
@@ -53,7 +53,7 @@ class Node:
 
             self._attach_host(configuration, ResidentEngine(machine.ram))
 
-    def _attach_host(self, configuration: EnclaveConfiguration, engine: Engine) -> None:
+    def _attach_host(self, configuration: EnclaveConfiguration, engine: HostedEngine) -> None:
         """Attach AetherHost to its mailbox."""
         machine, production = self.machine, configuration.production
         self.host = AetherHost(machine.ram, machine.clock, machine.journal, engine, production=production)

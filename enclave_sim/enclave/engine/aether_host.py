@@ -26,8 +26,8 @@ VERIFY_NS_PER_BYTE = 10
 COMPILE_NS_PER_BYTE = 100
 
 
-class Engine(Protocol):
-    """A guest engine that accepts modules. The kernel may do the first three itself."""
+class HostedEngine(Protocol):
+    """A guest engine as AetherHost uses it: it accepts modules. The kernel may do the first three itself."""
 
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
         """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
@@ -69,7 +69,7 @@ class AetherHost(Stateful):
         ram: Ram,
         clock: Clock,
         journal: Journal,
-        engine: Engine,
+        engine: HostedEngine,
         *,
         production: bool,
     ) -> None:

@@ -32,7 +32,7 @@ CALLS = ("call", "duration_ns")
 _TYPES = {bool: pyarrow.bool_(), str: pyarrow.string(), int: pyarrow.uint64()}
 
 
-class Calls:
+class CallFollower:
     """Follows the host calls of a run in order."""
 
     def __init__(self) -> None:
@@ -94,13 +94,17 @@ def _schema(header: Header) -> Any:
 
 def _tables(header: Header, events: Iterable[Event]) -> Iterator[Any]:
     """Yield tables of at most `ROWS_IN_A_GROUP` rows."""
-    schema, (_, places), context, calls, left = _schema(header), columns(), Context(), Calls(), iter(events)
+    schema, (_, places), context, calls, left = _schema(header), columns(), Context(), CallFollower(), iter(events)
     while group := list(islice(left, ROWS_IN_A_GROUP)):
         yield _table(group, schema, places, context, calls)
 
 
 def _table(
-    group: list[Event], schema: Any, places: dict[type[Event], list[tuple[str, str]]], context: Context, calls: Calls
+    group: list[Event],
+    schema: Any,
+    places: dict[type[Event], list[tuple[str, str]]],
+    context: Context,
+    calls: CallFollower,
 ) -> Any:
     values: dict[str, list[Any]] = {name: [None] * len(group) for name in schema.names}
     for row, event in enumerate(group):

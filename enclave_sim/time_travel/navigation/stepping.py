@@ -3,8 +3,8 @@
 from typing import Any
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.time_travel.navigation.calls import Call, Calls, returns_from_interrupt
 from enclave_sim.time_travel.navigation.control_flow import Flow, callers_of, flow_at
+from enclave_sim.time_travel.navigation.open_calls import Call, OpenCalls, returns_from_interrupt
 from enclave_sim.time_travel.navigation.previous_steps import PreviousSteps
 from enclave_sim.time_travel.navigation.visits import Visits
 from enclave_sim.time_travel.position import NoSuchPosition, Position
@@ -61,7 +61,7 @@ class Stepping:
 
     def step_out(self) -> Position:
         """See `Travel.step_out`."""
-        registers, calls = self._cpu.registers, Calls(self._timeline)
+        registers, calls = self._cpu.registers, OpenCalls(self._timeline)
         ring, floor = registers.cpl, registers.rsp
         while not (calls.meet() and registers.cpl == ring):
             if not self._visits.run_to_next(calls_above=floor):
@@ -92,7 +92,7 @@ class Stepping:
         here, floor = timeline.now, registers.rsp
         for start in timeline.starts_before(here):
             timeline.go_to(start)
-            calls = Calls(timeline)
+            calls = OpenCalls(timeline)
             if registers.rsp > floor:
                 calls.meet()
             while self._visits.run_to_next(limit=here, calls_above=floor):
@@ -113,7 +113,7 @@ class Stepping:
     def next_line(self, *, into: bool = False) -> Position:
         """See `Travel.next_line`."""
         timeline, lines = self._timeline, self._timeline.program.lines
-        start, calls = timeline.line, Calls(timeline)
+        start, calls = timeline.line, OpenCalls(timeline)
         while True:
             if into or flow_at(self._cpu)[0] is not Flow.DEEPER:
                 self.step()
@@ -127,7 +127,7 @@ class Stepping:
             if timeline.line != start:
                 return timeline.now
 
-    def _leave(self, calls: Calls) -> None:
+    def _leave(self, calls: OpenCalls) -> None:
         """Run to the return of an interrupt."""
         while calls.interrupted:
             self._timeline.run(wanted=returns_from_interrupt)

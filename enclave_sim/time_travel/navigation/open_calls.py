@@ -41,7 +41,7 @@ class Interrupt(NamedTuple):
     """Its event `interrupt_delivered`."""
 
 
-class Calls:
+class OpenCalls:
     """The open calls and interrupts, since a position of a run."""
 
     def __init__(self, timeline: Timeline[Any]) -> None:

@@ -18,6 +18,7 @@ SEGMENT_REGISTERS = ("es", "cs", "ss", "ds", "fs", "gs")
 ARITHMETIC_FLAGS = 0x8D5
 """OF, SF, ZF, AF, PF, CF."""
 CODE_64, DEFAULT_32 = 1 << 21, 1 << 22
+_LOW = 0xFFFF_FFFF
 # hflags
 HFLAG_INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, HFLAG_CODE_64 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 15
 _LONG_MODE_ACTIVE = 1 << 14
@@ -149,6 +150,16 @@ class ProcessorState(ctypes.Structure):
     def linear_rip(self) -> int:
         """The linear address of the next instruction, as the instruction hook sees it."""
         return self.rip if self.hflags & HFLAG_CODE_64 else self.cs.base + self.rip & 0xFFFF_FFFF
+
+    def advance(self, length: int) -> None:
+        """Add the length of an instruction to RIP."""
+        self.rip += length
+        self.wrap_rip()
+
+    def wrap_rip(self) -> None:
+        """Take RIP modulo 4 GiB outside 64-bit mode, where Unicorn and an addition leave it beyond that."""
+        if not self.hflags & HFLAG_CODE_64:
+            self.rip &= _LOW
 
     def offset_of(self, linear: int) -> int:
         """Return the RIP of an instruction at a linear address: the inverse of `linear_rip`."""

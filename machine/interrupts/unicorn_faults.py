@@ -51,7 +51,6 @@ def _page_fault(cpu: Cpu, error_code: int) -> tuple[int, int]:
     """
     registers = cpu.registers
     if not registers.in_64_bit_code:
-        registers.rip &= _LOW
         registers.cr[2] &= _LOW
     if not error_code & _FETCH and _modifies_memory(cpu):
         error_code |= _WRITE

@@ -123,13 +123,13 @@ class Cpu:
     def skip(self, length: int) -> None:
         """Retire the instruction at RIP, which the machine executed instead of Unicorn; `length` is in bytes."""
         self.retire(self.linear_rip)
-        self.registers.rip += length
+        self.registers.advance(length)
 
     def skip_several(self, count: int, length: int) -> None:
         """Retire `count` consecutive instructions at RIP, of `length` bytes each, like `skip`."""
         self.retire(self.linear_rip + (count - 1) * length)
         self.hook.retired += count - 1
-        self.registers.rip += count * length
+        self.registers.advance(count * length)
 
     def retire(self, at: int) -> None:
         """Count an instruction that the machine executed instead of Unicorn, and that has loaded RIP itself.

@@ -292,6 +292,7 @@ class Engine:
         """Read the registers from the engine if the hook has not done so."""
         if status or self.hook.reason == Stop.HALT:
             self.refresh()
+        self.registers.wrap_rip()
         self.registers.hflags &= ~(HFLAG_TF | HFLAG_BY_BLOCK)
 
     def _raise_failure(self) -> None:

@@ -44,6 +44,8 @@ int enter(void *uc, struct state *s)
     if (status || is_unfinished(s))
         return -1 - status;
     r->hflags &= ~(u32)(HFLAG_TF | HFLAG_BY_BLOCK);
+    if (!(r->hflags & HFLAG_CODE_64))
+        r->rip = (u32)r->rip;                   /* Unicorn does not wrap it */
     *s->cr2 = s->entry_cr2;
     *s->mxcsr_now |= *s->simd_raised & SIMD_FLAGS;
     *s->simd_raised = 0;

@@ -106,3 +106,12 @@ def test_what_needs_preparation_is_not_entered(architecture: str, change: str) -
     if len(change) == 2:
         engine.registers.hflags = 0  # outside 64-bit mode bases are added
         assert engine.enter(Stop.DEADLINE) == Stop.DEADLINE
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("hflags", "rip"), [(HFLAG_CODE_64, 0x1_0000_0004), (0, 4)])
+def test_rip_wraps_outside_64_bit_mode(architecture: str, hflags: int, rip: int) -> None:
+    engine = Engine(architecture)
+    engine.registers.rip, engine.registers.hflags = 0x1_0000_0004, hflags
+    assert engine.enter(Stop.DEADLINE) == Stop.DEADLINE
+    assert engine.registers.rip == rip

@@ -5,7 +5,7 @@ Delivery, which comes next, enters the handler: machine/interrupts/delivery.py.
 
 from collections.abc import Callable
 
-from machine.architecture.decoding import REPEAT, REPEAT_NOT_EQUAL
+from machine.architecture.decoding import REPEAT, REPEAT_NOT_EQUAL, Instruction
 from machine.architecture.exceptions import DB, UD, Fault
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from machine.execution.observed_registers import ObservedRegisters
@@ -84,7 +84,8 @@ class InterruptRecognition:
         """
         cpu = self._cpu
         cpu.debug.met = 0
-        if cpu.hook.begun in _COMPARING and self.repeating():
+        instruction = self._repeated()
+        if instruction is not None and instruction.opcode in _COMPARING:
             cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | cpu.hook.flags_before & ARITHMETIC_FLAGS
         interrupt = Interrupt(fault.vector, "exception", self._cpu.rip, fault.error_code, fault.address)
         self.deliver(interrupt)
@@ -101,11 +102,16 @@ class InterruptRecognition:
 
     def repeating(self) -> bool:
         """Return whether the instruction at RIP is a repeated string instruction between two iterations."""
+        return self._repeated() is not None
+
+    def _repeated(self) -> Instruction | None:
+        """Return the instruction at RIP if it is a repeated string instruction between two iterations."""
         cpu = self._cpu
         if cpu.hook.last != cpu.linear_rip:
-            return False
-        instruction = cpu.code.instruction_at(cpu.linear_rip)
-        return instruction is not None and instruction.opcode in STRINGS and bool(_REPEATS & set(instruction.prefixes))
+            return None
+        found = cpu.code.instruction_at(cpu.linear_rip)
+        repeats = found is not None and found.opcode in STRINGS and bool(_REPEATS & set(found.prefixes))
+        return found if repeats else None
 
     def met(self, stop: Stop) -> None:
         """Deliver the exception or the INT instruction reported by Unicorn."""

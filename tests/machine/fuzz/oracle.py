@@ -2,8 +2,8 @@
 
 In ring 3: the state of ring 0 is unchanged, ring 0 is reached only through gates and from ring 3, and an interrupt
 makes no difference; not with peripherals, by which ring 3 may change anything. In all rings: the native and the
-portable instruction hook agree, stepping, translating, stopping after each instruction, observing code or counting by
-block makes no difference, and the emulator keeps its own rules.
+portable instruction hook agree, stepping, translating, stopping after each instruction, observing code, counting by
+block or going on elsewhere from a snapshot makes no difference, and the emulator keeps its own rules.
 """
 
 import traceback
@@ -63,6 +63,7 @@ class Oracle:
             "an observer makes no difference": Bench(observed=True),
             BY_BLOCK: Bench(by_block=True),
             STOPS_BY_BLOCK: Bench(by_block=True, piecewise=5),
+            "a snapshot makes no difference": Bench(piecewise=6, moving=True),
         }
         self._others = {rule: bench for rule, bench in others.items() if rules is None or rule in rules}
         self._idle: dict[Program, Result] = {}

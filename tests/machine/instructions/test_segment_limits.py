@@ -129,3 +129,15 @@ def count_calls(of: object, name: str) -> list[str]:
 
     setattr(of, name, counted)
     return calls
+
+
+def test_a_comparison_that_leaves_a_segment_after_a_snapshot_restores_the_flags_too() -> None:
+    """SDM volume 2, REP: as before the first iteration, which only the machine of the snapshot has executed."""
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RCX": 100}
+    values |= {"RSI": 0xFFF, "RDI": layout.DATA}
+    code = load("ds", layout.SMALL_DATA) + b"\x09\xe4\xf3\xa6"  # or esp, esp; repe cmpsb
+    program = Program(code, Mode.COMPATIBILITY, registers=tuple(values.values()))
+    here, elsewhere = Bench(), Bench(piecewise=1, moving=True)
+    result = here.run(program)
+    assert (result.vector, result.registers["RFLAGS"] & 0x8D5) == (GP, 0x4)
+    assert elsewhere.run(program) == result

@@ -123,6 +123,7 @@ class Bench:
         piecewise: Stop after each so many instructions of a program; 0 for no stops.
         observed: Observe memory accesses.
         by_block: Count by block wherever that is possible.
+        moving: At each of these stops, continue in another machine, from a snapshot.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Bench:
         piecewise: int = 0,
         observed: bool = False,
         by_block: bool = False,
+        moving: bool = False,
     ) -> None:
         self._last = _LastRaised()
         self.machine = Machine(MachineConfiguration(layout.RAM_SIZE, portable=portable, engines=False), self._last)
@@ -145,6 +147,7 @@ class Bench:
             self.machine.cpu.watch_memory(range(layout.RAM_SIZE), lambda _writes, _physical, _size: None)
         self._device = DeviceRegisters(self.machine.ram, self.machine.cpu.hook)
         self.machine.bus.attach_memory(self._device, layout.DEVICE_PHYSICAL)
+        self._other = Bench(portable=portable, stepping=stepping, by_block=by_block) if moving else None
         self._pristine = self.machine.snapshot()
         self._starts: dict[tuple[Mode, int, int, int, int, bool], _Start] = {}
 
@@ -171,7 +174,7 @@ class Bench:
         if program.interrupt_at is not None and machine.run(began + program.interrupt_at) is Outcome.LIMIT:
             machine.request_interrupt(layout.ROUND_TRIP_VECTOR)
         outcome = self._run(began, began + program.limit)
-        result = self._result(outcome, ram, machine.cpu.hook.retired - began)
+        result = self._result(outcome, ram, self.machine.cpu.hook.retired - began)
         if floating_point:
             result.registers.update(fx_fields(self._fx_image(program, start)))
         return result
@@ -180,7 +183,19 @@ class Bench:
         machine, outcome = self.machine, Outcome.LIMIT
         while self._piecewise and outcome is Outcome.LIMIT and machine.clock.now_ns < limit:
             outcome = machine.run(min(limit, max(began, machine.clock.now_ns + self._piecewise)))
+            if self._other is not None:
+                self._move(self._other)
+                machine = self.machine
         return machine.run(limit) if outcome is Outcome.LIMIT else outcome
+
+    def _move(self, other: "Bench") -> None:
+        """Continue in the machine of another bench, which gets this one's."""
+        other.machine.restore(self.machine.snapshot())
+        other._device.masters_bus, other._device.began = self._device.masters_bus, self._device.began
+        self.machine, other.machine = other.machine, self.machine
+        self._device, other._device = other._device, self._device
+        self._last, other._last = other._last, self._last
+        self._last.interrupt = other._last.interrupt
 
     def _start(self, program: Program) -> _Start:
         selector = program.selector

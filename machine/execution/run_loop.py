@@ -12,7 +12,8 @@ from machine.errors import MachineError
 from machine.execution.execution import Execution, Reached
 from machine.host_limit import is_limited, is_reached
 from machine.processor.cpu import FLAG_IF, Cpu
-from machine.processor.step_hook import ADDRESSES, Flow
+from machine.processor.observed_flow import flows
+from machine.processor.step_hook import ADDRESSES, NEVER, Flow
 
 _LONGEST_SLICE_NS = 50_000_000
 _LONGEST_RUN = 10_000_000
@@ -76,6 +77,7 @@ class RunLoop:
         """Forget a requested stop and a place that was reached, because a snapshot is being restored."""
         self._stop_requested = False
         self._execution.take_reached()
+        self._cpu.hook.passing = NEVER
 
     def run(self, limit_ns: int | None, *, input_follows: bool = True) -> Outcome:
         """Run until something ends the run; see `Machine.run`."""
@@ -95,12 +97,15 @@ class RunLoop:
             if before is Before.DONE:
                 continue
             deadline = self._next_deadline()
-            if execution.at_coprocessor:
-                if self._is_at_stop():  # the hook does not see this instruction
-                    self._address_reached()
-                    continue
+            at_coprocessor = execution.at_coprocessor
+            checked = at_coprocessor or execution.checks_wanted
+            if (
+                checked and self._is_at_stop()
+            ):  # the hook does not see the coprocessor's instruction, nor one that fails
+                self._address_reached()
+            elif at_coprocessor:
                 execution.run_coprocessor(self._slice(deadline))
-            elif execution.checks_wanted:
+            elif checked:
                 execution.step_checked()
             else:
                 hook.watch_if = before is Before.INTERRUPT_WAITS
@@ -169,16 +174,18 @@ class RunLoop:
         self._stop_requested = self.at_stop = True
 
     def _is_at_stop(self) -> bool:
-        hook = self._cpu.hook
+        cpu, hook = self._cpu, self._cpu.hook
         if not (hook.addresses or hook.flow):
             return False
-        address = self._cpu.linear_rip
-        passed = (hook.retired, address) == (hook.passing, hook.passing_address)
-        value = getattr(self._cpu.registers, GENERAL_REGISTERS[hook.number])
-        flows = (hook.flow & Flow.OUTSIDE and not hook.inside <= address < hook.inside + hook.inside_size) or (
-            hook.flow & Flow.CHANGED and value != hook.value
-        )
-        return not passed and (bool(flows) or address in hook.address[: hook.addresses])
+        address = cpu.linear_rip
+        if (hook.retired, address) == (hook.passing, hook.passing_address):
+            return False
+        if address in hook.address[: hook.addresses]:
+            return True
+        return bool(hook.flow) and flows(hook, address, cpu.code.instruction_at(address), self._general)
+
+    def _general(self, number: int) -> int:
+        return int(getattr(self._cpu.registers, GENERAL_REGISTERS[number]))
 
     @property
     def between_steps(self) -> bool:

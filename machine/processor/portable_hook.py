@@ -13,7 +13,8 @@ from machine.architecture.instruction_set import Prefix
 from machine.architecture.opcodes import Action
 from machine.architecture.unicorn_ffi import engine_handle, vmem_read
 from machine.bus.ram import PAGE_SIZE
-from machine.processor.step_hook import NEVER, REGISTER_IDS, STRINGS, Flow, HookState, Steps, Stop, add_hook
+from machine.processor.observed_flow import flows
+from machine.processor.step_hook import NEVER, REGISTER_IDS, STRINGS, HookState, Steps, Stop, add_hook
 from machine.processor.unusual_operands import unusual_operands
 
 _PREFIXES = rb"\x26\x2e\x36\x3e\x64-\x67\xf0\xf2\xf3"
@@ -31,11 +32,6 @@ _ANY_PREFIX = rb"[" + _PREFIXES + rb"\x40-\x4f]*"
 _COMPARING_REPEATEDLY = re.compile(_ANY_PREFIX + rb"[\xf2\xf3]" + _ANY_PREFIX + rb"[\xa6\xa7\xae\xaf]")
 """REPE or REPNE with CMPS or SCAS; outside 64-bit mode, also some other instructions, where it does not matter."""
 _INT = 0xCD
-_RETURNS = frozenset([0xC2, 0xC3, 0xCA, 0xCB, 0xCF])
-_CALLS = frozenset([0x9A, 0xCC, 0xCD, 0xCE, 0xE8, 0xF1])
-_GROUP_5 = 0xFF
-"""CALL is /2 and /3."""
-_RSP = 4
 _ZERO_FLAG = 0x40
 SEGMENT_BASE_IDS = {"fs": x86_const.UC_X86_REG_FS_BASE, "gs": x86_const.UC_X86_REG_GS_BASE}
 
@@ -50,7 +46,7 @@ class _Operands:
 
     def general(self, number: int) -> int:
         """Return a general register: all 64 bits."""
-        return self._hook.register(REGISTER_IDS[number])
+        return self._hook.general(number)
 
     @property
     def stepping(self) -> bool:
@@ -100,6 +96,10 @@ class PortableHook:
         self._value.value = 0
         uclib.uc_reg_read(self.handle, number, ctypes.byref(self._value))
         return self._value.value
+
+    def general(self, number: int) -> int:
+        """Return a general register by its number in an instruction."""
+        return self.register(REGISTER_IDS[number])
 
     def _stop(self, reason: Stop) -> None:
         self._state.reason = reason
@@ -154,7 +154,7 @@ class PortableHook:
         at = operand.displacement + (following if operand.relative else 0)
         for number, scale in ((operand.base, 1), (operand.index, operand.scale)):
             if number is not None:
-                at += self.register(REGISTER_IDS[number]) * scale
+                at += self.general(number) * scale
         at &= 0xFFFF_FFFF if instruction.address_size_prefix else NEVER
         return at + (self.register(SEGMENT_BASE_IDS[operand.segment]) if operand.segment in SEGMENT_BASE_IDS else 0)
 
@@ -203,22 +203,6 @@ class PortableHook:
                 reason = Stop.REPEAT
         self._stop(reason)
 
-    def _flows(self, address: int, code: bytes) -> bool:
-        """See `flows` in step_hook.c."""
-        state = self._state
-        if state.flow & Flow.OUTSIDE and not state.inside <= address < state.inside + state.inside_size:
-            return True
-        if state.flow & Flow.CHANGED and self.register(REGISTER_IDS[state.number]) != state.value:
-            return True
-        found = decode(code, long=bool(state.long_mode)) if state.flow & Flow.CALLS else None
-        if found is None:
-            return False
-        rsp = self.register(REGISTER_IDS[_RSP])
-        if found.opcode in _RETURNS:
-            return rsp >= state.floor
-        calls = found.opcode in _CALLS or (found.opcode == _GROUP_5 and found.modrm >> 4 & 3 == 1)
-        return calls and rsp > state.floor
-
     def _on_instruction(self, _uc: int, address: int, size: int, _user: int) -> None:
         state = self._state
         if state.retired >= state.deadline:
@@ -236,7 +220,7 @@ class PortableHook:
             if state.debugging and address in state.debug_address:
                 return self._stop(Stop.DEBUG)
         code = self._code_at(address, size)
-        if state.flow and not passed and self._flows(address, code):
+        if state.flow and not passed and flows(state, address, decode(code, long=bool(state.long_mode)), self.general):
             return self._stop(Stop.ADDRESS)
         if address == state.pass_watched:
             state.pass_watched = NEVER

@@ -103,6 +103,16 @@ def test_stopping_at_an_address_stops_every_time(assemble: Any, portable: bool) 
     assert everything(machine) == everything(whole)
 
 
+def test_a_stop_that_was_passed_stops_again_after_a_restore(assemble: Any) -> None:
+    machine, _ = booted(assemble(COUNTED, 0, 2, 0))
+    begin = machine.snapshot()
+    machine.stop_at([machine.cpu.rip])
+    for _ in range(2):
+        assert machine.run() is Outcome.STOPPED
+        assert machine.at_stop
+        machine.restore(begin)
+
+
 CALLS = (
     "movl $3, %ecx; 1: pushq %rcx; call 2f; popq %rcx; leaq 3f(%rip), %rax; call *%rax; loop 1b; int $0x80; jmp 4f;"
     "2: call 3f; ret $0; 3: addq $8, %rsp; subq $8, %rsp; ret; 4: hlt"

@@ -3,12 +3,13 @@
 The expected values are computed here from the selector's descriptor in tests/machine/programs/tables.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import pytest
 
 from machine.architecture.exceptions import GP, SS
+from machine.machine import Outcome
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import GENERAL, End, Mode, Program, Result
@@ -141,3 +142,27 @@ def test_a_comparison_that_leaves_a_segment_after_a_snapshot_restores_the_flags_
     result = here.run(program)
     assert (result.vector, result.registers["RFLAGS"] & 0x8D5) == (GP, 0x4)
     assert elsewhere.run(program) == result
+
+
+CALL = b"\xe8\0\0\0\0"
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("asked", ["address", "calls"])
+def test_an_observer_stops_before_an_instruction_that_leaves_its_segment(asked: str, portable: bool) -> None:
+    """A CALL whose stack segment has no room, which raises #SS before the processor begins it."""
+    code = load("ds", layout.SMALL_DATA).replace(LOADS["ds"], b"\x8e\xd0") + CALL  # mov ss, eax
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER}
+    program = Program(code, Mode.PROTECTED, registers=tuple(values.values()))
+    assert bench(portable).run(program).vector == SS
+    bench(portable).run(replace(program, limit=2), floating_point=False)
+    machine, call = bench(portable).machine, layout.CODE + len(code) - len(CALL)
+    if asked == "address":
+        machine.stop_at([call])
+    else:
+        machine.stop_at(calls_above=layout.STACK_POINTER - 1)
+    try:
+        outcome = machine.run(machine.clock.now_ns + 50)
+    finally:
+        machine.stop_at()
+    assert (outcome, machine.cpu.rip) == (Outcome.STOPPED, call)

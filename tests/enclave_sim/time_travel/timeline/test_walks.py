@@ -53,7 +53,7 @@ RUNS: dict[str, tuple[Any, dict[str, Any], int]] = {
         {"event": "ring_transition"},
         500,
     ),
-    "tampered": (lambda: Session("counter", inputs=(Tamper(at_ns=1_303_000),)), {"at_ns": 1_302_700}, 500),
+    "tampered": (lambda: Session("counter", inputs=(Tamper(at_ns=1_345_500),)), {"at_ns": 1_345_200}, 500),
     "kernel": (lambda: Travel(lambda log: BareKernel("kernel", kernel(), ram_bytes=8 << 20, recorder=log)), {}, 400),
 }
 

@@ -78,9 +78,13 @@ def _report_rows(verification: Verification) -> Iterator[Row]:
     if not verification.reports and not verification.going_on:
         yield note("not begun")
     for report in verification.reports:
-        mark, meaning = ("holds ", Meaning.GOOD) if report.holds else ("BROKEN", Meaning.BAD)
+        meaning = Meaning.GOOD if report.holds else Meaning.BAD
         looked = ", ".join(f"{name} {value}" for name, value in report.looked_at.items())
-        yield Row(((f"{mark} ", meaning), (f"{report.guarantee:<17}", Meaning.PLAIN), (looked, Meaning.DIM)))
+        yield Row(
+            ((f"{report.verdict:<6} ", meaning), (f"{report.guarantee:<17}", Meaning.PLAIN), (looked, Meaning.DIM))
+        )
+        if report.no_evidence and not report.findings:
+            yield note(f"    {report.no_evidence}")
         for finding in report.findings:
             yield from (Row(((f"    {line}", Meaning.BAD),)) for line in finding.lines())
         yield from (Row(((f"    {line}", Meaning.PLAIN),)) for line in report.picture)

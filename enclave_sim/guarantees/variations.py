@@ -26,8 +26,7 @@ _ASLEEP, _ENTERED = AfterEvent("wake_scheduled"), AfterEvent("ring_transition", 
 def with_other_uplink(scenario: Scenario, seed: int) -> Scenario:
     """Return the scenario with the uplink ready from the start if `seed` is odd, and not ready if it is even.
 
-    A guest sees it in its status word. The kernel takes 2 ns longer to compute the word if the uplink is ready, after
-    the time slice has begun: a guest that is preempted is interrupted that much earlier, which is reported.
+    A guest sees it in its status word.
 
     Args:
         scenario: The scenario.

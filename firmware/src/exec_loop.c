@@ -56,8 +56,7 @@ static void update_status(void)
 {
     status &= ~(STATUS_TIMER_WAKE | STATUS_EXTERNAL_WAKE | STATUS_FIRST_CYCLE | STATUS_SIGNAL_READY);
     status |= cycle ? wake_reason : STATUS_FIRST_CYCLE;
-    if (load32(ENCLAVE + ENCLAVE_UPLINK_COMMIT) == 1)
-        status |= STATUS_SIGNAL_READY;
+    status |= (load32(ENCLAVE + ENCLAVE_UPLINK_COMMIT) == 1) * STATUS_SIGNAL_READY;     /* in the same time either way */
     store32(ENCLAVE + ENCLAVE_STATUS, status);
 }
 

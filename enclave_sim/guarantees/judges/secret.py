@@ -50,28 +50,26 @@ class Secret:
 
     @property
     def moves_time(self) -> bool:
-        """True if the kernel handles it, which takes time that is the secret's own."""
-        return bool(self.status_bits)
+        """True if it is a wake: two sleeps end at different times."""
+        return _WAKE in self.inputs
 
     def without(self, recorded: Sequence[Event]) -> list[Event]:
         """Return the events without those in which the secret arrives.
 
         These are its inputs and, if it is a wake, what happens until the next cycle begins. Times then count from the
-        beginning of each cycle, and from the entry of its guest, whose status word has just been computed.
+        beginning of each cycle.
         """
         if not self.inputs:
             return list(recorded)
         kept: list[Event] = []
-        asleep, fresh, origin_ns = False, False, 0
+        asleep, origin_ns = False, 0
         for event in recorded:
             if isinstance(event, events.CycleBegan):
-                asleep, fresh = False, True
-                origin_ns = event.at_ns if _WAKE in self.inputs else origin_ns
-            elif fresh and isinstance(event, machine_events.RingTransition) and event.to_ring == 3:
-                fresh, origin_ns = False, event.at_ns if self.moves_time else origin_ns
+                asleep = False
+                origin_ns = event.at_ns if self.moves_time else origin_ns
             if not asleep and not (isinstance(event, events.InputTaken) and event.input in self.inputs):
                 kept.append(_counted(event, len(kept), origin_ns))
-            asleep = asleep or (_WAKE in self.inputs and isinstance(event, machine_events.Halted))
+            asleep = asleep or (self.moves_time and isinstance(event, machine_events.Halted))
         return kept
 
 

@@ -76,7 +76,7 @@ ATTESTATION = (
     Defect(
         "refusal-ignored",
         "the kernel begins a cycle whose evidence was refused, although the policy requires acceptance",
-        _kernel("exec_loop.c", "else if (options.attestation == ATTESTATION_REQUIRE)", "else if (options.native > 1)"),
+        _kernel("exec_loop.c", "else if (options.attestation == ATTESTATION_REQUIRE)", "else if (options.engine > 99)"),
         ("edited log",),
         (ATTESTED,),
     ),

@@ -251,7 +251,9 @@ EMULATOR_DEFECTS = (
         "ram-kept",
         "RAM zeroes all bytes of a range except the first",
         Replacement(
-            Ram, "zero", lambda self, base, length: self._memory.zero(base + 1, length - 1) if length else None
+            Ram,
+            "zero",
+            lambda self, base, length, _by=None: self._memory.zero(base + 1, length - 1) if length else None,
         ),
         ("counter",),
         (ZERO_TRACE,),

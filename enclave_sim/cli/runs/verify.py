@@ -28,7 +28,7 @@ EXIT_CODES = """\b
 Exit codes
   0  every guarantee holds
   2  the command cannot be carried out
-  9  a guarantee is broken, or the runs are no evidence of it
+  9  a guarantee is broken, or the runs are no evidence of a secret that was named
  16  the host-time limit --host-limit expired
  70  a defect of the emulator or its firmware"""
 
@@ -106,22 +106,24 @@ def verify(
             reports = list(judge(scenario, runs=runs, seed=seed, secrets=secret, progress=show_progress))
     finally:
         line.erase()
-    write(_as_json(names, reports) if as_json else _as_table(names, reports))
-    return ExitCode.OK if _holds(reports) else ExitCode.GUARANTEE
+    holds = _holds(reports, named=bool(secret))
+    write(_as_json(names, reports, holds=holds) if as_json else _as_table(names, reports))
+    return ExitCode.OK if holds else ExitCode.GUARANTEE
 
 
-def _holds(reports: "list[Report]") -> bool:
-    """Return True if every guarantee holds, as far as there is evidence: a rejected payload gives none of secrets."""
-    rejected = any("rejected" in report.looked_at for report in reports)
-    return all(report.holds or (rejected and not report.findings) for report in reports)
+def _holds(reports: "list[Report]", *, named: bool) -> bool:
+    """Return True if every guarantee holds, as far as there is evidence, which secrets that were named must have.
+
+    A payload that is rejected gives none.
+    """
+    excused = not named or any("rejected" in report.looked_at for report in reports)
+    return all(report.holds or (excused and not report.findings) for report in reports)
 
 
-def _as_json(names: list[str], reports: "list[Report]") -> bytes:
+def _as_json(names: list[str], reports: "list[Report]", *, holds: bool) -> bytes:
     from enclave_sim.guarantees.report import VerificationObject  # noqa: PLC0415
 
-    document = VerificationObject(
-        payloads=names, holds=_holds(reports), guarantees=[report.to_dict() for report in reports]
-    )
+    document = VerificationObject(payloads=names, holds=holds, guarantees=[report.to_dict() for report in reports])
     return f"{json.dumps(document)}\n".encode()
 
 

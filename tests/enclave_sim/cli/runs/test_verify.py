@@ -76,10 +76,12 @@ def test_a_timing_channel_is_shown_and_has_an_exit_code_of_its_own(
 
 def test_a_secret_that_no_guest_sees_is_no_evidence(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = verify(capsys, "beacon", "--cycles", "1", "--runs", "2")
-    assert code == ExitCode.GUARANTEE
+    assert code == 0
     assert "NO EVIDENCE" in out
     assert "the secret is nowhere where a guest could see it" in out
-    document = json.loads(verify(capsys, "beacon", "--cycles", "1", "--runs", "2", "--json")[1])
+    code, out, _ = verify(capsys, "beacon", "--cycles", "1", "--runs", "2", "--json", "--secret", "wake")
+    document = json.loads(out)
+    assert code == ExitCode.GUARANTEE
     assert not document["holds"]
     assert [one["guarantee"] for one in document["guarantees"] if one["no_evidence"]] == ["non-interference"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-MOST = 8
+MOST = 5
 """How many cases of one test function are in the fast set."""
 
 

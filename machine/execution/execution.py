@@ -237,9 +237,8 @@ class Execution(Stateful):
         chipset, hook, clock = self._chipset, self._cpu.hook, self._cpu.clock
         for _ in range(_STOPS_IN_A_ROW):
             self._run_to_stop()
-            due = (
-                self.halted or self.delivery.shut_down or clock.stepping or hook.retired >= hook.deadline
-            )  # a step replaces the deadline
+            over = self.halted or self.delivery.shut_down
+            due = over or clock.stepping or hook.retired >= hook.deadline  # a step replaces the deadline
             waiting = chipset.pending() or chipset.nmi_pending
             if due or waiting or self._reached is not Reached.ANYWHERE or self.at_coprocessor or self.checks_wanted:
                 return

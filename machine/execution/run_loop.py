@@ -99,9 +99,8 @@ class RunLoop:
             deadline = self._next_deadline()
             at_coprocessor = execution.at_coprocessor
             checked = at_coprocessor or execution.checks_wanted
-            if (
-                checked and self._is_at_stop()
-            ):  # the hook does not see the coprocessor's instruction, nor one that fails
+            # The hook sees neither the coprocessor's instruction nor one that a check refuses.
+            if checked and self._is_at_stop():
                 self._address_reached()
             elif at_coprocessor:
                 execution.run_coprocessor(self._slice(deadline))

@@ -154,6 +154,22 @@ def test_stopping_where_control_goes_is_what_stepping_finds(assemble: Any, porta
         assert stops(machine, steps[-1][1]) == wanted
 
 
+@pytest.mark.parametrize("portable", [False, True])
+def test_stopping_at_another_value_of_a_register_is_what_stepping_finds(assemble: Any, portable: bool) -> None:
+    image = assemble(CALLS, 0, 2, 0)
+    stepping, _ = booted(image, portable=portable)
+    steps, more = [], True
+    while more:
+        steps.append((stepping.cpu.rip, stepping.clock.now_ns, stepping.cpu.registers.rcx))
+        more = stepping.step() is None
+    for value in {rcx for *_, rcx in steps[-60:]}:
+        machine, _ = booted(image, portable=portable)
+        machine.stop_at(unless=("rcx", value))
+        found = stops(machine, steps[-1][1])
+        assert found == [(rip, at_ns) for rip, at_ns, rcx in steps[:-1] if rcx != value]
+        assert 0 < len(found) < len(steps)
+
+
 def test_there_is_room_for_so_many_addresses() -> None:
     machine = Machine(MachineConfiguration(1 << 20))
     machine.stop_at(range(16))

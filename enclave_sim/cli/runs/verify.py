@@ -28,7 +28,7 @@ EXIT_CODES = """\b
 Exit codes
   0  every guarantee holds
   2  the command cannot be carried out
-  9  a guarantee is broken, or the runs are no evidence of a secret that was named
+  9  a guarantee is broken, or no guest could see a secret that was named
  16  the host-time limit --host-limit expired
  70  a defect of the emulator or its firmware"""
 

@@ -12,6 +12,7 @@ import os
 import platform
 import statistics
 import sys
+import traceback
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -158,11 +159,17 @@ def main() -> None:
     wanted = tuple(arguments.parts)
     parts = [part for part in parts if not wanted or part[0].startswith(wanted)]
     found: list[list[Entry]] = []
+    failed: list[str] = []
     for name, measure in parts:
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
         found.append([])
-        elapsed = seconds(lambda measure=measure, into=found[-1]: into.extend(measure()))  # type: ignore[misc]
-        print(f"{elapsed:.1f} s", file=sys.stderr)
+        try:
+            elapsed = seconds(lambda measure=measure, into=found[-1]: into.extend(measure()))  # type: ignore[misc]
+        except Exception:  # noqa: BLE001 - the other parts are worth printing, whatever happened to this one
+            traceback.print_exc()
+            failed.append(name)
+        else:
+            print(f"{elapsed:.1f} s", file=sys.stderr)
     host = {
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -170,6 +177,8 @@ def main() -> None:
         "processors": os.cpu_count(),
     }
     print(json.dumps({"host": host, "quick": arguments.quick, "results": list(chain.from_iterable(found))}, indent=2))
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ _COMMANDS = {
     "diff": "recordings.diff",
     "events": "recordings.events",
     "export": "recordings.export",
+    "notebook": "recordings.notebook",
     "payload": "trust.payload",
     "attest": "trust.attestation",
     "verify-evidence": "trust.attestation",

@@ -13,6 +13,7 @@ from enclave_sim.recording.event_text import event_line
 from enclave_sim.recording.text import one_line, plural
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position
+from enclave_sim.time_travel.link import SCHEME, follow_link, link_to_here
 from enclave_sim.time_travel.navigation.call_table import FunctionCall
 from enclave_sim.time_travel.travel import Travel
 from enclave_sim.times import nanoseconds
@@ -25,7 +26,7 @@ from machine.events import Event, RingTransition
 _FEW, _MOST = 10, 1000
 _MAX_NAMES = 1000
 _ALL_ONES = range(17, 23)
-_GOALS = "go takes the name of a snapshot, or a virtual time such as 1.29ms"
+_GOALS = "go takes the name of a snapshot, a link, or a virtual time such as 1.29ms"
 _MOVED = "gdb shows the old registers, unless it has read the commands of enclave-sim gdb --script"
 
 
@@ -49,6 +50,7 @@ class Monitor:
             "pcrs": self._pcrs,
             "snapshot": self._snapshot,
             "go": self._go,
+            "link": self._link,
             "reset": self._reset,
         }
 
@@ -234,8 +236,10 @@ class Monitor:
                 )
 
     def _go(self, arguments: list[str]) -> Iterator[str]:
-        """Go to a position: `go NAME`, or `go 1.29ms`."""
+        """Go to a position: `go NAME`, `go 1.29ms`, or `go LINK`."""
         match arguments:
+            case [text] if text.startswith(SCHEME):
+                follow_link(self._session, text)
             case [name] if name in self._names:
                 self._session.go_to(self._names[name])
             case []:
@@ -243,6 +247,10 @@ class Monitor:
             case _:
                 self._go_to_time(" ".join(arguments))
         yield from self._moved()
+
+    def _link(self, arguments: list[str]) -> Iterator[str]:
+        """Show a link to this position, for `go`, `--at` and the inspector: `link`, or `link A NOTE`."""
+        yield str(link_to_here(self._session, note=" ".join(arguments)))
 
     def _reset(self, arguments: list[str]) -> Iterator[str]:
         """Go to the beginning, power-on."""

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App, ComposeResult, SystemCommand
@@ -15,12 +16,14 @@ from textual.widgets import Static
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
+from enclave_sim.inspector.actions.bookmarks import Bookmarks
 from enclave_sim.inspector.actions.breakpoints import Breakpoints
 from enclave_sim.inspector.actions.history import History
 from enclave_sim.inspector.actions.keys import COMMON, KEYS, Group, key_text
 from enclave_sim.inspector.actions.navigation import Navigation
 from enclave_sim.inspector.actions.queries import Queries
 from enclave_sim.inspector.actions.text_search import TextSearch
+from enclave_sim.inspector.actions.walk import WalkKeeper
 from enclave_sim.inspector.desk import WIDE, Desk, Update
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.strip import LEGEND
@@ -41,6 +44,12 @@ class Inspector(App[None]):
     Args:
         opener: Makes the run, in the session's thread.
         syntax: The syntax of assembly.
+        pane: The name of the pane to show first; empty for the overview.
+        welcome: The first message; empty for the usual one.
+        bookmarks: The file of bookmarks, or None.
+
+    Raises:
+        ConfigurationError: There is no such pane, or the file of bookmarks cannot be read.
     """
 
     CSS_PATH = "inspector.tcss"
@@ -56,11 +65,22 @@ class Inspector(App[None]):
             super().__init__()
             self.update = update
 
-    def __init__(self, opener: Opener, syntax: Syntax = Syntax.INTEL) -> None:
+    def __init__(
+        self,
+        opener: Opener,
+        syntax: Syntax = Syntax.INTEL,
+        *,
+        pane: str = "",
+        welcome: str = "",
+        bookmarks: Path | None = None,
+    ) -> None:
         super().__init__()
         self._syntax = syntax
-        self.desk = Desk(self, opener, self._notify)
+        self.desk = Desk(self, opener, self._notify, welcome)
+        self.desk.page = _page(pane)
         self.history = History(self.desk)
+        self.bookmarks = Bookmarks(self.desk, self.history, self.copy_to_clipboard, bookmarks)
+        self.walk = WalkKeeper(self.desk)
         self.navigation = Navigation(self.desk, self.history)
         self.breakpoints = Breakpoints(self.desk)
         self.text_search = TextSearch(self.desk, self.history)
@@ -89,7 +109,7 @@ class Inspector(App[None]):
         self.desk.find(CodePane).syntax = self._syntax
         self.desk.arrange()
         self.desk.session.start()
-        self.query_one("#code").focus()
+        self.query_one(f"#{self.desk.page or 'code'}").focus()
 
     def on_unmount(self) -> None:
         """End the session with its screen."""
@@ -182,12 +202,24 @@ class Inspector(App[None]):
         self.navigation.ask_address()
 
     def action_mark(self) -> None:
-        """Mark the current position."""
-        self.navigation.mark()
+        """Mark the current moment."""
+        self.bookmarks.mark()
+
+    def action_note(self) -> None:
+        """Ask for a note, and mark the current moment with it."""
+        self.bookmarks.ask_note()
+
+    def action_link(self) -> None:
+        """Copy a link to the current moment."""
+        self.bookmarks.copy_link()
 
     def action_marks(self) -> None:
         """Ask which mark to go to."""
-        self.navigation.ask_mark()
+        self.bookmarks.ask_mark()
+
+    def action_notebook(self) -> None:
+        """Ask for a file, and save the walk so far as a notebook."""
+        self.walk.ask_file()
 
     def action_breakpoint(self) -> None:
         """Set or remove a breakpoint."""
@@ -260,6 +292,13 @@ class Inspector(App[None]):
 
     async def _act(self, action: str, where: DOMNode) -> None:
         await self.run_action(action, where)
+
+
+def _page(pane: str) -> str | None:
+    names = [one.NAME for one in PANES]
+    if pane and pane not in names:
+        raise ConfigurationError(f"there is no pane {pane!r}; there are {', '.join(names)}")
+    return pane or None
 
 
 def _key_line(key: str, words: str) -> str:

@@ -58,11 +58,15 @@ class Desk:
         app: The app.
         opener: Makes the run, in the session's thread.
         notify: Called by the session's thread with each update.
+        welcome: The first message; empty for the usual one.
     """
 
-    def __init__(self, app: App[None], opener: Opener, notify: Callable[[Update], None]) -> None:
+    def __init__(self, app: App[None], opener: Opener, notify: Callable[[Update], None], welcome: str = "") -> None:
         self._app = app
+        self._welcome = welcome
         self.session = SessionThread(opener, notify)
+        self.keeping: Callable[[str, Job], Job] = lambda _what, job: job
+        """Makes a job that also keeps its question and answer."""
         self.page: str | None = None
         """The pane that is shown alone, or None for the overview."""
         self.seen: Seen | None = None
@@ -174,7 +178,7 @@ class Desk:
 
     def ask(self, what: str, job: Job) -> None:
         """Make the session's thread do a job, called `what` in messages."""
-        self.session.do(what, job)
+        self.session.do(what, self.keeping(what, job))
 
     def ask_quietly(self, job: Job) -> None:
         """Make the session's thread do a short job that does not change the message."""
@@ -254,7 +258,7 @@ class Desk:
         self._show_status(seen.standing)
         self._write("phase_line", _phase_line(seen.standing.phases, seen.standing.activity))
         if is_first:
-            self.say(WELCOME if seen.standing.phases else WELCOME_KERNEL)
+            self.say(self._welcome or (WELCOME if seen.standing.phases else WELCOME_KERNEL))
         elif not seen.meanwhile:
             self.say(seen.said or "", failed=seen.failed)
         self.answered += 1

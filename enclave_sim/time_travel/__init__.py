@@ -8,8 +8,9 @@ session.step()
 session.back()
 """
 
+from enclave_sim.time_travel.link import Link, follow_link, link_to_here
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.session import Session
 from enclave_sim.time_travel.travel import Travel
 
-__all__ = ["Position", "Session", "Travel"]
+__all__ = ["Link", "Position", "Session", "Travel", "follow_link", "link_to_here"]

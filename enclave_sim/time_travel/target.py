@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.inputs import AnyInput
+from enclave_sim.recording.format import Header
 from machine.machine import Machine, Outcome
 
 
@@ -15,6 +16,10 @@ class Subject(Protocol):
     @property
     def machine(self) -> Machine:
         """The machine on which it runs."""
+
+    @property
+    def header(self) -> Header:
+        """The header of a recording of the run."""
 
     @property
     def program(self) -> Program:

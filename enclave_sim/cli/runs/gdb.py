@@ -12,6 +12,8 @@ from enclave_sim.cli.command import OUTPUT, command, option
 from enclave_sim.cli.options import applicability, common, kernel
 from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
+from enclave_sim.cli.options.place import at as at_option
+from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.types import FILE, PORT
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -19,6 +21,7 @@ from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
+    from enclave_sim.time_travel.link import Link
     from enclave_sim.time_travel.travel import Travel
 
 EXIT_CODES = """\b
@@ -28,7 +31,7 @@ Exit codes
 _OWN = {
     **applicability.KERNELS,
     "serial": (KERNEL,),
-    **dict.fromkeys(("what", "port", "host", "stdio", "script"), (KERNEL, PAYLOADS)),
+    **dict.fromkeys(("what", "port", "host", "stdio", "script", "at"), (KERNEL, PAYLOADS)),
 }
 _PORT, _LOOPBACK = 1234, "127.0.0.1"
 
@@ -67,6 +70,7 @@ _PORT, _LOOPBACK = 1234, "127.0.0.1"
 @kernel.ram
 @kernel.fw_cfg
 @kernel.serial
+@at_option
 def gdb(
     *,
     what: Sequence[str],
@@ -90,6 +94,7 @@ def gdb(
     ram: int,
     fw_cfg: Sequence[tuple[str, bytes]],
     serial: str | None,
+    at: "Link | int | None",
 ) -> None:
     """Serve gdb: break, step, print and watch, forwards and backwards, from power-on to dormant.
 
@@ -99,8 +104,8 @@ def gdb(
     """
     if stdio and (port is not None or host is not None):
         raise ConfigurationError("--stdio takes no --port and no --host: it does not listen")
-    if script and (stdio or port is not None or host is not None):
-        raise ConfigurationError("--script takes no --stdio, --port and --host: it serves nothing")
+    if script and (stdio or port is not None or host is not None or at is not None):
+        raise ConfigurationError("--script takes no --stdio, --port, --host and --at: it serves nothing")
     names = common.or_default(what, engine)
     image = _image_among(names)
     applicability.check(PAYLOADS if image is None else KERNEL, _OWN)
@@ -125,6 +130,7 @@ def gdb(
             features=frozenset(feature),
             attestation=attestation,
         )
+    go_to_place(session, at)
     with _recorded(session, record), contextlib.suppress(KeyboardInterrupt):
         if stdio:
             _serve_stdio(session)

@@ -15,6 +15,8 @@ from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import applicability, common, kernel
 from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS, RECORDING
+from enclave_sim.cli.options.place import at as at_option
+from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.tpm import chosen_tpm
 from enclave_sim.cli.options.types import FILE, PORT, Choice
 from enclave_sim.enclave.configuration import EnclaveConfiguration
@@ -27,7 +29,8 @@ from enclave_sim.specification import Attestation, EngineName
 if TYPE_CHECKING:
     from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
     from enclave_sim.inputs import AnyInput
-    from enclave_sim.inspector.session.sources import Source
+    from enclave_sim.inspector.session.sources import Opened, Source
+    from enclave_sim.time_travel.link import Link
 
 _PORT = 8000
 EXIT_CODES = """\b
@@ -39,7 +42,7 @@ _WEB, _RECORDING, _SCREEN = "In the browser", "Recordings", "On the screen"
 _OWN = {
     **applicability.KERNELS,
     **dict.fromkeys(("ns_per_instruction", "portable"), (KERNEL, PAYLOADS)),
-    **dict.fromkeys(("what", "syntax", "web", "port", "host"), (KERNEL, PAYLOADS, RECORDING)),
+    **dict.fromkeys(("what", "at", "bookmarks", "syntax", "web", "port", "host"), (KERNEL, PAYLOADS, RECORDING)),
     "payload": (RECORDING,),
     "serial": (KERNEL,),
 }
@@ -89,6 +92,14 @@ _OWN = {
 @kernel.ram
 @kernel.fw_cfg
 @kernel.serial
+@at_option
+@option(
+    "--bookmarks",
+    type=FILE,
+    metavar="FILE",
+    help="Keep the marked moments in FILE: one link a line.",
+    heading="Links",
+)
 @option(
     "--syntax",
     metavar="SYNTAX",
@@ -132,6 +143,8 @@ def inspect(
     ram: int,
     fw_cfg: Sequence[tuple[str, bytes]],
     serial: str | None,
+    at: "Link | int | None",
+    bookmarks: Path | None,
     syntax: Syntax,
     web: bool,
     port: int,
@@ -146,6 +159,10 @@ def inspect(
     Example: enclave-sim inspect counter --cycles 3
     """
     _require_textual()
+    if bookmarks is not None:
+        from enclave_sim.inspector.bookmark_file import read_bookmarks  # noqa: PLC0415
+
+        read_bookmarks(bookmarks)
     names = tuple(common.or_default(what, engine))
     taken = options.read_given_inputs(inputs, engine)
     configuration = EnclaveConfiguration(
@@ -178,7 +195,7 @@ def inspect(
 
         serve(command_of(sys.argv[1:]), host, port)
         return ExitCode.OK
-    return _show(source, syntax)
+    return _show(source, syntax, at, bookmarks)
 
 
 def _typed(serial: str) -> tuple[tuple[int, bytes], ...]:
@@ -229,12 +246,18 @@ def _source(
     return source
 
 
-def _show(source: "Source", syntax: Syntax) -> ExitCode:
+def _show(source: "Source", syntax: Syntax, at: "Link | int | None", bookmarks: Path | None) -> ExitCode:
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and not _is_served():
         raise ConfigurationError("inspect needs a terminal; --web serves it to a browser")
     from enclave_sim.inspector.app import Inspector  # noqa: PLC0415
 
-    app = Inspector(source.open, syntax)
+    def opened(cancellation: Cancellation) -> "Opened":
+        found = source.open(cancellation)
+        go_to_place(found.run, at)
+        return found
+
+    pane, note = ("", "") if at is None or isinstance(at, int) else (at.pane, at.note)
+    app = Inspector(opened, syntax, pane=pane, welcome=note, bookmarks=bookmarks)
     with _drawing_on_standard_output():
         app.run()
     if app.desk.broken is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from enclave_sim.enclave.kernel.program import Program
     from enclave_sim.inputs import AnyInput
+    from enclave_sim.recording.format import Header
     from machine.devices.legacy.vga import Vga
     from machine.events import Recorder
     from machine.snapshot import MachineSnapshot
@@ -76,6 +77,23 @@ class KernelOptions(msgspec.Struct, frozen=True):
             cancellation=cancellation,
         )
 
+    def header(self, image: bytes, timeout_ns: int | None = None) -> "Header":
+        """Return the header of a recording of a run of an image that ends at `timeout_ns`, if that is given."""
+        import hashlib  # noqa: PLC0415 - only recordings and links need it
+
+        from enclave_sim.recording.format import Header  # noqa: PLC0415
+
+        configuration = {
+            "ram_size": self.ram_bytes,
+            "ns_per_instruction": self.ns_per_instruction,
+            "timeout_ns": timeout_ns,
+            "command_line": self.command_line,
+            "module_command_lines": [text for _, text in self.modules],
+            "fw_cfg": {name: hashlib.sha256(data).hexdigest() for name, data in self.files.items()},
+        }
+        hashes = [hashlib.sha256(data).hexdigest() for data in (image, *(data for data, _ in self.modules))]
+        return Header(configuration, hashes[0], tuple(hashes[1:]))
+
 
 class BareKernel:
     """A Multiboot 1 or 2 image, loaded and about to start. The arguments are explained at `KernelOptions`.
@@ -105,6 +123,7 @@ class BareKernel:
         self.cancellation = cancellation or Cancellation()
         """For callers that run the kernel; nothing here takes long by itself."""
         self._image = image
+        self._options = KernelOptions(command_line, tuple(modules), ram_bytes, ns_per_instruction, files=files or {})
         configuration = MachineConfiguration(
             ram_bytes, ns_per_instruction, portable=portable, engines=False, display=True, files=dict(files or {})
         )
@@ -146,6 +165,11 @@ class BareKernel:
         if self.exit_status is not None:
             return f"left, exit status {self.exit_status}"
         return "triple fault" if self.machine.shut_down else None
+
+    @cached_property
+    def header(self) -> "Header":
+        """The header of a recording of the run; what is typed is not part of it."""
+        return self._options.header(self._image)
 
     @cached_property
     def program(self) -> "Program":

@@ -1,4 +1,4 @@
-"""Actions that go to a typed goal, to the target of a row, or to a mark."""
+"""Actions that go to a typed goal, or to the target of a row."""
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import name_of_kind
@@ -10,7 +10,7 @@ from enclave_sim.inspector.model.rows import Target
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
 from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.pane import Pane
-from enclave_sim.inspector.screens import Choice, Question
+from enclave_sim.inspector.screens import Question
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position
@@ -23,7 +23,6 @@ class Navigation:
     def __init__(self, desk: Desk, history: History) -> None:
         self._desk = desk
         self._history = history
-        self._marks: tuple[Position, ...] = ()
 
     def move(self, name: str) -> None:
         """Make one of the movements in `steps`."""
@@ -130,25 +129,3 @@ class Navigation:
             self._desk.say("this row is not a place in the run", failed=True)
             return
         self._history.jump("running to the row", lambda run: goals.go(run, goal, back=back), searches=True)
-
-    # To a mark
-
-    def mark(self) -> None:
-        """Mark the current position."""
-        seen = self._desk.seen
-        if seen is not None and seen.standing.position not in self._marks:
-            self._marks = tuple(sorted((*self._marks, seen.standing.position)))
-            self._desk.say(f"marked {seen.standing.position}; M goes back to it")
-
-    def ask_mark(self) -> None:
-        """Ask which mark to go to."""
-        marks = self._marks
-        if not marks:
-            self._desk.say("no moment is marked yet; m marks one", failed=True)
-            return
-
-        def answered(index: int | None) -> None:
-            if index is not None:
-                self._history.jump("to the mark", lambda run: run.go_to(marks[index]))
-
-        self._desk.ask_user(Choice("Go to a marked moment", [str(mark) for mark in marks]), answered)

@@ -10,6 +10,7 @@ import payloads
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.files import reading
 from enclave_sim.payload.keys import SigningKey
+from enclave_sim.time_travel.notebook import Notebook
 from tests.enclave_sim.cli.command import assert_refused, command, commands
 from tests.enclave_sim.cli.runs.boot_command import LOOP, write
 
@@ -30,6 +31,8 @@ READERS = {
     "diff first": "diff {} beacon.jsonl",
     "diff second": "diff beacon.jsonl {}",
     "events file": "events {}",
+    "notebook file": "notebook {}",
+    "notebook payload": "notebook walk.md --payload {}",
     "inspect what": "inspect {}",
     "inspect inputs": "inspect --inputs {}",
     "inspect trust_anchor": "inspect --trust-anchor {}",
@@ -38,6 +41,7 @@ READERS = {
     "inspect payload": "",  # read once the screen exists: by `RecordedKernel`, or as `replay payload`
     "inspect module": "inspect kernel.elf --module {}",
     "inspect fw_cfg": "inspect kernel.elf --fw-cfg opt/x={}",
+    "inspect bookmarks": "inspect --bookmarks {}",
     "inspect serial": "inspect kernel.elf --serial {}",
     "gdb what": "gdb {}",
     "gdb inputs": "gdb --inputs {}",
@@ -81,6 +85,7 @@ WRITERS = {
     "run record",
     "gdb record",
     "export output",
+    "notebook html",
     "attest output",
     "attest raw",
     "reference-values output",
@@ -121,6 +126,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     enclave.run()
     assert enclave.recording is not None
     enclave.recording.save(directory / "beacon.jsonl")
+    (directory / "walk.md").write_text(Notebook(enclave.header).markdown())
     return directory
 
 

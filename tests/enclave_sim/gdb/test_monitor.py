@@ -7,12 +7,12 @@ import pytest
 import firmware
 from enclave_sim.gdb.registers import SYSTEM, X86_64
 from enclave_sim.memory_map import region
-from enclave_sim.time_travel import Position, Session
+from enclave_sim.time_travel import Link, Position, Session
 from machine.tpm.constants import Alg
 from machine.tpm.model import TpmModel
 from tests.enclave_sim.gdb.rig import ROOT, Client, served
 
-COMMANDS = "help where phase transition event scrub regions info writer calls pcrs snapshot go reset".split()
+COMMANDS = "help where phase transition event scrub regions info writer calls pcrs snapshot go link reset".split()
 
 
 @pytest.fixture
@@ -160,9 +160,12 @@ def test_moments_have_names(session: Session) -> None:
         assert session.now.at_ns >= 500_000
         client.monitor("go 0x100")
         assert session.now.at_ns == 0x100
-        assert one_line(client, "go nowhere") == "go takes the name of a snapshot, or a virtual time such as 1.29ms"
+        assert (
+            one_line(client, "go nowhere")
+            == "go takes the name of a snapshot, a link, or a virtual time such as 1.29ms"
+        )
         assert one_line(client, "go") == one_line(client, "go a b") == one_line(client, "go nowhere")
-        assert one_line(client, "go -1") == "go takes the name of a snapshot, or a virtual time such as 1.29ms"
+        assert one_line(client, "go -1") == "go takes the name of a snapshot, a link, or a virtual time such as 1.29ms"
         assert "before the run ends" in one_line(client, "go 99_000_000_000")
         assert session.now.at_ns == 0x100
 
@@ -191,3 +194,19 @@ def test_a_run_starts_again_only_in_extended_mode(session: Session) -> None:
         assert session.now.at_ns == 0
         assert client.ask(b"vKill;1") == b"OK"
         assert client.ask(b"qC") == b"QC1"
+
+
+def test_link_names_the_position_and_go_takes_it(session: Session) -> None:
+    with served(session) as client:
+        here = session.now
+        link = one_line(client, "link the first call")
+        assert Link.parse(link).note == "the first call"
+        client.monitor("reset")
+        assert "host_call, " in client.monitor(f"go {link}")
+        assert session.now == here
+        refused = one_line(
+            client,
+            f"go {link.replace('option.cycles=2', 'option.cycles=5').replace('configuration=', 'configuration=0')}",
+        )
+        assert refused.startswith("the link's configuration is ")
+        assert session.now == here

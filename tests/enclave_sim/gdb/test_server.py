@@ -179,7 +179,7 @@ def test_what_cannot_be_served_is_one_line(tmp_path: Path) -> None:
     assert "--record is for payloads; this is a kernel image" in refused(
         "--record", "x", str(kernel_named(tmp_path, "kernel.elf"))
     )
-    assert "--script takes no --stdio, --port and --host" in refused("--script", "--port", "5")
+    assert "--script takes no --stdio, --port, --host and --at" in refused("--script", "--port", "5")
     assert "no payload 'kernle.elf'" in refused("--script", "kernle.elf")
     assert "line break" in refused("--script", str(kernel_named(tmp_path, "two\nlines.elf")))
     assert "--port" in refused("--port", "65536")

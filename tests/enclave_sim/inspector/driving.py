@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -80,12 +81,18 @@ def million_additions_s(clock: Callable[[], float] = perf_counter) -> float:
     return clock() - begun
 
 
-def drive(script: Script, size: Size = NARROW, source: Source | None = None, idle_s: float = NEVER) -> None:
+def drive(
+    script: Script,
+    size: Size = NARROW,
+    source: Source | None = None,
+    idle_s: float = NEVER,
+    bookmarks: Path | None = None,
+) -> None:
     """Run a script on an inspector, which starts background work after `idle_s` idle seconds."""
     chosen = source or source_of(("counter",), EnclaveOptions.of(cycles=2))
 
     async def main() -> None:
-        app = Inspector(chosen.open)
+        app = Inspector(chosen.open, bookmarks=bookmarks)
         app.queries.idle_s = idle_s
         async with app.run_test(size=size) as pilot:
             driven = Driven(app, pilot)

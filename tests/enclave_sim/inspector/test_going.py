@@ -1,15 +1,27 @@
 """Every key that goes to a named or selected place."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Input
 
 import firmware
+from enclave_sim.cancellation import Cancellation
+from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.enclave.options import EnclaveOptions
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.inspector.app import Inspector
+from enclave_sim.inspector.bookmark_file import read_bookmarks, write_bookmarks
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
 from enclave_sim.inspector.panes.machine.code import CodePane
+from enclave_sim.inspector.screens import Page
 from enclave_sim.inspector.session.inspected_run import InspectedRun
+from enclave_sim.inspector.session.sources import Opened, source_of
 from enclave_sim.memory_map import region
+from enclave_sim.time_travel import Link, Position, Session, link_to_here
+from enclave_sim.time_travel.notebook import Notebook, repeat
 from enclave_sim.time_travel.session import enclave_of
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive, row_with
 
@@ -197,3 +209,102 @@ def test_marks_are_kept_and_gone_to(size: Size) -> None:
         assert driven.standing.position == marked
 
     drive(script, size)
+
+
+@SIZES
+def test_marks_have_notes_and_panes_and_are_kept_in_a_file(tmp_path: Path, size: Size) -> None:
+    path = tmp_path / "marks.txt"
+
+    async def script(driven: Driven) -> None:
+        await driven.press("h", "8")
+        await driven.pilot.press("z")
+        await driven.type("first call")
+        await driven.press("3", "h", "m")
+        (first, second) = read_bookmarks(path)
+        assert (first.note, first.pane, second.note, second.pane) == ("first call", "bytes", "", "registers")
+        assert second.position == driven.standing.position
+        await driven.pilot.press("M")
+        await driven.press("enter")
+        assert driven.standing.position == first.position
+        assert driven.app.desk.page == "bytes"
+        await driven.pilot.press("z")
+        driven.app.screen.query_one(Input).value = "x" * 501
+        await driven.press("enter")
+        assert driven.said.startswith("! a note has at most 500 characters")
+
+    drive(script, size, bookmarks=path)
+
+
+@SIZES
+def test_a_link_is_copied_and_shown_and_leads_to_moment_and_pane(size: Size) -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("h", "6", "Y")
+        page = driven.app.screen
+        assert isinstance(page, Page)
+        assert driven.app.clipboard == page.text
+        link = Link.parse(page.text)
+        assert (link.position, link.pane) == (driven.standing.position, "stack")
+        await driven.press("escape", "right_square_bracket")
+        driven.app.bookmarks.go_to(link)
+        await driven.settle()
+        assert driven.standing.position == link.position
+
+    drive(script, size)
+
+
+def test_a_mark_of_another_run_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "marks.txt"
+    other = Session("counter", cycles=3)
+    other.run_to(event="host_called")
+    write_bookmarks(path, [link_to_here(other)])
+
+    async def script(driven: Driven) -> None:
+        await driven.pilot.press("M")
+        await driven.press("enter")
+        assert driven.said.endswith("belongs to another run: its cycles is 3, and here 2")
+        assert driven.standing.position == Position(0)
+
+    drive(script, bookmarks=path)
+
+
+@SIZES
+def test_the_walk_is_saved_as_a_notebook_that_can_be_repeated(tmp_path: Path, size: Size) -> None:
+    path = tmp_path / "walk.md"
+
+    async def script(driven: Driven) -> None:
+        await driven.press("h", "s", "S", "8", "W")
+        await driven.pilot.press("Z")
+        await driven.type(str(path))
+        assert driven.said == f"wrote {path}: 3 positions"
+
+    drive(script, size)
+    found = Notebook.read(path.read_text())
+    assert found.header == Session("counter", cycles=2).enclave.header
+    assert len(found.questions) == 3
+    assert any(isinstance(one, str) and one.startswith("looking for the last writer: ") for one in found.entries)
+    assert list(repeat(found)) == []
+
+
+def test_the_inspector_begins_at_a_link_with_its_pane_and_note() -> None:
+    run = Session("counter", cycles=2)
+    run.run_to(event="host_called")
+    link = link_to_here(run, pane="stack", note="the first call")
+    source = source_of(("counter",), EnclaveOptions.of(cycles=2))
+
+    def opened(cancellation: Cancellation) -> Opened:
+        found = source.open(cancellation)
+        go_to_place(found.run, link)
+        return found
+
+    async def main() -> None:
+        app = Inspector(opened, pane=link.pane, welcome=link.note)
+        async with app.run_test(size=(80, 24)) as pilot:
+            driven = Driven(app, pilot)
+            await driven.settle()
+            assert driven.standing.position == run.now
+            assert driven.said == "the first call"
+            assert {pane.NAME for pane in app.desk.panes if pane.display} == {"stack"}
+
+    asyncio.run(main())
+    with pytest.raises(ConfigurationError, match="there is no pane 'door'; there are phases"):
+        Inspector(opened, pane="door")

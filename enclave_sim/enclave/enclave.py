@@ -22,6 +22,7 @@ from enclave_sim.recording.outcome.residue import Residue
 from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.recording.text import plural
 from enclave_sim.specification import Phase
+from machine.boot.loader import Loaded
 from machine.events import Event, Recorder
 from machine.machine import Outcome
 from machine.state import State
@@ -162,6 +163,11 @@ class Enclave:
         from enclave_sim.enclave.kernel.program import aether  # noqa: PLC0415 - only debuggers need symbols
 
         return aether()
+
+    @property
+    def loaded(self) -> Loaded:
+        """The kernel, its boot information, payloads and trust anchors, as the loader has put them into RAM."""
+        return self._parts.loaded
 
     @property
     def phase(self) -> Phase | None:

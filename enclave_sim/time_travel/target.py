@@ -6,7 +6,11 @@ from typing import Any, Protocol, TypeVar
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.inputs import AnyInput
+<<<<<<< HEAD
 from enclave_sim.recording.format import Header
+=======
+from machine.boot.loader import Loaded
+>>>>>>> 59f7eed (Find where a value came from)
 from machine.machine import Machine, Outcome
 
 
@@ -28,6 +32,10 @@ class Subject(Protocol):
     @property
     def cancellation(self) -> Cancellation:
         """The token passed to its constructor. Its runner polls the same token, so that one cancellation ends both."""
+
+    @property
+    def loaded(self) -> Loaded:
+        """The content that the loader has put into RAM, and its places."""
 
     @property
     def in_guest(self) -> bool:

@@ -4,7 +4,7 @@ Its parts share one timeline: `navigation/` has stepping, searches, breakpoints 
 watchpoints, and the search for the last write.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Generic
 
 from enclave_sim.cancellation import Cancellation
@@ -15,6 +15,10 @@ from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Condition
 from enclave_sim.time_travel.navigation.call_table import CallTable, FunctionCall
 from enclave_sim.time_travel.navigation.debugger import Debugger
 from enclave_sim.time_travel.navigation.last_write import Write, find_last_write
+from enclave_sim.time_travel.navigation.provenance.answers import Role, Value
+from enclave_sim.time_travel.navigation.provenance.places import Place
+from enclave_sim.time_travel.navigation.provenance.provenance import Provenance
+from enclave_sim.time_travel.navigation.provenance.questions import asked
 from enclave_sim.time_travel.navigation.register_write import RegisterWrites
 from enclave_sim.time_travel.navigation.search import Search, one_of
 from enclave_sim.time_travel.navigation.stepping import Stepping
@@ -48,6 +52,7 @@ class Travel(Generic[S]):
         self._debugger = Debugger(self._timeline)
         self._call_table = CallTable(self._timeline, visits)
         self._register_writes = RegisterWrites(self._timeline, visits)
+        self._provenance = Provenance(self._timeline, self._register_writes)
 
     # State at the current position
 
@@ -433,6 +438,41 @@ class Travel(Generic[S]):
             ConfigurationError: There is no such register.
         """
         return self._register_writes.last(name, lambda: when is None or when(self))
+
+    def where_from(
+        self,
+        what: str | int | Place | Value,
+        size: int = 1,
+        *,
+        linear: bool = False,
+        depth: int = 8,
+        within: int = 2000,
+        follow: Collection[Role] = (Role.DATA,),
+    ) -> Value:
+        """Find where a value came from: who wrote it, from which sources, and so on. The run does not move.
+
+        Args:
+            what: A register or a part of one (`rax`, `al`, `xmm0`, `rflags`), the address of the first byte in physical
+                memory, a place, or a value from an earlier answer, at whose position the search goes on.
+            size: The number of bytes in memory.
+            linear: The address is a linear one, mapped as it is here.
+            depth: The number of writes to follow, one after the other.
+            within: The number of steps to look back for the last write of a register, before only its changes count.
+            follow: The roles of sources that are followed. Others are listed.
+
+        Returns:
+            The value with its tree: each origin has the position after the write, and its sources. Ends are constants,
+            inputs, payloads, answers of the TPM, the boot image and others of `End`. An instruction that is not
+            modelled, and anything not looked for, is an end too.
+
+        Raises:
+            ConfigurationError: There is no such register, or the range is not in RAM or not mapped.
+        """
+        if isinstance(what, Value):
+            place, position = what.place, what.position
+        else:
+            place, position = asked(self.machine, what, size, linear=linear), self.now
+        return self._provenance.of(place, position, depth=depth, within=within, follow=follow)
 
     def _holds(self, condition: Condition) -> bool:
         return condition(self)

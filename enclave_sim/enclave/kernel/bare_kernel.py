@@ -129,7 +129,7 @@ class BareKernel:
         )
         try:
             self.machine = Machine(configuration, recorder)
-            self._loaded = loader.load(self.machine, image, command_line, [loader.Module(*one) for one in modules])
+            self.loaded = loader.load(self.machine, image, command_line, [loader.Module(*one) for one in modules])
         except (MachineError, MemoryError) as error:
             raise ConfigurationError(f"cannot boot {name}: {error}") from None
         self.serial_input = SerialInput(self.machine, typed)
@@ -138,7 +138,7 @@ class BareKernel:
     @property
     def notes(self) -> tuple[str, ...]:
         """Requests of the image that the loader could not grant."""
-        return self._loaded.notes
+        return self.loaded.notes
 
     @property
     def display(self) -> "Vga":
@@ -176,7 +176,7 @@ class BareKernel:
         """Symbols, source lines and regions of the image."""
         from enclave_sim.enclave.kernel.program import program_of  # noqa: PLC0415 - only for those who ask
 
-        return program_of(self.name, self._image, self._loaded)
+        return program_of(self.name, self._image, self.loaded)
 
     @property
     def between_steps(self) -> bool:

@@ -1,0 +1,1 @@
+"""Provenance: where a value came from, and where it went."""

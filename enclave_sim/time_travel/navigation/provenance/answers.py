@@ -1,0 +1,162 @@
+"""Answers of provenance: a tree of values, the steps that made them, and the places where the search ends."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from enclave_sim.time_travel.navigation.provenance.places import Place
+from enclave_sim.time_travel.position import Position
+
+_INDENT = "  "
+
+
+class Role(Enum):
+    """The way in which a source takes part in a value."""
+
+    DATA = "data"
+    """The value is copied or computed from it."""
+    ADDRESS = "address"
+    """It selects what is read or where it is written."""
+    FLAGS = "flags"
+    """Flags that decide, such as those of CMOVcc and ADC."""
+
+
+class End(Enum):
+    """The kinds of ends of a search."""
+
+    CONSTANT = "constant"
+    """An immediate operand, or a value that an instruction or a device always gives."""
+    RETURN_ADDRESS = "return address"
+    """The address of an instruction, as pushed by CALL or by interrupt delivery."""
+    PROCESSOR = "processor"
+    """The processor: CPUID, time, error codes, model-specific and system registers."""
+    POWER_ON = "power-on"
+    """The state at power-on: registers that nothing has written, and RAM that is zero."""
+    BOOT_IMAGE = "boot image"
+    """The kernel's image, or what the loader gave it: its boot information and modules."""
+    PAYLOAD = "payload"
+    """The bytes of a payload."""
+    INPUT = "input"
+    """An outside input."""
+    TPM = "TPM"
+    """An answer of the TPM."""
+    DEVICE = "device"
+    """A register of a device."""
+    NOT_MODELLED = "not modelled"
+    """An instruction or a writer whose effect is unknown. Its possible sources are listed."""
+    LIMIT = "limit"
+    """The search has not looked further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """An end of a search."""
+
+    kind: End
+    text: str
+    """A description: of a constant its value, of a payload its number and offset, of a limit how to go on."""
+
+    def __str__(self) -> str:
+        return f"{self.kind.value}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source of a value: a place with the value that it had, or an end."""
+
+    role: Role
+    value: "Value | None"
+    """The bytes, at the position before the step; None for an end."""
+    ending: Ending | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The last write of some bytes."""
+
+    place: Place
+    """The bytes."""
+    position: Position | None
+    """The position after the step that wrote them; None for what was there at power-on."""
+    by: str
+    """The writer: function and source line, a guest's function and offset, a device, or what the processor did."""
+    instruction: str | None
+    """The instruction, in assembly language; None for another writer."""
+    sources: tuple[Source, ...] = ()
+    """Everything from which the step made the value."""
+    ending: Ending | None = None
+    """The end, if nothing is known or needed beyond this step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Bytes at a position, and what gave them their value."""
+
+    place: Place
+    position: Position
+    content: bytes
+    origins: tuple[Origin, ...] = ()
+    """The last writes, in the order of the bytes: several if several steps wrote parts of it."""
+    limit: Ending | None = None
+    """The reason why its origins were not looked for; None if they are complete."""
+
+    @property
+    def number(self) -> int:
+        """The content as an unsigned number."""
+        return int.from_bytes(self.content, "little")
+
+    @property
+    def endings(self) -> tuple[Ending, ...]:
+        """All ends of the tree below this value, without repetition, in the order in which they are met."""
+        found: dict[Ending, None] = {}
+        _collect(self, found)
+        return tuple(found)
+
+    def __str__(self) -> str:
+        return "\n".join(lines(self))
+
+
+def _collect(value: Value, found: dict[Ending, None]) -> None:
+    if value.limit is not None:
+        found[value.limit] = None
+    for origin in value.origins:
+        if origin.ending is not None:
+            found[origin.ending] = None
+        for source in origin.sources:
+            if source.ending is not None:
+                found[source.ending] = None
+            elif source.value is not None and source.role is Role.DATA:
+                _collect(source.value, found)
+
+
+def lines(value: Value, depth: int = 0) -> Iterator[str]:
+    """Yield the lines of a tree."""
+    indent = _INDENT * depth
+    content = f" = {value.number:#x}" if 0 < len(value.content) <= 16 else ""
+    yield f"{indent}{value.place}{content} at {value.position}"
+    for origin in value.origins:
+        yield from _origin(origin, value, depth + 1)
+    if value.limit is not None:
+        yield f"{indent}{_INDENT}{value.limit}"
+
+
+def _origin(origin: Origin, value: Value, depth: int) -> Iterator[str]:
+    indent = _INDENT * depth
+    what = f"{origin.place}: " if origin.place != value.place else ""
+    when = f"{origin.position}, " if origin.position is not None else ""
+    instruction = f": {origin.instruction}" if origin.instruction else ""
+    ending = f"; {origin.ending}" if origin.ending is not None else ""
+    yield f"{indent}{what}{when}{origin.by}{instruction}{ending}"
+    for source in origin.sources:
+        yield from _source(source, depth + 1)
+
+
+def _source(source: Source, depth: int) -> Iterator[str]:
+    indent = _INDENT * depth
+    role = "" if source.role is Role.DATA else f"{source.role.value} "
+    if source.ending is not None:
+        yield f"{indent}{role}{source.ending}"
+    elif source.value is not None:
+        first, *others = lines(source.value, depth)
+        yield f"{indent}{role}{first.strip()}"
+        yield from others if source.value.origins else ()

@@ -1,0 +1,105 @@
+"""The deeds of a step, in order: its instruction, devices and inputs that wrote, and the delivery of an interrupt."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from enclave_sim.events import InputTaken
+from enclave_sim.time_travel.navigation.last_write import place as named
+from enclave_sim.time_travel.navigation.provenance.answers import End, Ending, Role
+from enclave_sim.time_travel.navigation.provenance.decoding import Decoded, decoded
+from enclave_sim.time_travel.navigation.provenance.delivery import delivered
+from enclave_sim.time_travel.navigation.provenance.effects import Deed, Effect, Input
+from enclave_sim.time_travel.navigation.provenance.instructions import ZERO, InstructionEffects, UnresolvedError
+from enclave_sim.time_travel.navigation.provenance.places import REGISTERS, Place
+from enclave_sim.time_travel.navigation.provenance.steps import Step
+from enclave_sim.time_travel.timeline.timeline import Timeline
+from machine.bus.writer import INTERRUPT_DELIVERY, Writer
+from machine.events import Event
+
+SCRUB_ENGINE = "scrub engine"
+COMPUTED = "the computation of the guest, from its memory, constants and host calls"
+_GATE = ("rax", "rcx", "rdi")
+
+
+class Deeds:
+    """Finds what steps did. The timeline must be at the position before the step."""
+
+    def __init__(self, timeline: Timeline[Any]) -> None:
+        self._timeline = timeline
+        self._effects = InstructionEffects(timeline.machine)
+
+    def of(self, step: Step) -> list[Deed]:
+        """Return what a step did, in order."""
+        found: list[Deed] = []
+        events = self._timeline.monitor.events[step.seen : step.seen_after]
+        if step.in_guest:
+            found.append(self._guest(step))
+        elif step.executed:
+            found.append(self._instruction(step))
+        found += self._others(step, events)
+        if step.delivered:
+            found.append(delivered(self._timeline.machine, step, events))
+        return found
+
+    def _instruction(self, step: Step) -> Deed:
+        by = named(self._timeline, step.rip)
+        found = decoded(step.code, step.rip, step.long)
+        if found is None:
+            return Deed(by, None, (), Ending(End.NOT_MODELLED, f"an instruction that is unknown: {step.code.hex()}"))
+        stores = tuple(store.place for store in step.stores if store.by is None)
+        if found.effects is not None:
+            try:
+                return Deed(by, found.text, tuple(self._effects.of(found)))
+            except UnresolvedError:
+                pass
+        return Deed(by, found.text, self._unknown(found, stores), Ending(End.NOT_MODELLED, found.text))
+
+    def _unknown(self, found: Decoded, stores: tuple[Place, ...]) -> tuple[Effect, ...]:
+        """Return the effects of an instruction that is not modelled: all it may read on all it may write."""
+        inputs = [Input((one,)) for one in found.reads]
+        for operand in found.operands:
+            if operand.register is not None:
+                inputs.append(Input((operand.register,)))
+            elif operand.memory is not None:
+                try:
+                    inputs.append(Input(self._effects.operand(found, operand)))
+                except UnresolvedError:
+                    inputs.append(Input(Ending(End.NOT_MODELLED, "memory at an address that is not mapped")))
+            elif operand.number is not None:
+                inputs.append(Input(Ending(End.CONSTANT, f"{operand.number:#x}")))
+        everything = tuple(dict.fromkeys(inputs))
+        return tuple(Effect((one,), everything) for one in (*found.writes, *stores))
+
+    def _others(self, step: Step, events: list[Event]) -> Iterator[Deed]:
+        """Yield what inputs, devices and the processor wrote by themselves."""
+        given = next((event for event in events if isinstance(event, InputTaken)), None)
+        for store in step.stores:
+            if store.by is None or store.by == INTERRUPT_DELIVERY:
+                continue
+            yield self._written(step, store.by, store.place, given)
+        if given is not None and not step.executed:
+            changed = [*step.changed, "rflags"] if given.input == "register_write" else []
+            ending = Ending(End.INPUT, self._input_text(given))
+            yield Deed("an input", None, tuple(Effect((REGISTERS[name],), ()) for name in changed), ending)
+
+    def _written(self, step: Step, by: Writer, place: Place, given: InputTaken | None) -> Deed:
+        at = f"{by}, at {named(self._timeline, step.rip)}" if by.kind == "device" else f"{by}"
+        text = decoded(step.code, step.rip, step.long) if by.kind == "device" else None
+        instruction = None if text is None else text.text
+        if by.kind == "input":
+            return Deed(at, None, (Effect((place,), ()),), Ending(End.INPUT, self._input_text(given)))
+        if by.name == SCRUB_ENGINE:
+            selects = tuple(Input((one,), Role.ADDRESS) for one in (text.reads if text else ()))
+            return Deed(at, instruction, (Effect((place,), (Input(ZERO), *selects)),), Ending(End.DEVICE, SCRUB_ENGINE))
+        if by.kind == "device":
+            return Deed(at, instruction, (Effect((place,), ()),), Ending(End.DEVICE, by.name))
+        return Deed(at, None, (Effect((place,), ()),), Ending(End.PROCESSOR, by.name))
+
+    def _input_text(self, given: InputTaken | None) -> str:
+        return "an input" if given is None else f"{given.input} at {given.at_ns} ns"
+
+    def _guest(self, step: Step) -> Deed:
+        """Return what the guest on the coprocessor returned to the gate."""
+        ending = Ending(End.NOT_MODELLED, COMPUTED)
+        effects = tuple(Effect((REGISTERS[name],), ()) for name in _GATE)
+        return Deed("the guest, at the gate", None, effects if step.executed else (), ending)

@@ -6,11 +6,8 @@ from typing import Any, Protocol, TypeVar
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.inputs import AnyInput
-<<<<<<< HEAD
 from enclave_sim.recording.format import Header
-=======
 from machine.boot.loader import Loaded
->>>>>>> 59f7eed (Find where a value came from)
 from machine.machine import Machine, Outcome
 
 

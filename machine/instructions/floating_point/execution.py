@@ -3,8 +3,8 @@
 from typing import Protocol
 
 from machine.instructions.floating_point import environment
+from machine.instructions.floating_point.forms import Access, Form
 from machine.instructions.floating_point.state import X87State
-from machine.instructions.floating_point.table import Access, Form
 
 
 class Operand(Protocol):

@@ -8,15 +8,14 @@ from functools import lru_cache
 
 from machine.architecture.control_registers import CR0_EM, CR0_TS
 from machine.architecture.decoding import Instruction
+from machine.instructions.floating_point.clearing import CLEARING
+from machine.instructions.floating_point.forms import Form
 from machine.instructions.floating_point.state import X87State
-from machine.instructions.floating_point.table import REGISTER_FORMS
 from machine.instructions.floating_point.unit import OPCODE_BITS
 from machine.processor.cpu import Cpu
 
 _WITHOUT_OTHER_REGISTERS = frozenset([0xD8, 0xD9, 0xDC, 0xDD, 0xDE])
 """Opcodes whose register forms use neither EFLAGS nor AX."""
-_CLEARING = frozenset([(0xDB, 0xE2), (0xDB, 0xE3)])
-"""FNCLEX and FNINIT."""
 _INSTRUCTION_BYTES, _MAX_BYTES = 2, 32
 
 
@@ -36,7 +35,7 @@ class FloatingPointRuns:
         Returns:
             True if it was executed; False if the instruction must be executed alone.
         """
-        if instruction.length != _INSTRUCTION_BYTES or not _belongs(instruction.opcode, instruction.modrm):
+        if instruction.length != _INSTRUCTION_BYTES or _form(instruction.opcode, instruction.modrm) is None:
             return False
         cpu, registers, state = self._cpu, self._cpu.registers, self._state
         at = cpu.linear_rip
@@ -52,16 +51,21 @@ class FloatingPointRuns:
         return True
 
 
-def _belongs(opcode: int, modrm: int) -> bool:
-    known = opcode in _WITHOUT_OTHER_REGISTERS or (opcode, modrm) in _CLEARING
-    return known and (opcode, modrm) in REGISTER_FORMS
+def _form(opcode: int, modrm: int) -> Form | None:
+    """Return an instruction that a run may have; None for any other."""
+    found = CLEARING.get((opcode, modrm))
+    if found is None and opcode in _WITHOUT_OTHER_REGISTERS:
+        from machine.instructions.floating_point.table import REGISTER_FORMS  # noqa: PLC0415 - see clearing
+
+        found = REGISTER_FORMS.get((opcode, modrm))
+    return found
 
 
 @lru_cache(maxsize=1024)
 def _run_at_start(code: bytes) -> bytes:
     """Return the part of the code that is a run; empty if there is none."""
     end = 0
-    while end < len(code) - 1 and _belongs(code[end], code[end + 1]):
+    while end < len(code) - 1 and _form(code[end], code[end + 1]) is not None:
         end += _INSTRUCTION_BYTES
     return code[:end]
 
@@ -72,7 +76,8 @@ def _result(code: bytes, selector: int, rip: int, before: bytes) -> bytes | None
     x87 = X87State(bytearray(before))
     for at in range(0, len(code), _INSTRUCTION_BYTES):
         opcode, modrm = code[at : at + _INSTRUCTION_BYTES]
-        form = REGISTER_FORMS[opcode, modrm]
+        form = _form(opcode, modrm)
+        assert form is not None, "it belongs to the run"
         if form.waits and x87.is_pending:
             return None
         form.handler(x87, form.argument)

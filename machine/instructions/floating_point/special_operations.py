@@ -85,16 +85,6 @@ def decrement_top(x87: X87State, _register: int) -> None:
     x87.signal(0)
 
 
-def clear_exceptions(x87: X87State, _register: int) -> None:
-    """Execute FNCLEX."""
-    x87.set_status(x87.status & 0x7F00)
-
-
-def initialize(x87: X87State, _register: int) -> None:
-    """Execute FNINIT."""
-    x87.initialize()
-
-
 def store_status(x87: X87State, _register: int) -> None:
     """Execute FNSTSW AX."""
     x87.ax = x87.status

@@ -146,19 +146,6 @@ def load_register(x87: X87State, register: int) -> None:
         x87.push(value)
 
 
-def constant(choices: tuple[int, int, int, int]) -> OnRegister:
-    """Make the handler that pushes a constant; `choices` has one for each rounding mode."""
-
-    def execute(x87: X87State, _register: int) -> None:
-        if not x87.is_empty(-1):
-            x87.overflow()
-            return
-        x87.signal(0)
-        x87.push(choices[x87.control >> 10 & 3])
-
-    return execute
-
-
 # Stores
 
 

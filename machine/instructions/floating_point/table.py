@@ -5,9 +5,7 @@ and FSTP, and FFREEP.
 """
 
 from collections.abc import Callable
-from enum import IntEnum
 from functools import partial
-from typing import NamedTuple
 
 from machine.instructions.floating_point import (
     arithmetic,
@@ -19,46 +17,16 @@ from machine.instructions.floating_point import (
     stack_operations,
     transcendental,
 )
+from machine.instructions.floating_point.clearing import CLEARING
 from machine.instructions.floating_point.conversions import DOUBLE, SINGLE
-from machine.instructions.floating_point.extended import INDEFINITE, ONE, ZERO
+from machine.instructions.floating_point.extended import INDEFINITE
+from machine.instructions.floating_point.forms import Access, Form, register_form
 from machine.instructions.floating_point.stack_operations import Binary, Widen
 from machine.instructions.floating_point.words import C2
 
 
-class Access(IntEnum):
-    """The use of the memory operand."""
-
-    NONE = 0
-    LOADS = 1
-    STORES = 2
-    LOAD_CONTROL = 3
-    STORE_CONTROL = 4
-    STORE_STATUS = 5
-    LOAD_ENVIRONMENT = 6
-    STORE_ENVIRONMENT = 7
-    RESTORE = 8
-    SAVE = 9
-
-
-class Form(NamedTuple):
-    """A row of the table."""
-
-    access: Access
-    handler: Callable[..., None]
-    argument: int
-    """The register number, or the size of the memory operand in bytes."""
-    waits: bool
-    """A waiting instruction: pending exceptions are raised before it."""
-    is_control: bool
-    """A control instruction: FIP, FDP and FOP do not change."""
-
-
-def _register(handler: Callable[..., None], number: int, *, waits: bool = True, is_control: bool = False) -> Form:
-    return Form(Access.NONE, handler, number, waits, is_control)
-
-
 def _each_register(first: int, handler: Callable[..., None]) -> dict[int, Form]:
-    return {first + number: _register(handler, number) for number in range(8)}
+    return {first + number: register_form(handler, number) for number in range(8)}
 
 
 _ARITHMETIC: dict[int, Binary] = {
@@ -73,16 +41,6 @@ _ARITHMETIC: dict[int, Binary] = {
 _TO_REGISTER = {0: 0, 1: 1, 4: 5, 5: 4, 6: 7, 7: 6}
 """The reg field of forms with destination ST(i), in which FSUB and FSUBR, and FDIV and FDIVR, are exchanged."""
 
-_CONSTANTS: dict[int, tuple[int, int, int, int]] = {
-    0xE8: (ONE, ONE, ONE, ONE),
-    # by rounding control: to nearest, down, up, truncated
-    0xE9: tuple(0x4000_D49A_784B_CD1B_8AFE + up for up in (0, 0, 1, 0)),  # type: ignore[dict-item]
-    0xEA: tuple(0x3FFF_B8AA_3B29_5C17_F0BB + up for up in (1, 0, 1, 0)),  # type: ignore[dict-item]
-    0xEB: tuple(0x4000_C90F_DAA2_2168_C234 + up for up in (1, 0, 1, 0)),  # type: ignore[dict-item]
-    0xEC: tuple(0x3FFD_9A20_9A84_FBCF_F798 + up for up in (1, 0, 1, 0)),  # type: ignore[dict-item]
-    0xED: tuple(0x3FFE_B172_17F7_D1CF_79AB + up for up in (1, 0, 1, 0)),  # type: ignore[dict-item]
-    0xEE: (ZERO, ZERO, ZERO, ZERO),
-}
 _CF, _PF, _ZF = 1, 4, 64
 
 
@@ -98,7 +56,7 @@ def _register_forms() -> dict[tuple[int, int], Form]:
         rows[0xDE] |= _each_register(target, so.binary(operation, to_register=True, pops=True))
     for opcode in (0xD8, 0xDC):
         rows[opcode] |= _each_register(0xD0, compared.compare()) | _each_register(0xD8, compared.compare(pops=1))
-    rows[0xDE] |= _each_register(0xD0, compared.compare(pops=1)) | {0xD9: _register(compared.compare(pops=2), 1)}
+    rows[0xDE] |= _each_register(0xD0, compared.compare(pops=1)) | {0xD9: register_form(compared.compare(pops=2), 1)}
     rows[0xD9] |= _each_register(0xC0, so.load_register)
     for opcode in (0xD9, 0xDD, 0xDF):
         rows[opcode] |= _each_register(0xC8, so.exchange)
@@ -109,7 +67,7 @@ def _register_forms() -> dict[tuple[int, int], Form]:
         rows[opcode] |= _each_register(first, so.store_register(pops=True))
     rows[0xDD] |= _each_register(0xE0, compared.compare(quiet=True))
     rows[0xDD] |= _each_register(0xE8, compared.compare(quiet=True, pops=1))
-    rows[0xDA][0xE9] = _register(compared.compare(quiet=True, pops=2), 1)
+    rows[0xDA][0xE9] = register_form(compared.compare(quiet=True, pops=2), 1)
     for opcode, pops in ((0xDB, 0), (0xDF, 1)):
         rows[opcode] |= _each_register(0xE8, compared.compare_to_flags(quiet=True, pops=pops))
         rows[opcode] |= _each_register(0xF0, compared.compare_to_flags(quiet=False, pops=pops))
@@ -117,13 +75,11 @@ def _register_forms() -> dict[tuple[int, int], Form]:
         rows[0xDA] |= _each_register(0xC0 + 8 * row, so.conditional_move(flag, wanted=True))
         rows[0xDB] |= _each_register(0xC0 + 8 * row, so.conditional_move(flag, wanted=False))
     rows[0xDF] |= _each_register(0xC0, special.free_and_pop)
-    rows[0xDF][0xE0] = _register(special.store_status, 0, waits=False, is_control=True)
+    rows[0xDF][0xE0] = register_form(special.store_status, 0, waits=False, is_control=True)
     for modrm in (0xE0, 0xE1, 0xE4):
-        rows[0xDB][modrm] = _register(special.no_operation, 0, waits=False, is_control=True)
-    rows[0xDB][0xE2] = _register(special.clear_exceptions, 0, waits=False, is_control=True)
-    rows[0xDB][0xE3] = _register(special.initialize, 0, waits=False, is_control=True)
+        rows[0xDB][modrm] = register_form(special.no_operation, 0, waits=False, is_control=True)
     rows[0xD9] |= _group_d9()
-    return {(opcode, modrm): form for opcode, row in rows.items() for modrm, form in row.items()}
+    return CLEARING | {(opcode, modrm): form for opcode, row in rows.items() for modrm, form in row.items()}
 
 
 def _group_d9() -> dict[int, Form]:
@@ -151,8 +107,7 @@ def _group_d9() -> dict[int, Form]:
         0xFE: so.unary(transcendental.sine, condition=C2),
         0xFF: so.unary(transcendental.cosine, condition=C2),
     }
-    handlers |= {modrm: so.constant(choices) for modrm, choices in _CONSTANTS.items()}
-    return {modrm: _register(handler, 0) for modrm, handler in handlers.items()}
+    return {modrm: register_form(handler, 0) for modrm, handler in handlers.items()}
 
 
 def _memory_forms() -> dict[tuple[int, int], Form]:

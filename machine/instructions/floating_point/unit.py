@@ -9,11 +9,11 @@ from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import MF, NM, UD, Fault
 from machine.architecture.opcodes import Action
 from machine.instructions.disposition import Done
-from machine.instructions.floating_point.execution import execute
+from machine.instructions.floating_point.clearing import CLEARING
+from machine.instructions.floating_point.forms import Form
 from machine.instructions.floating_point.fxsave import fxrstor, fxsave
 from machine.instructions.floating_point.mmx import operand_bytes, stores, written_register
 from machine.instructions.floating_point.state import X87State
-from machine.instructions.floating_point.table import MEMORY_FORMS, REGISTER_FORMS
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_size import operand_size
 from machine.instructions.operands import effective_address, in_segment, linear_address
@@ -121,15 +121,14 @@ class FloatingPointUnit:
         registers, hook, opcode = cpu.registers, cpu.hook, instruction.opcode
         if registers.cr[0] & (CR0_EM | CR0_TS):
             raise Fault(NM)
-        if instruction.modrm < _REGISTER_FORMS:
-            form = MEMORY_FORMS.get((opcode, instruction.extension))
-        else:
-            form = REGISTER_FORMS.get((opcode, instruction.modrm))
+        form = _form(instruction)
         if form is None:
             raise Fault(UD)
         if form.waits and x87.is_pending:
             self.check()
         if isinstance(operand, MemoryOperand):
+            from machine.instructions.floating_point.execution import execute  # noqa: PLC0415 - see clearing
+
             offset = effective_address(cpu, instruction)
             self._operand.address = in_segment(cpu, operand, offset)
             self._operand.on_stack = operand.segment == "ss"
@@ -146,6 +145,17 @@ class FloatingPointUnit:
         if not form.is_control:
             x87.note_instruction((opcode & OPCODE_BITS) << 8 | instruction.modrm, registers.cs.selector, registers.rip)
         cpu.skip(instruction.length)
+
+
+def _form(instruction: Instruction) -> Form | None:
+    found = CLEARING.get((instruction.opcode, instruction.modrm))
+    if found is not None:
+        return found
+    from machine.instructions.floating_point.table import MEMORY_FORMS, REGISTER_FORMS  # noqa: PLC0415 - see clearing
+
+    if instruction.modrm < _REGISTER_FORMS:
+        return MEMORY_FORMS.get((instruction.opcode, instruction.extension))
+    return REGISTER_FORMS.get((instruction.opcode, instruction.modrm))
 
 
 def _is_wide(cpu: Cpu, instruction: Instruction) -> bool:

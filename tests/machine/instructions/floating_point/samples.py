@@ -5,8 +5,9 @@ import struct
 
 from machine.instructions.floating_point import environment
 from machine.instructions.floating_point.execution import execute
+from machine.instructions.floating_point.forms import Form
 from machine.instructions.floating_point.state import X87State
-from machine.instructions.floating_point.table import MEMORY_FORMS, REGISTER_FORMS, Form
+from machine.instructions.floating_point.table import MEMORY_FORMS, REGISTER_FORMS
 from tests.machine.instructions.floating_point.host_processor import Case
 
 INTERESTING = tuple(

@@ -6,8 +6,9 @@ import pytest
 
 from machine.instructions.floating_point.execution import execute
 from machine.instructions.floating_point.extended import INDEFINITE, INFINITY, ONE, SIGN, SIGNIFICAND
+from machine.instructions.floating_point.forms import Access
 from machine.instructions.floating_point.state import X87State
-from machine.instructions.floating_point.table import MEMORY_FORMS, REGISTER_FORMS, Access
+from machine.instructions.floating_point.table import MEMORY_FORMS, REGISTER_FORMS
 from machine.instructions.floating_point.words import (
     BUSY,
     C0,

@@ -4,9 +4,12 @@ Each command is a function that returns its exit code; None is 0.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from click.parser import _OptionParser
 
 MACHINE, POLICY, KERNEL, OUTPUT = "Machine and time", "Trust and profile", "Your own kernel", "Output"
 """Headings of options in the help."""
@@ -27,6 +30,16 @@ class _Parsing(click.Command):
     def get_help_option_names(self, _ctx: click.Context) -> list[str]:
         """Return the names, which no context changes: click keeps the option that it makes for the first one."""
         return ["-h", "--help"]
+
+    def make_parser(self, ctx: click.Context) -> "_OptionParser":
+        """Make the parser, which finds short options at once.
+
+        click looks for each option among the long ones first. If it is missing there, click imports difflib and
+        compares it with all of them for a message that is never shown: 3 ms for each `-q`.
+        """
+        parser = super().make_parser(ctx)
+        parser._long_opt |= parser._short_opt
+        return parser
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments."""

@@ -22,6 +22,7 @@ from tests import (
     bench_attestation,
     bench_enclave,
     bench_examples,
+    bench_growth,
     bench_inspector,
     bench_instructions,
     bench_loops,
@@ -154,6 +155,7 @@ def main() -> None:
         ("attestation", lambda: attestation(few)),
         ("instructions", lambda: instructions(few)),
         ("a million events", bench_recording.million_events),
+        ("growth", bench_growth.growth),
         ("verification", lambda: [bench_additions.verification()]),
     ]
     wanted = tuple(arguments.parts)

@@ -25,7 +25,7 @@ READ = {
     "enclave_sim.payload.keys._AnchorFile",
     "enclave_sim.payload.keys._KeyFile",
     "enclave_sim.recording.reader._Format",
-    "enclave_sim.recording.reader._Time",
+    "enclave_sim.recording.reader._Place",
     "enclave_sim.time_travel.snapshot_file._File",
 }
 """File structures, which exist only while one is read."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,10 +27,11 @@ class _Format(msgspec.Struct, tag_field="kind", tag="header"):
     version: int
 
 
-class _Time(msgspec.Struct):
-    """The time of an event; that of the trailer is later than any."""
+class _Place(msgspec.Struct):
+    """The time and the number of an event; those of the trailer are later than any."""
 
     at_ns: int = 1 << 64
+    seq: int = 1 << 64
 
 
 class RecordingFile(Iterable[AnyEvent]):
@@ -97,33 +98,58 @@ class RecordingFile(Iterable[AnyEvent]):
         Raises:
             RecordingError: A line that was read is damaged, or does not follow the one before it.
         """
+        for event in self._read_from(lambda place: place.at_ns >= first_ns):
+            if event.at_ns > last_ns:
+                return
+            if event.at_ns >= first_ns:
+                yield event
+
+    def numbered(self, numbers: range) -> Generator[AnyEvent, None, None]:
+        """Read the events with these numbers, and little else of the file; the checks are those of `between`.
+
+        Args:
+            numbers: The numbers, without gaps.
+
+        Yields:
+            The events, in order; fewer at the end of the file.
+
+        Raises:
+            RecordingError: A line that was read is damaged, or does not follow the one before it.
+        """
+        for event in self._read_from(lambda place: place.seq >= numbers.start):
+            if event.seq >= numbers.stop:
+                return
+            if event.seq >= numbers.start:
+                yield event
+
+    def _read_from(self, is_late: Callable[[_Place], bool]) -> Generator[AnyEvent, None, None]:
+        """Yield events up to the trailer, beginning not far before the first that is late, or at that one."""
         decoder, seq = msgspec.json.Decoder(AnyEvent | Trailer), None
         with open_file(self.path) as file:
             _first_line(file)
-            file.seek(self._offset(file, file.tell(), os.fstat(file.fileno()).st_size, first_ns))
+            file.seek(self._offset(file, file.tell(), os.fstat(file.fileno()).st_size, is_late))
             while line := file.readline(_LONGEST_LINE):
                 try:
                     event: AnyEvent | Trailer = decoder.decode(line)
                 except (ValueError, RecursionError) as error:
                     raise self._damaged_after(seq, f"not an event: {error}") from None
-                if isinstance(event, Trailer) or event.at_ns > last_ns:
+                if isinstance(event, Trailer):
                     return
                 if seq is not None and event.seq != seq + 1:
                     raise self._damaged_after(seq, f"event {event.seq} where {seq + 1} belongs")
                 seq = event.seq
-                if event.at_ns >= first_ns:
-                    yield event
+                yield event
         raise RecordingError(f"{self.path} is cut short: it has no trailer")
 
-    def _offset(self, file: BinaryIO, low: int, high: int, at_ns: int) -> int:
-        """Return the offset of a line not far before the first event at or after a time, or that event's own."""
+    def _offset(self, file: BinaryIO, low: int, high: int, is_late: Callable[[_Place], bool]) -> int:
+        """Return the offset of a line not far before the first event that is late, or that event's own."""
         while high - low > _READ_IN_ORDER:
             middle = (low + high) // 2
             file.seek(middle)
             file.readline(_LONGEST_LINE)
             begin = file.tell()
             try:
-                late = begin >= high or msgspec.json.decode(file.readline(_LONGEST_LINE), type=_Time).at_ns >= at_ns
+                late = begin >= high or is_late(msgspec.json.decode(file.readline(_LONGEST_LINE), type=_Place))
             except (ValueError, RecursionError) as error:
                 raise RecordingError(f"{self.path}, byte {begin}: not an event: {error}") from None
             low, high = (low, middle) if late else (begin, high)

@@ -1,5 +1,6 @@
 """The events of a run as rows, made only when drawn, so that a million cost no more than ten."""
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,8 +9,9 @@ from typing import overload
 
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.events import kind_of_event, name_of_kind
+from enclave_sim.events import KINDS, kind_of_event, name_of_kind
 from enclave_sim.inspector.model.rows import Meaning, Row, Target, View, row
+from enclave_sim.recording.event_pages import KindIndex
 from enclave_sim.recording.event_text import event_line
 from machine.events import Event, RingTransition
 
@@ -22,14 +24,18 @@ _TITLES = frozenset(["phase_entered", "phase_completed", "cycle_began", "cycle_e
 
 
 class EventLog:
-    """The known events of a run, with an index by kind. A place is the index of an event."""
+    """The known events of a run, with an index by kind. A place is the index of an event.
 
-    def __init__(self, events: list[Event], cancellation: Cancellation) -> None:
+    Args:
+        events: All known events. The sequence only grows.
+        cancellation: Polled while a filter runs.
+        index: The index of the first ones; None for none yet.
+    """
+
+    def __init__(self, events: Sequence[Event], cancellation: Cancellation, index: KindIndex | None = None) -> None:
         self._cancellation = cancellation
         self.events = events
-        """All known events. The list only grows."""
-        self._indexed = 0
-        self._of_kind: dict[str, list[int]] = {}
+        self._index_by_kind = index or KindIndex()
         self._filtered: list[_Filtered] = []
         """The results of the last filters."""
         self._rows: dict[int, Row] = {}
@@ -42,17 +48,19 @@ class EventLog:
             self._filter(one)
 
     def _index(self) -> None:
-        for seq in range(self._indexed, len(self.events)):
-            self._of_kind.setdefault(name_of_kind(self.events[seq]), []).append(seq)
-        self._indexed = len(self.events)
+        index = self._index_by_kind
+        index.add(map(self.events.__getitem__, range(index.count, len(self.events))))
 
     def of_kind(self, kind: str, seen: int) -> Sequence[int]:
         """Return the places of the events of a kind among the first `seen` events."""
-        return _before(self._of_kind.get(kind, []), seen)
+        return _before(self._places_of(kind), seen)
+
+    def _places_of(self, kind: str) -> "array[int]":
+        return self._index_by_kind.of_kind(KINDS[kind])
 
     def last(self, kind: str, seen: int) -> Event | None:
         """Return the last event of a kind among the first `seen` events, or None."""
-        places = self._of_kind.get(kind, [])
+        places = self._places_of(kind)
         index = bisect_left(places, seen) - 1
         return self.events[places[index]] if index >= 0 else None
 
@@ -82,14 +90,14 @@ class EventLog:
     def _filter(self, one: "_Filtered") -> None:
         wanted = one.wanted
         kinds = wanted.kinds or (("ring_transition",) if wanted.ring is not None else ())
-        known = [self._of_kind.get(kind, []) for kind in kinds]
-        new: Sequence[int] = range(one.looked_at, self._indexed)
+        known = [self._places_of(kind) for kind in kinds]
+        new: Sequence[int] = range(one.looked_at, self._index_by_kind.count)
         if kinds:
             new = sorted(chain.from_iterable(places[bisect_left(places, one.looked_at) :] for places in known))
         if wanted.text or wanted.ring is not None:
             new = [place for place in self._polled(new) if wanted.matches(self.events[place])]
-        one.places += new
-        one.looked_at = self._indexed
+        one.places.extend(new)
+        one.looked_at = self._index_by_kind.count
 
     def _polled(self, places: Sequence[int]) -> Iterator[int]:
         for number, place in enumerate(places):
@@ -112,22 +120,22 @@ class _Filtered:
     """The places of the events that match a filter, among the first `looked_at` events."""
 
     wanted: "EventFilter"
-    places: list[int] = field(default_factory=list)
+    places: "array[int]" = field(default_factory=lambda: array("I"))
     looked_at: int = 0
 
 
-def _before(places: list[int], seen: int) -> Sequence[int]:
+def _before(places: "array[int]", seen: int) -> Sequence[int]:
     """Return those of some ordered places that are less than `seen`."""
     return _First(places, bisect_left(places, seen))
 
 
 class _First(Sequence[int]):
-    """The first elements of a list of numbers, without a copy, because there may be a million.
+    """The first elements of an array of numbers, without a copy, because there may be a million.
 
-    The list may grow meanwhile.
+    The array may grow meanwhile.
     """
 
-    def __init__(self, numbers: list[int], count: int) -> None:
+    def __init__(self, numbers: "array[int]", count: int) -> None:
         self._numbers, self._range = numbers, range(count)
 
     def __len__(self) -> int:

@@ -9,6 +9,7 @@ from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.model.rows import Row
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.inspector.session.sources import Opened
+from enclave_sim.recording.event_pages import EventPages
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.navigation.last_write import Write
 from machine.machine import Machine
@@ -102,7 +103,9 @@ class Moment:
         comparison = self.opened.comparison
         if comparison is not None and comparison.differs_at is None:
             if self._recorded is None:
-                self._recorded = EventLog(comparison.recorded, self.run.cancellation)
+                recorded = comparison.recorded
+                index = recorded.kinds if isinstance(recorded, EventPages) else None
+                self._recorded = EventLog(recorded, self.run.cancellation, index)
                 self._recorded.follow()
             return self._recorded, True
         return self.log, self.run.end_is_known

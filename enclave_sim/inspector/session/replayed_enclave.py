@@ -1,5 +1,6 @@
 """An enclave's recording as the source of a run, which is compared with it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ from enclave_sim.enclave.configuration import PayloadSource
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import read_start
 from enclave_sim.inputs import AnyInput
+from enclave_sim.recording.event_pages import EventPages
 from enclave_sim.recording.format import BEGINNING, RecordingError
 from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.time_travel.replay import making
@@ -32,14 +34,15 @@ class Recorded:
     """
 
     def __init__(self, file: RecordingFile, payloads: tuple[PayloadSource, ...] = ()) -> None:
-        self.events: list[Event] = file.all_events()
-        answers = [e for e in self.events if isinstance(e, events.VerifierChallenged | events.AttestationDecided)]
+        answering = events.VerifierChallenged, events.AttestationDecided
+        self.events = EventPages(file, kept=(*answering, events.InputTaken))
+        answers = [e for e in self.events.kept if isinstance(e, answering)]
         try:
             self.payloads, self.options = making(file.header, payloads, answers)
         except (RecordingError, ConfigurationError) as error:
             raise RecordingError(f"{file.path}: {error}") from None
-        by_hand = [(e.at_ns, e.given) for e in self.events if isinstance(e, events.InputTaken) and e.given is not None]
-        taken = [msgspec.structs.replace(given, at_ns=at_ns) for at_ns, given in by_hand]
+        inputs = (e for e in self.events.kept if isinstance(e, events.InputTaken))
+        taken = [msgspec.structs.replace(e.given, at_ns=e.at_ns) for e in inputs if e.given is not None]
         # Unscheduled inputs are scheduled for the time at which they were taken.
         self.inputs: tuple[AnyInput, ...] = (*file.header.inputs, *taken)
 
@@ -47,7 +50,7 @@ class Recorded:
 class RunningComparison:
     """Compares a run with a recording, event by event, during the run."""
 
-    def __init__(self, recorded: list[Event]) -> None:
+    def __init__(self, recorded: Sequence[Event]) -> None:
         self.recorded = recorded
         """The events of the recording."""
         self._same = 0
@@ -55,7 +58,7 @@ class RunningComparison:
         self.differs_at: int | None = None
         """The number of the first event that differs."""
 
-    def follow(self, known: list[Event]) -> None:
+    def follow(self, known: Sequence[Event]) -> None:
         """Compare the new events in `known`."""
         end = min(len(known), len(self.recorded))
         while self.differs_at is None and self._same < end:
@@ -68,11 +71,14 @@ class RunningComparison:
         """Describe the state of the comparison. `over`: the run has ended."""
         if self.differs_at is not None:
             return f"NOT AS RECORDED from event {self.differs_at:,} on"
-        left = self.recorded[self._same :]
-        if over and left and not all(isinstance(one, events.ResidueScanned | events.KernelStopped) for one in left):
-            return f"NOT AS RECORDED: ends before event {self._same:,}"
         count = len(self.recorded)
-        return "as recorded" if not left or over else f"as recorded, {self._same:,} of {count:,}"
+        if over and not self._are_findings(range(self._same, count)):
+            return f"NOT AS RECORDED: ends before event {self._same:,}"
+        return "as recorded" if self._same == count or over else f"as recorded, {self._same:,} of {count:,}"
+
+    def _are_findings(self, places: range) -> bool:
+        """Return whether all these events of the recording are what is recorded at the end of a run."""
+        return all(isinstance(self.recorded[place], events.ResidueScanned | events.KernelStopped) for place in places)
 
 
 def _plain(event: Event) -> Event:

@@ -10,11 +10,12 @@ import msgspec
 from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 from enclave_sim.enclave.kernel.serial_input import typed_in
 from enclave_sim.files.reading import IMAGE, read_file
+from enclave_sim.recording.event_pages import EventPages
 from enclave_sim.recording.format import Header, RecordingError
 from enclave_sim.recording.reader import RecordingFile
 from machine.bus.bus import MMIO_BASE
 from machine.bus.ram import PAGE_SIZE
-from machine.events import Event
+from machine.events import SerialReceived
 
 _Positive = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]
 
@@ -49,7 +50,7 @@ class RecordedKernel:
 
     def __init__(self, file: RecordingFile, files: Iterable[Path]) -> None:
         self._path = file.path
-        self.events: list[Event] = file.all_events()
+        self.events = EventPages(file, kept=(SerialReceived,))
         header = file.header
         try:
             configuration = msgspec.convert(header.configuration, _Configuration)
@@ -70,7 +71,7 @@ class RecordedKernel:
             ram_bytes=configuration.ram_size,
             ns_per_instruction=configuration.ns_per_instruction,
             files={name: self._find(name, one)[1] for name, one in configuration.fw_cfg.items()},
-            typed=typed_in(self.events),
+            typed=typed_in(self.events.kept),
         )
 
     def _find(self, what: str, digest: str) -> tuple[Path, bytes]:

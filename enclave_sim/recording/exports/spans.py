@@ -42,6 +42,7 @@ class Track(Enum):
     PROCESSOR = "Processor"
     INPUTS = "Inputs"
     ANNIHILATION = "Annihilation"
+    __hash__ = object.__hash__  # that of Enum is slow, and each event looks up several tracks
 
 
 class Begin(NamedTuple):

@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import click
 import pytest
 
 import payloads
@@ -16,7 +17,8 @@ from enclave_sim.cli.main import main
 from enclave_sim.cli.streams import OutputLost, has_reader, stream
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.payload.keys import SigningKey
-from tests.enclave_sim.cli.command import command
+from enclave_sim.time_travel.notebook import Notebook
+from tests.enclave_sim.cli.command import command, commands
 from tests.enclave_sim.cli.runs.boot_command import leave, say, write
 
 NONCE = "00" * 32
@@ -38,6 +40,9 @@ COMMANDS: dict[str, int] = {
     "export beacon.jsonl --to vcd -o -": 0,
     "export beacon.jsonl --to parquet -o -": 0,
     "export beacon.jsonl --to html -o -": 0,
+    "notebook walk.md": 0,
+    "notebook walk.md --json": 0,
+    "notebook walk.md --html x.html": 0,
     f"attest --nonce {NONCE} -o x.eat": 0,
     f"attest --nonce {NONCE} -o -": 0,
     f"verify-evidence b.eat --nonce {NONCE} --reference values.json": 0,
@@ -47,15 +52,19 @@ COMMANDS: dict[str, int] = {
     "payload list": 0,
     "payload list --json": 0,
     "payload sign beacon.wasm --key alice.key.json -o x.wasm": 0,
+    "payload compile beacon.wasm --key alice.key.json -o x.wasm": 0,
     "payload verify beacon.wasm": 0,
     "payload show beacon.wasm": 0,
     "payload show beacon.wasm --json": 0,
     "boot kernel.elf": ExitCode.USAGE,  # a kernel may print for ever
     "boot --help": 0,
+    "schema run": 0,
     "completion bash": 0,
 }
 """Each command that prints, and its exit code if the reader of its output has exited."""
 SLOW: dict[str, int] = {"verify divider --runs 2": 0, "verify divider --runs 2 --json": 0}
+SERVING = {"inspect", "gdb", "verifier serve"}
+"""Commands that go on until they are stopped; they print their address, or need a terminal."""
 
 
 def _read_only() -> int:
@@ -89,11 +98,19 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(directory, say(b"hello\n") + leave(42))
     SigningKey.generate("alice", development=False).save(directory / "alice.key.json")
     (directory / "beacon.wasm").write_bytes(payloads.read("beacon"))
-    Enclave("beacon").reference_values().save(directory / "values.json")
+    enclave = Enclave("beacon")
+    enclave.reference_values().save(directory / "values.json")
+    (directory / "walk.md").write_text(Notebook(enclave.header).markdown())
     command("attest", "--nonce", NONCE, "-o", directory / "b.eat")
     for name in ("beacon", "counter"):
         command("run", name, "--record", directory / f"{name}.jsonl")
     return directory
+
+
+def test_every_command_is_here() -> None:
+    lines = [f"{line} " for line in COMMANDS | SLOW]
+    found = {" ".join(words) for words, one in commands() if not isinstance(one, click.Group)}
+    assert {name for name in found if not any(line.startswith(f"{name} ") for line in lines)} == SERVING
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

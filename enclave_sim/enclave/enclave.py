@@ -262,6 +262,17 @@ class Enclave:
         """
         return None if self._host is None else self._host.guest_backtrace()
 
+    def guest_module(self, payload: int) -> bytes | None:
+        """Return the module from which the guests of a payload are made, without signatures.
+
+        Args:
+            payload: The number of the payload, from 0.
+
+        Returns:
+            The module; None if the host executes no guests, or has not verified the payload.
+        """
+        return None if self._host is None else self._host.module(payload)
+
     def guest_store(self, where: range) -> Callable[[], str | None] | None:
         """See `Subject.guest_store`."""
         return None if self._host is None else self._host.guest_store(where)

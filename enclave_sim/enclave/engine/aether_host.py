@@ -150,6 +150,10 @@ class AetherHost(Stateful):
         self._verified[payload] = (module, None)
         return size
 
+    def module(self, payload: int) -> bytes | None:
+        """Return the module of a verified payload, or of its replacement; None if there is none."""
+        return self._verified[payload][0] if payload < len(self._verified) else None
+
     def guest_backtrace(self) -> Backtrace | None:
         """Find the guest's place; see `WasmtimeEngine.backtrace`."""
         with SignalsHeld():

@@ -8,7 +8,8 @@ from enclave_sim.time_travel.navigation.last_write import place as named
 from enclave_sim.time_travel.navigation.provenance.answers import End, Ending, Role
 from enclave_sim.time_travel.navigation.provenance.decoding import Decoded, decoded
 from enclave_sim.time_travel.navigation.provenance.delivery import delivered
-from enclave_sim.time_travel.navigation.provenance.effects import Deed, Effect, Input
+from enclave_sim.time_travel.navigation.provenance.effects import Deed, Effect, Input, Spread
+from enclave_sim.time_travel.navigation.provenance.guest.sources import GuestSources
 from enclave_sim.time_travel.navigation.provenance.instructions import ZERO, InstructionEffects, UnresolvedError
 from enclave_sim.time_travel.navigation.provenance.places import REGISTERS, Place
 from enclave_sim.time_travel.navigation.provenance.steps import Step
@@ -18,14 +19,15 @@ from machine.events import Event
 
 SCRUB_ENGINE = "scrub engine"
 COMPUTED = "the computation of the guest, from its memory, constants and host calls"
-_GATE = ("rax", "rcx", "rdi")
+_REASON = Ending(End.CONSTANT, "the reason for the departure, given by the call or the trap")
 
 
 class Deeds:
     """Finds what steps did. The timeline must be at the position before the step."""
 
-    def __init__(self, timeline: Timeline[Any]) -> None:
+    def __init__(self, timeline: Timeline[Any], guests: GuestSources) -> None:
         self._timeline = timeline
+        self._guests = guests
         self._effects = InstructionEffects(timeline.machine)
 
     def of(self, step: Step) -> list[Deed]:
@@ -99,7 +101,15 @@ class Deeds:
         return "an input" if given is None else f"{given.input} at {given.at_ns} ns"
 
     def _guest(self, step: Step) -> Deed:
-        """Return what the guest on the coprocessor returned to the gate."""
-        ending = Ending(End.NOT_MODELLED, COMPUTED)
-        effects = tuple(Effect((REGISTERS[name],), ()) for name in _GATE)
-        return Deed("the guest, at the gate", None, effects if step.executed else (), ending)
+        """Return what the guest on the coprocessor returned to the gate: number and argument of a host call."""
+        by = "the guest, at the gate"
+        if not step.executed:
+            return Deed(by, None, ())
+        place, ending = self._guests.argument(step.after)
+        self._timeline.go_to(step.before)
+        number = tuple(Effect((REGISTERS[name],), (Input(_REASON),)) for name in ("rax", "rcx"))
+        if ending is not None:
+            return Deed(by, None, (*number, Effect((REGISTERS["rdi"],), (Input(ending),))))
+        argument: tuple[Input, ...] = (Input(ZERO),) if place is None else (Input((place,), spread=Spread.EACH),)
+        rdi = Effect((Place("rdi", 0, 4),), argument), Effect((Place("rdi", 4, 4),), (Input(ZERO),))
+        return Deed(by, None, (*number, *rdi))

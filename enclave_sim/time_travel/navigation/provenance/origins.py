@@ -9,6 +9,7 @@ from enclave_sim.time_travel.navigation.provenance.decoding import decoded
 from enclave_sim.time_travel.navigation.provenance.deeds import COMPUTED, Deeds
 from enclave_sim.time_travel.navigation.provenance.devices import DeviceSources
 from enclave_sim.time_travel.navigation.provenance.effects import Deed, written
+from enclave_sim.time_travel.navigation.provenance.guest.sources import GuestSources
 from enclave_sim.time_travel.navigation.provenance.places import MEMORY, REGISTERS, Place
 from enclave_sim.time_travel.navigation.provenance.power_on import at_power_on
 from enclave_sim.time_travel.navigation.provenance.steps import Step, Steps
@@ -34,7 +35,8 @@ class Origins:
         self._registers = registers
         self._steps = Steps(timeline)
         self._log = WriteLog(timeline)
-        self._deeds = Deeds(timeline)
+        self._guests = GuestSources(timeline, self._steps)
+        self._deeds = Deeds(timeline, self._guests)
         self._devices = DeviceSources(timeline, self._log.last)
 
     def value(self, place: Place, position: Position) -> Value:
@@ -52,6 +54,8 @@ class Origins:
         Returns:
             The same value; with a limit if something was not found within these steps.
         """
+        if self._guests.is_value(value.place):
+            return self._guests.of(value)
         if not value.place.in_memory:
             return self._register(value, within)
         if value.place.start >= self._timeline.machine.ram.size:
@@ -129,6 +133,9 @@ class Origins:
             The origins found, the bytes that this write did not write, and the position before which to look for them.
         """
         at_ns = self._log.last(place, goal)
+        stored = self._guests.store(place, goal, at_ns)
+        if stored is not None:
+            return [stored], list(place.without(stored.place)), goal
         if at_ns is None:
             return self._power_on(place), [], goal
         timeline = self._timeline
@@ -144,6 +151,8 @@ class Origins:
     def _checked(self, origin: Origin, value: Value) -> Origin:
         """Return an origin in memory; or another one, if the bytes were changed after it by something unobserved."""
         place, timeline = origin.place, self._timeline
+        if origin.by.startswith(_GUEST_STORE):
+            return origin
         timeline.go_to(origin.position or Position(0))
         first = place.start - value.place.start
         content = value.content[first : first + place.size]
@@ -236,6 +245,8 @@ class Origins:
 
     def _value(self, place: Place) -> Value:
         machine, content = self._timeline.machine, b""
+        if self._guests.is_value(place):
+            return self._guests.value(place)
         if place.in_memory:
             if place.end <= machine.ram.size:
                 content = machine.ram.read(place.start, place.size)

@@ -24,7 +24,7 @@ class Place:
     """Consecutive bytes of a register or of physical memory."""
 
     space: str
-    """`memory`, or the name of a register of full width: `rax`, `xmm0`, `rflags`, `cr3`, `ds`."""
+    """`memory`, the name of a register of full width (`rax`, `xmm0`, `rflags`, `cr3`, `ds`), or a value of a guest."""
     start: int
     """The physical address, or the number of the first byte of the register: 0 is the least significant."""
     size: int
@@ -61,6 +61,8 @@ class Place:
     def __str__(self) -> str:
         if self.in_memory:
             return f"{self.start:#x}" if self.size == 1 else f"{self.start:#x}-{self.end - 1:#x}"
+        if self.space not in _SIZES and not self.start:
+            return self.space
         if self in _NAMES:
             return _NAMES[self]
         return f"{self.space}[{self.start}]" if self.size == 1 else f"{self.space}[{self.start}:{self.end}]"

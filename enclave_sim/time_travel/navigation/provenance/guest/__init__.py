@@ -1,0 +1,1 @@
+"""Provenance within WebAssembly guests that the host executes: their run is repeated instruction by instruction."""

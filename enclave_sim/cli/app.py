@@ -22,6 +22,7 @@ _COMMANDS = {
     "verify": "runs.verify",
     "inspect": "runs.inspect",
     "gdb": "runs.gdb",
+    "provenance": "runs.provenance",
     "boot": "runs.boot",
     "replay": "recordings.replay",
     "diff": "recordings.diff",

@@ -23,10 +23,11 @@ class Output(Enum):
     RUN = "run"
     VERIFY = "verify"
     VERIFY_EVIDENCE = "verify-evidence"
+    PROVENANCE = "provenance"
 
 
 @command()
-@click.argument("output", type=Choice(Output), metavar="run|verify|verify-evidence", help="The command.")
+@click.argument("output", type=Choice(Output), metavar="run|verify|verify-evidence|provenance", help="The command.")
 def schema(output: Output) -> None:
     """Print the JSON Schema of what a command prints with --json.
 
@@ -58,6 +59,14 @@ def _types(output: Output) -> tuple[type, ...]:
         from enclave_sim.guarantees.report import FindingObject, ReportObject, VerificationObject  # noqa: PLC0415
 
         return VerificationObject, ReportObject, FindingObject
+    if output is Output.PROVENANCE:
+        from enclave_sim.time_travel.navigation.provenance import objects  # noqa: PLC0415
+
+        places = (objects.PlaceObject, objects.PositionObject, objects.EndingObject)
+        return (
+            *(objects.ProvenanceObject, objects.ValueObject, objects.OriginObject, objects.SourceObject),
+            *(objects.UseObject, *places),
+        )
     from enclave_sim.attestation.verdict import CheckObject, VerdictObject  # noqa: PLC0415
 
     return VerdictObject, CheckObject

@@ -15,6 +15,8 @@ from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.link import SCHEME, follow_link, link_to_here
 from enclave_sim.time_travel.navigation.call_table import FunctionCall
+from enclave_sim.time_travel.navigation.provenance.answers import lines
+from enclave_sim.time_travel.navigation.provenance.places import MEMORY, REGISTERS, Place
 from enclave_sim.time_travel.travel import Travel
 from enclave_sim.times import nanoseconds
 from machine.architecture.mapped_ranges import mapped_ranges
@@ -36,6 +38,8 @@ class Monitor:
     def __init__(self, session: Travel[Any]) -> None:
         self._session = session
         self._names: dict[str, Position] = {}
+        self._steps: list[Position] = []
+        """The numbered steps of the last answer to `from`."""
         self._commands: dict[str, Callable[[list[str]], Iterator[str]]] = {
             "help": self._help,
             "where": self._where,
@@ -47,6 +51,8 @@ class Monitor:
             "info": self._info,
             "writer": self._writer,
             "calls": self._calls,
+            "from": self._from,
+            "to": self._to,
             "pcrs": self._pcrs,
             "snapshot": self._snapshot,
             "go": self._go,
@@ -57,6 +63,7 @@ class Monitor:
     def forget_after(self, position: Position) -> None:
         """Drop the names of later positions, which no longer exist."""
         self._names = {name: one for name, one in self._names.items() if one <= position}
+        self._steps = []
 
     def run(self, line: str) -> str:
         """Run a command. Return its output: at least one line; exactly one for an error."""
@@ -173,15 +180,49 @@ class Monitor:
         match arguments:
             case [name] if name in GENERAL_REGISTERS:
                 write = self._session.last_register_write(name)
-            case [place] | [place, _]:
-                size = _number(arguments[1]) if len(arguments) > 1 else 1
-                where = place_of(self._session.machine, self._address(place), size)
-                if where is None:
-                    raise ConfigurationError(f"{size} bytes at {place} are not mapped to one piece of RAM here")
-                write = self._session.last_write(where.start, size)
+            case [_] | [_, _]:
+                where = self._range(arguments)
+                write = self._session.last_write(where.start, len(where))
             case _:
                 raise ConfigurationError("writer takes a register, or an address or symbol and a number of bytes")
         yield f"{write}" if write is not None else "not written since power-on"
+
+    def _range(self, arguments: list[str]) -> range:
+        """Return the physical range of an address or symbol, and a number of bytes. Raises ConfigurationError."""
+        place, size = arguments[0], _number(arguments[1]) if len(arguments) > 1 else 1
+        where = place_of(self._session.machine, self._address(place), size)
+        if where is None:
+            raise ConfigurationError(f"{size} bytes at {place} are not mapped to one piece of RAM here")
+        return where
+
+    def _asked(self, name: str, arguments: list[str]) -> Place:
+        """Return a register, or a range of memory. Raises ConfigurationError."""
+        match arguments:
+            case [register] if register in REGISTERS:
+                return REGISTERS[register]
+            case [_] | [_, _]:
+                where = self._range(arguments)
+                return Place(MEMORY, where.start, len(where))
+            case _:
+                raise ConfigurationError(f"{name} takes a register, or an address or symbol and a number of bytes")
+
+    def _from(self, arguments: list[str]) -> Iterator[str]:
+        """Show where a value came from: `from rax`, `from status 4`; `from go 3` goes to step 3 of that answer."""
+        match arguments:
+            case ["go", text] if text.isascii() and text.isdecimal() and 0 < int(text) <= len(self._steps):
+                self._session.go_to(self._steps[int(text) - 1])
+                yield from self._moved()
+            case ["go", *_]:
+                raise ConfigurationError(f"from go takes a step of the last answer, which has {len(self._steps)}")
+            case _:
+                value = self._session.where_from(self._asked("from", arguments))
+                self._steps = []
+                yield from lines(value, self._steps)
+
+    def _to(self, arguments: list[str]) -> Iterator[str]:
+        """Show what becomes of a value until it is overwritten: `to rax`, `to status 4`."""
+        uses = self._session.where_to(self._asked("to", arguments))
+        yield from [str(use) for use in uses] or ["nothing uses it"]
 
     def _calls(self, arguments: list[str]) -> Iterator[str]:
         """Show the last calls of a function: 10, or as many as `calls scrub 30` asks for."""

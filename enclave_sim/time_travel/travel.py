@@ -15,7 +15,7 @@ from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Condition
 from enclave_sim.time_travel.navigation.call_table import CallTable, FunctionCall
 from enclave_sim.time_travel.navigation.debugger import Debugger
 from enclave_sim.time_travel.navigation.last_write import Write, find_last_write
-from enclave_sim.time_travel.navigation.provenance.answers import Role, Value
+from enclave_sim.time_travel.navigation.provenance.answers import Role, Use, Value
 from enclave_sim.time_travel.navigation.provenance.places import Place
 from enclave_sim.time_travel.navigation.provenance.provenance import Provenance
 from enclave_sim.time_travel.navigation.provenance.questions import asked
@@ -468,11 +468,42 @@ class Travel(Generic[S]):
         Raises:
             ConfigurationError: There is no such register, or the range is not in RAM or not mapped.
         """
-        if isinstance(what, Value):
-            place, position = what.place, what.position
-        else:
-            place, position = asked(self.machine, what, size, linear=linear), self.now
+        place, position = self._asked(what, size, linear=linear)
         return self._provenance.of(place, position, depth=depth, within=within, follow=follow)
+
+    def where_to(
+        self,
+        what: str | int | Place | Value,
+        size: int = 1,
+        *,
+        linear: bool = False,
+        within: int = 2000,
+        most: int = 32,
+    ) -> list[Use]:
+        """Find what becomes of a value: the steps that use it, until it is overwritten. The run does not move.
+
+        Args:
+            what: As for `where_from`.
+            size: The number of bytes in memory.
+            linear: The address is a linear one, mapped as it is here.
+            within: The number of steps to look at, at most; for memory only those that access it count.
+            most: The number of uses to return, at most.
+
+        Returns:
+            The uses in order, each with the position after the step and the bytes made from the value. The last one
+            overwrites the rest of the value, or is a limit, unless the run ends. Guests that the host executes are not
+            looked into.
+
+        Raises:
+            ConfigurationError: There is no such register, or the range is not in RAM or not mapped.
+        """
+        place, position = self._asked(what, size, linear=linear)
+        return self._provenance.uses(place, position, within=within, most=most)
+
+    def _asked(self, what: str | int | Place | Value, size: int, *, linear: bool) -> tuple[Place, Position]:
+        if isinstance(what, Value):
+            return what.place, what.position
+        return asked(self.machine, what, size, linear=linear), self.now
 
     def _holds(self, condition: Condition) -> bool:
         return condition(self)

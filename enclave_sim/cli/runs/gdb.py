@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from enclave_sim.cli.command import OUTPUT, command, option
 from enclave_sim.cli.options import applicability, common, kernel
@@ -15,12 +14,12 @@ from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
 from enclave_sim.cli.options.place import at as at_option
 from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.types import FILE, PORT
+from enclave_sim.cli.runs.travel import image_among, kernel_run
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
-    from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
     from enclave_sim.time_travel.link import Link
     from enclave_sim.time_travel.travel import Travel
 
@@ -107,14 +106,14 @@ def gdb(
     if script and (stdio or port is not None or host is not None or at is not None):
         raise ConfigurationError("--script takes no --stdio, --port, --host and --at: it serves nothing")
     names = common.or_default(what, engine)
-    image = _image_among(names)
+    image = image_among(names)
     applicability.check(PAYLOADS if image is None else KERNEL, _OWN)
     if script:
         _print_script(image, names, engine)
         return
     session: Travel[Any]
     if image is not None:
-        session = _kernel(image, kernel.kernel_options(append, module, ram, fw_cfg), serial)
+        session = kernel_run(image, kernel.kernel_options(append, module, ram, fw_cfg), serial)
     else:
         from enclave_sim.time_travel import Session  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
 
@@ -159,15 +158,6 @@ def _recorded(session: "Travel[Any]", path: Path | None) -> Iterator[None]:
             writer.record(event)
 
 
-def _image_among(names: list[str]) -> str | None:
-    from enclave_sim.enclave.kernel.bare_kernel import is_kernel_image  # noqa: PLC0415
-
-    found = next((name for name in names if is_kernel_image(Path(name))), None)
-    if found is not None and len(names) > 1:
-        raise ConfigurationError(f"{found} is a kernel image, which runs alone")
-    return found
-
-
 def _print_script(image: str | None, names: list[str], engine: EngineName) -> None:
     from enclave_sim.enclave.configuration import read_payload  # noqa: PLC0415
     from enclave_sim.gdb.script import script  # noqa: PLC0415
@@ -176,16 +166,6 @@ def _print_script(image: str | None, names: list[str], engine: EngineName) -> No
         for name in names:
             read_payload(name, engine)  # a mistyped image is taken for a payload
     click.echo(script(None if image is None else Path(image)), nl=False)
-
-
-def _kernel(path: str, options: "KernelOptions", serial: str | None) -> "Travel[Any]":
-    from enclave_sim.cli.runs.boot_serial import recorded  # noqa: PLC0415
-    from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415
-
-    if serial is not None:
-        options = msgspec.structs.replace(options, typed=recorded(serial))
-    image = kernel.read_file(path)
-    return Travel(lambda recorder: options.kernel(path, image, recorder=recorder))
 
 
 def _serve_stdio(session: "Travel[Any]") -> None:

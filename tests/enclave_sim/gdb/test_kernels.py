@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from enclave_sim.cli.app import app
-from enclave_sim.cli.runs.gdb import _kernel
+from enclave_sim.cli.runs.travel import kernel_run
 from enclave_sim.enclave.kernel.bare_kernel import BareKernel, KernelOptions
 from enclave_sim.gdb.registers import I386, X86_64, Architecture
 from enclave_sim.time_travel.travel import Travel
@@ -67,7 +67,7 @@ def test_what_came_over_the_serial_line_comes_again_in_both_directions(
 ) -> None:
     image, recording = write(tmp_path, code), tmp_path / "typed.jsonl"
     assert typed(keys, image, "--serial", "stdio", "--record", recording).output == output
-    run = _kernel(str(image), KernelOptions(ram_bytes=4 << 20), str(recording))
+    run = kernel_run(str(image), KernelOptions(ram_bytes=4 << 20), str(recording))
     with served(run) as client:
         for _ in range(2):
             assert b"replaylog:end" in client.ask(b"c")

@@ -12,7 +12,9 @@ from machine.tpm.constants import Alg
 from machine.tpm.model import TpmModel
 from tests.enclave_sim.gdb.rig import ROOT, Client, served
 
-COMMANDS = "help where phase transition event scrub regions info writer calls pcrs snapshot go link reset".split()
+COMMANDS = (
+    "help where phase transition event scrub regions info writer calls from to pcrs snapshot go link reset".split()
+)
 
 
 @pytest.fixture
@@ -71,6 +73,28 @@ def test_writers_and_calls(session: Session) -> None:
         assert one_line(client, "writer 0xffffffffffffffff 9").endswith("are not mapped to one piece of RAM here")
         assert one_line(client, "calls") == "calls takes a function, and a count"
         assert session.now == here
+
+
+def test_where_values_come_from_and_go_to(session: Session) -> None:
+    with served(session) as client:
+        here = session.now
+        value, first, *others = client.monitor("from edi").splitlines()
+        assert value == f"edi = 0x1 at {here}"
+        assert re.fullmatch(r"  \[1\] \d+ ns, host_call_entry\S* \(interrupts\.S:\d+\): mov rdi, rax", first)
+        assert others[-1].strip().startswith("constant: ")
+        assert session.now == here
+        where, _ = client.monitor("from go 1").splitlines()
+        assert "interrupts.S" in where
+        assert session.now < here
+        session.go_to(here)
+        used = client.monitor("to rdi").splitlines()
+        assert re.fullmatch(r"\d+ ns, host_call\S* \(traps\.c:\d+\): test rdi, rdi: data of rflags", used[0])
+        assert used[-1].endswith("overwritten rdi")
+        _, status = client.monitor("from status 1").splitlines()[:2]
+        assert re.fullmatch(r"  \[1\] \d+ ns, \w+\S* \(\w+\.c:\d+\): \w+ .*", status)
+        assert one_line(client, "from go 99").startswith("from go takes a step of the last answer, which has ")
+        assert one_line(client, "from") == "from takes a register, or an address or symbol and a number of bytes"
+        assert one_line(client, "to 0xzz") == "'0xzz' is not a number or a symbol"
 
 
 def test_transition_shows_and_goes(session: Session) -> None:

@@ -60,6 +60,10 @@ class Ending:
         return f"{self.kind.value}: {self.text}"
 
 
+LISTED = Ending(End.LIMIT, "listed only")
+"""The limit of a source that is not followed because of its role."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A source of a value: a place with the value that it had, or an end."""
@@ -86,6 +90,40 @@ class Origin:
     """Everything from which the step made the value."""
     ending: Ending | None = None
     """The end, if nothing is known or needed beyond this step."""
+
+
+class Happened(Enum):
+    """Kinds of uses of a value."""
+
+    USED = "used"
+    """It was read, and something was made from it, or nothing that has a place."""
+    OVERWRITTEN = "overwritten"
+    """Some of its bytes got another value. The search ends when all have."""
+    LIMIT = "limit"
+    """The search has not looked further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A step that used a value, or ended it."""
+
+    happened: Happened
+    position: Position
+    """The position after the step."""
+    by: str
+    instruction: str | None
+    role: Role | None
+    """The role of the value in what was made; None if it was only read, or overwritten."""
+    made: tuple[Place, ...]
+    """The bytes made from it; of an overwritten value the bytes that were written."""
+
+    def __str__(self) -> str:
+        what = f": {self.instruction}" if self.instruction else ""
+        made = ", ".join(map(str, self.made))
+        if self.happened is Happened.USED:
+            role = f"{self.role.value} of {made}" if self.role is not None else "read"
+            return f"{self.position}, {self.by}{what}: {role}"
+        return f"{self.position}, {self.by}{what}: {self.happened.value}{f' {made}' if made else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,34 +167,46 @@ def _collect(value: Value, found: dict[Ending, None]) -> None:
                 _collect(source.value, found)
 
 
-def lines(value: Value, depth: int = 0) -> Iterator[str]:
-    """Yield the lines of a tree."""
+def lines(value: Value, steps: list[Position] | None = None, depth: int = 0) -> Iterator[str]:
+    """Yield the lines of a tree.
+
+    Args:
+        value: The tree.
+        steps: Gets the positions of its steps, whose lines are then numbered from 1. None not to number them.
+        depth: The indentation.
+
+    Yields:
+        A line for each value, write and end.
+    """
     indent = _INDENT * depth
     content = f" = {value.number:#x}" if 0 < len(value.content) <= 16 else ""
     yield f"{indent}{value.place}{content} at {value.position}"
     for origin in value.origins:
-        yield from _origin(origin, value, depth + 1)
+        yield from _origin(origin, value, steps, depth + 1)
     if value.limit is not None:
         yield f"{indent}{_INDENT}{value.limit}"
 
 
-def _origin(origin: Origin, value: Value, depth: int) -> Iterator[str]:
-    indent = _INDENT * depth
+def _origin(origin: Origin, value: Value, steps: list[Position] | None, depth: int) -> Iterator[str]:
     what = f"{origin.place}: " if origin.place != value.place else ""
     when = f"{origin.position}, " if origin.position is not None else ""
     instruction = f": {origin.instruction}" if origin.instruction else ""
     ending = f"; {origin.ending}" if origin.ending is not None else ""
-    yield f"{indent}{what}{when}{origin.by}{instruction}{ending}"
+    number = ""
+    if steps is not None and origin.position is not None:
+        steps.append(origin.position)
+        number = f"[{len(steps)}] "
+    yield f"{_INDENT * depth}{number}{what}{when}{origin.by}{instruction}{ending}"
     for source in origin.sources:
-        yield from _source(source, depth + 1)
+        yield from _source(source, steps, depth + 1)
 
 
-def _source(source: Source, depth: int) -> Iterator[str]:
+def _source(source: Source, steps: list[Position] | None, depth: int) -> Iterator[str]:
     indent = _INDENT * depth
     role = "" if source.role is Role.DATA else f"{source.role.value} "
     if source.ending is not None:
         yield f"{indent}{role}{source.ending}"
     elif source.value is not None:
-        first, *others = lines(source.value, depth)
+        first, *others = lines(source.value, steps, depth)
         yield f"{indent}{role}{first.strip()}"
-        yield from others if source.value.origins else ()
+        yield from others if source.value.limit != LISTED else ()

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from enclave_sim.time_travel.navigation.last_write import find_last_write
-from enclave_sim.time_travel.navigation.provenance.answers import End, Ending, Origin, Role, Source, Value
+from enclave_sim.time_travel.navigation.provenance.answers import LISTED, End, Ending, Origin, Role, Source, Value
 from enclave_sim.time_travel.navigation.provenance.decoding import decoded
 from enclave_sim.time_travel.navigation.provenance.deeds import COMPUTED, Deeds
 from enclave_sim.time_travel.navigation.provenance.devices import DeviceSources
@@ -13,6 +13,7 @@ from enclave_sim.time_travel.navigation.provenance.guest.sources import GuestSou
 from enclave_sim.time_travel.navigation.provenance.places import MEMORY, REGISTERS, Place
 from enclave_sim.time_travel.navigation.provenance.power_on import at_power_on
 from enclave_sim.time_travel.navigation.provenance.steps import Step, Steps
+from enclave_sim.time_travel.navigation.provenance.uses import Uses
 from enclave_sim.time_travel.navigation.provenance.write_log import WriteLog
 from enclave_sim.time_travel.navigation.register_write import RegisterWrites
 from enclave_sim.time_travel.position import Position
@@ -24,7 +25,6 @@ _NEAR = 64
 _DELIVERED = frozenset(["rsp", "rflags", "cs", "ss", "cr2"])
 _GUEST = frozenset(["rax", "rcx", "rdi"])
 _GUEST_STORE = "the guest"
-UNKNOWN = Ending(End.LIMIT, "listed only")
 
 
 class Origins:
@@ -37,6 +37,7 @@ class Origins:
         self._log = WriteLog(timeline)
         self._guests = GuestSources(timeline, self._steps)
         self._deeds = Deeds(timeline, self._guests)
+        self.uses = Uses(timeline, self._steps, self._deeds)
         self._devices = DeviceSources(timeline, self._log.last)
 
     def value(self, place: Place, position: Position) -> Value:
@@ -253,7 +254,7 @@ class Origins:
         else:
             number = machine.cpu.read_register(place.space.upper())
             content = number.to_bytes(max(REGISTERS[place.space].size, 8), "little")[place.start : place.end]
-        return Value(place, self._timeline.now, content, (), UNKNOWN)
+        return Value(place, self._timeline.now, content, (), LISTED)
 
     def _power_on(self, place: Place) -> list[Origin]:
         return [Origin(part, None, "power-on", None, (), ending) for part, ending in at_power_on(self._timeline, place)]

@@ -5,8 +5,8 @@ from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Any
 
-from enclave_sim.time_travel.navigation.provenance.answers import End, Ending, Origin, Role, Source, Value
-from enclave_sim.time_travel.navigation.provenance.origins import UNKNOWN, Origins
+from enclave_sim.time_travel.navigation.provenance.answers import LISTED, End, Ending, Origin, Role, Source, Use, Value
+from enclave_sim.time_travel.navigation.provenance.origins import Origins
 from enclave_sim.time_travel.navigation.provenance.places import Place
 from enclave_sim.time_travel.navigation.register_write import RegisterWrites
 from enclave_sim.time_travel.position import Position
@@ -48,6 +48,14 @@ class Provenance:
             return _Tree(self._expanded, depth, within, frozenset(follow), most).grown(
                 self._origins.value(place, position)
             )
+        finally:
+            self._timeline.go_to(here)
+
+    def uses(self, place: Place, position: Position, *, within: int, most: int) -> list[Use]:
+        """Return what the run does with a value after a position, where it is again afterwards; see `Uses.of`."""
+        here = self._timeline.now
+        try:
+            return list(self._origins.uses.of(place, position, within, most))
         finally:
             self._timeline.go_to(here)
 
@@ -105,7 +113,7 @@ class _Tree:
                 if deep
                 else f"not looked at more than {self._most} values"
             )
-            return replace(value, limit=Ending(End.LIMIT, f"{reason}; where_from(this value) goes on"))
+            return replace(value, limit=Ending(End.LIMIT, f"{reason}; where_from of this value goes on"))
         found = self._expanded[key]
         origins = tuple(self._with_tree(origin, above | {key}) for origin in found.origins)
         return replace(found, origins=origins)
@@ -118,5 +126,5 @@ class _Tree:
         if source.value is None:
             return source
         if source.role not in self._follow:
-            return replace(source, value=replace(source.value, limit=UNKNOWN))
+            return replace(source, value=replace(source.value, limit=LISTED))
         return replace(source, value=self._assembled(source.value, above))

@@ -50,6 +50,8 @@ class Step:
     seen_after: int
     """The number of events after it."""
     stores: tuple[Store, ...]
+    reads: tuple[Place, ...]
+    """The memory that instructions read."""
     changed: frozenset[str]
     """The general registers that have another value after it."""
 
@@ -129,7 +131,7 @@ class Steps:
         timeline, machine = self._timeline, self._timeline.machine
         cpu, subject = machine.cpu, self._timeline.subject
         registers, hook = cpu.registers, cpu.hook
-        with SignalsHeld(), self._stores() as stores:
+        with SignalsHeld(), self._accesses() as (stores, reads):
             while timeline.now < goal:
                 before, rip, retired = timeline.now, registers.linear_rip, hook.retired
                 values, seen = registers.general_registers, timeline.seen
@@ -144,25 +146,31 @@ class Steps:
                 changed = frozenset() if values == after else _differing(values, after)
                 yield Step(
                     *(before, timeline.now, rip, code, long, in_guest, executed, delivered),
-                    *(seen, timeline.seen, tuple(stores), changed),
+                    *(seen, timeline.seen, tuple(stores), tuple(reads), changed),
                 )
                 stores.clear()
+                reads.clear()
 
     @contextmanager
-    def _stores(self) -> Iterator[list[Store]]:
-        """A scope in which writes to memory are collected."""
-        machine, found = self._timeline.machine, []
+    def _accesses(self) -> Iterator[tuple[list[Store], list[Place]]]:
+        """A scope in which writes to memory, and reads by instructions, are collected."""
+        machine = self._timeline.machine
+        found: list[Store] = []
+        reads: list[Place] = []
 
         def accessed(writes: bool, address: int, size: int) -> None:
+            place = Place(MEMORY, address, size)
             if writes:
-                found.append(Store(None, Place(MEMORY, address, size)))
+                found.append(Store(None, place))
+            else:
+                reads.append(place)
 
         def written(by: Writer, base: int, size: int) -> None:
             found.append(Store(by, Place(MEMORY, base, size)))
 
         removals = machine.cpu.watch_memory(_ALL, accessed), machine.ram.watch(range(machine.ram.size), written)
         try:
-            yield found
+            yield found, reads
         finally:
             for remove in removals:
                 remove()

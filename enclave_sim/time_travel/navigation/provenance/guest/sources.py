@@ -9,7 +9,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import GuestDestroyed, GuestInstantiated, HostCalled, HostReturned
 from enclave_sim.memory_map import region
 from enclave_sim.payload.wasm.places import function_text, offset_text
-from enclave_sim.time_travel.navigation.provenance.answers import End, Ending, Origin, Role, Source, Value
+from enclave_sim.time_travel.navigation.provenance.answers import LISTED, End, Ending, Origin, Role, Source, Value
 from enclave_sim.time_travel.navigation.provenance.guest.program import UnsupportedError, program_of
 from enclave_sim.time_travel.navigation.provenance.guest.replay import MOST, Item, Piece, Replay, TooLongError
 from enclave_sim.time_travel.navigation.provenance.places import MEMORY, Place
@@ -19,7 +19,6 @@ from enclave_sim.time_travel.timeline.timeline import Timeline
 
 _SPACE = re.compile(r"value (\d+) of guest (\d+)")
 _NEAR = 4096
-LISTED = Ending(End.LIMIT, "listed only")
 
 
 @dataclass(slots=True)

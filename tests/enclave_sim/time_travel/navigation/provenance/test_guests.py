@@ -11,8 +11,7 @@ from enclave_sim.enclave.engine.contract import HeapWindow, HostCall, Preempted
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.inputs import ExternalInterrupt, MemoryFault
-from enclave_sim.memory_map import region
+from enclave_sim.inputs import ExternalInterrupt
 from enclave_sim.strategies import WasmGuest, wasm_guests
 from enclave_sim.time_travel import Session
 from enclave_sim.time_travel.navigation.provenance.answers import End, Value
@@ -78,18 +77,6 @@ def test_a_guest_that_computes_for_long_is_a_limit() -> None:
     session.run_to(event="host_called")
     value = argument(session)
     assert [one.kind for one in value.endings] == [End.LIMIT]
-
-
-def test_a_guest_whose_memory_was_changed_from_outside_is_not_modelled() -> None:
-    body = """(memory 1) (func (export "_start") (i32.store (i32.const 16) (i32.const 1))
-      (call $emit_signal (i32.const 0)) (call $emit_signal (i32.load (i32.const 16))))"""
-    session = Session(signed(body), cycles=1)
-    session.run_to(event="host_called")
-    session.run_to(symbol="host_call")
-    base = region("heap").end - 65536
-    session.take(MemoryFault(at_ns=0, address=base + 16, bits=2))
-    session.run_to(event="host_called")
-    assert [one.kind for one in argument(session).endings] == [End.NOT_MODELLED]
 
 
 class Run(NamedTuple):

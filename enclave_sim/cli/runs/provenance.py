@@ -1,0 +1,165 @@
+"""`enclave-sim provenance`: where a value of a run came from, or where it went."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from enclave_sim.cli.command import OUTPUT, command, option
+from enclave_sim.cli.options import applicability, common, kernel
+from enclave_sim.cli.options import run as options
+from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
+from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.place import at as at_option
+from enclave_sim.cli.options.place import go_to_place
+from enclave_sim.cli.options.types import NUMBER
+from enclave_sim.cli.runs.travel import image_among, kernel_run
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.specification import Attestation, EngineName
+
+if TYPE_CHECKING:
+    from enclave_sim.time_travel.link import Link
+    from enclave_sim.time_travel.travel import Travel
+
+EXIT_CODES = """\b
+Exit codes
+  0  answered
+  2  usage error: an invalid option, file or place, or the run ends before it"""
+_OWN = {
+    **applicability.KERNELS,
+    "serial": (KERNEL,),
+    **dict.fromkeys(("what", "of", "count", "at", "depth", "forwards", "as_json"), (KERNEL, PAYLOADS)),
+}
+_QUESTION = "The question"
+_DEPTH = 8
+
+
+@command(epilog=EXIT_CODES)
+@click.argument(
+    "what",
+    nargs=-1,
+    metavar="[PAYLOAD|IMAGE]...",
+    shell_complete=common.complete_payload,
+    help=f"Payloads that take turns, or a Multiboot kernel. Default: {common.DEFAULT_PAYLOAD}",
+)
+@option(
+    "--of",
+    required=True,
+    metavar="PLACE",
+    help="A register (rax, al, xmm0, rflags), or memory: a linear address, or a symbol of the kernel.",
+    heading=_QUESTION,
+)
+@option("--bytes", "count", type=NUMBER, metavar="N", default=1, help="Number of bytes in memory.", heading=_QUESTION)
+@at_option
+@option("--depth", type=NUMBER, metavar="N", default=_DEPTH, help="Writes to follow, in a row.", heading=_QUESTION)
+@option("--forwards", is_flag=True, help="Show what becomes of the value instead.", heading=_QUESTION)
+@option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.", heading=OUTPUT)
+@options.cycles
+@options.wake_ns
+@options.quantum_ns
+@options.sensor0
+@options.sensor1
+@options.inputs
+@options.engine
+@options.trust_anchor
+@options.feature
+@options.attestation
+@kernel.append
+@kernel.module
+@kernel.ram
+@kernel.fw_cfg
+@kernel.serial
+def provenance(
+    *,
+    what: Sequence[str],
+    of: str,
+    count: int,
+    at: "Link | int | None",
+    depth: int,
+    forwards: bool,
+    as_json: bool,
+    cycles: int,
+    wake_ns: int,
+    quantum_ns: int,
+    sensor0: int,
+    sensor1: int,
+    inputs: Path | None,
+    engine: EngineName,
+    trust_anchor: Sequence[Path],
+    feature: Sequence[str],
+    attestation: Attestation,
+    append: str,
+    module: Sequence[tuple[bytes, str]],
+    ram: int,
+    fw_cfg: Sequence[tuple[str, bytes]],
+    serial: str | None,
+) -> None:
+    """Show where a value came from: who wrote it, from what, and so on, back to constants, inputs and payloads.
+
+    The value is that at --at, or at the end of the run. Each step has its position, for gdb and inspect --at.
+
+    Example: enclave-sim provenance beacon --of esi --at 1342248ns
+    """
+    names = common.or_default(what, engine)
+    image = image_among(names)
+    applicability.check(PAYLOADS if image is None else KERNEL, _OWN)
+    session: Travel[Any]
+    if image is not None:
+        session = kernel_run(image, kernel.kernel_options(append, module, ram, fw_cfg), serial)
+    else:
+        from enclave_sim.time_travel import Session  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
+
+        session = Session(
+            names,
+            cycles=cycles,
+            wake_ns=wake_ns,
+            quantum_ns=quantum_ns,
+            sensors=(sensor0, sensor1),
+            inputs=options.read_given_inputs(inputs, engine),
+            engine=engine,
+            trust_anchors=[development_anchor(), *map(TrustAnchor.load, trust_anchor)],
+            features=frozenset(feature),
+            attestation=attestation,
+        )
+    if at is None:
+        session.resume()
+    else:
+        go_to_place(session, at)
+    write(_answer(session, of, count, depth, forwards=forwards, as_json=as_json))
+
+
+def _answer(session: "Travel[Any]", of: str, count: int, depth: int, *, forwards: bool, as_json: bool) -> bytes:
+    from enclave_sim.time_travel.navigation.provenance.objects import (  # noqa: PLC0415 - as above
+        ProvenanceObject,
+        use_object,
+        value_object,
+    )
+
+    asked = _asked(session, of)
+    linear = isinstance(asked, int)
+    value = None if forwards else session.where_from(asked, count, linear=linear, depth=depth)
+    uses = session.where_to(asked, count, linear=linear) if forwards else []
+    if as_json:
+        tree = None if value is None else value_object(value)
+        document = ProvenanceObject(value=tree, uses=[use_object(one) for one in uses])
+        return f"{json.dumps(document)}\n".encode()
+    lines = [str(one) for one in uses] or ["nothing uses it"]
+    return (f"{value}\n" if value is not None else "".join(f"{line}\n" for line in lines)).encode()
+
+
+def _asked(session: "Travel[Any]", of: str) -> str | int:
+    """Return a register's name, or a linear address."""
+    from enclave_sim.time_travel.navigation.provenance.places import REGISTERS  # noqa: PLC0415 - as above
+
+    if of.lower() in REGISTERS:
+        return of
+    symbols = session.program.symbols
+    if of in symbols:
+        return symbols[of]
+    try:
+        return int(of, 0)
+    except ValueError:
+        raise ConfigurationError(f"{of!r} is not a register, a symbol of the kernel or an address") from None

@@ -1,0 +1,52 @@
+"""`enclave-sim provenance`: its text, its JSON, and a line for each mistake."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from enclave_sim.cli.schema import Output
+from tests.enclave_sim.cli.command import assert_refused, command
+from tests.enclave_sim.cli.test_schema import validator
+from tests.machine.boot import images
+
+AT = ("--at", "1345148ns")
+
+
+def test_it_prints_the_tree_and_the_uses() -> None:
+    value, first, *_ = command("provenance", "counter", "--of", "esi", *AT).output.splitlines()
+    assert value == "esi = 0x1 at 1345148 ns"
+    assert first == "  1345133 ns, host_call_entry+0x5 (interrupts.S:55): mov rsi, rdi"
+    *_, last = command("provenance", "counter", "--of", "rsi", "--forwards", *AT).output.splitlines()
+    assert "overwritten" in last
+
+
+@pytest.mark.parametrize("more", [[], ["--forwards"]])
+def test_its_json_is_as_its_schema_says(more: list[str]) -> None:
+    found = json.loads(command("provenance", "counter", "--of", "status", "--bytes", "4", *AT, *more, "--json").output)
+    validator(Output.PROVENANCE).validate(found)
+    assert bool(found["uses"]) == bool(more)
+    assert (found["value"] is None) == bool(more)
+
+
+def test_it_explains_values_of_a_kernel(tmp_path: Path) -> None:
+    image = tmp_path / "kernel.elf"
+    image.write_bytes(images.kernel1(code=images.CODE))
+    text = command("provenance", str(image), "--of", "al", "--depth", "1").output
+    assert text.splitlines()[1].endswith("mov al, 0x2a")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["counter"], "--of"),
+        (["counter", "--of", "eaks"], "'eaks' is not a register, a symbol of the kernel or an address"),
+        (["counter", "--of", "0xfffffffff000", *AT], "is not mapped"),
+        (["counter", "--of", "0xfef00000", *AT], "are not in RAM"),
+        (["counter", "--of", "0x128fff", "--bytes", "2", *AT], "are in several pages"),
+        (["counter", "--of", "rax", "--at", "1h"], "the run ends"),
+        (["counter", "--of", "rax", "--append", "x"], "--append is for a kernel image; this is payloads"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:
+    assert_refused(command("provenance", *arguments), message)

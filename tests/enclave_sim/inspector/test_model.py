@@ -119,6 +119,19 @@ def test_every_view_can_be_made_at_the_end_of_any_run(what: tuple[str, ...]) -> 
     assert {one.what for one in checks(moment, moment.enclave) if one.faults} == set()
 
 
+def test_guarantees_in_ring_0_say_what_was_judged_and_when() -> None:
+    moment = moment_of()
+    assert moment.enclave is not None
+    assert not any(one.judged for one in checks(moment, moment.enclave))
+    moment.run.run_to(event="wake_scheduled")
+    moment.follow()
+    assert moment.machine.cpu.registers.cpl == 0
+    found = {one.what: one.looked_at for one in checks(moment, moment.enclave) if one.judged}
+    assert found["the architecture is locked"] == "IDT, GDT, TSS, CR0, CR4, EFER; now, ring 0"
+    assert found["page tables are sound"].endswith(", now")
+    assert found["every scrub left zeros"].endswith(" ns")
+
+
 def test_a_phase_says_that_its_target_state_is_reached_not_before_it_is() -> None:
     moment = moment_of()
     for phase in Phase:

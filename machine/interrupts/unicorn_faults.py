@@ -30,13 +30,14 @@ def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
     Returns:
         The Fault that the manual names.
     """
-    registers = cpu.registers
+    registers, branched = cpu.registers, False
     if vector == GP and error_code == 0 and registers.in_64_bit_code:
         if not is_canonical(registers.rip):
+            branched = True
             _take_back_branch(cpu)
         elif _leaves_by_the_stack(cpu):
             vector = SS
-    take_back(cpu)
+    take_back(cpu, branched=branched)
     address = None
     if vector == PF:
         error_code, address = _page_fault(cpu, error_code)
@@ -66,16 +67,22 @@ def _modifies_memory(cpu: Cpu) -> bool:
     )
 
 
-def take_back(cpu: Cpu) -> None:
+def take_back(cpu: Cpu, *, branched: bool = False) -> None:
     """Undo the count and the flags of the faulting instruction at RIP.
 
-    It was counted if its execution, not only its fetch, had begun. Unicorn computes the arithmetic flags before each
-    instruction with a hook, but on a fault it treats them as uncomputed flags of the previous instruction. The computed
-    flags are in `cc_src`, unless the instruction has already changed its flags: instructions that write memory
-    afterwards do, and the instruction hook keeps the flags for them. Without a hook Unicorn's flags are right.
+    It was counted if its execution, not only its fetch, had begun since the engine was entered: before that, a jump to
+    itself may have been executed at the same address. Unicorn computes the arithmetic flags before each instruction
+    with a hook, but on a fault it treats them as uncomputed flags of the previous instruction. The computed flags are
+    in `cc_src`, unless the instruction has already changed its flags: instructions that write memory afterwards do, and
+    the instruction hook keeps the flags for them. Without a hook Unicorn's flags are right.
+
+    Args:
+        cpu: The processor.
+        branched: The instruction is a branch to a non-canonical address, which may have been executed before the engine
+            was entered.
     """
     hook = cpu.hook
-    if cpu.linear_rip == hook.last:
+    if cpu.linear_rip == hook.last and (branched or hook.retired != hook.entry_retired):
         hook.retired -= 1
         if hook.flags_right:
             return

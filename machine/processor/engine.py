@@ -296,7 +296,11 @@ class Engine:
         self.registers.hflags &= ~(HFLAG_TF | HFLAG_BY_BLOCK)
 
     def _raise_failure(self) -> None:
-        """Raise the exception that a device raised in a callback."""
+        """Raise the exception that a device raised in a callback.
+
+        The engine may have looked for the next instruction on an absent page, which changes CR2.
+        """
+        self.context.cr2.value = self.hook.entry_cr2
         failure, self.callbacks.failure = self.callbacks.failure, None
         assert failure is not None
         raise failure

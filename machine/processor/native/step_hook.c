@@ -268,9 +268,13 @@ void on_interrupt(void *uc, u32 vector, struct state *s)
     }
     s->vector = vector;
     s->flags_right = 0;
-    if (s->by_block)
-        settle_at_rip(uc, s);
+    if (!s->by_block)
+        return stop(uc, s, STOP_INTERRUPT);
+    s->context_save(uc, s->context);
+    u64 cr2 = *s->cr2;                                          /* of a page fault; reading code changes it */
+    settle_at_rip(uc, s);
     stop(uc, s, STOP_INTERRUPT);
+    *s->cr2 = cr2;
 }
 
 /* UC_HOOK_INSN_INVALID */

@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machine.architecture.decoding import decode
+from machine.architecture.exceptions import PF
 from machine.architecture.instruction_set import ROWS, Map, Row
+from machine.bus.ram import PAGE_SIZE
 from machine.processor.block_clock import NEVER_WARM, BlockClock
 from machine.processor.step_hook import Steps
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
-from tests.machine.programs.program import End, Program, Result
+from tests.machine.programs.program import GENERAL, End, Program, Result
 
 ROUNDS = 300
 RCX, RBX, RBP, RSI, R12 = 1, 3, 5, 6, 12
@@ -173,4 +175,15 @@ def test_the_instructions_of_a_block_are_as_long_as_they_are(row: Row) -> None:
             assert found is not None
             instruction = (code + bytes(10))[: found.length]
             program = loop(b"\x90" + instruction + b"\x90\x48\x8b\x04\x25\0\0\0\0", rounds=1)
-            assert run(program, "by block") == run(program, "by instruction")
+            one, other = (bench(kind).run(program, floating_point=False) for kind in ("by block", "by instruction"))
+            assert one == other
+
+
+def test_a_fetch_that_faults_after_a_block_has_the_address_of_its_target() -> None:
+    """LOOP from the end of a page into an absent one: finding its length reads code of that page, too."""
+    code = b"\xe2\x3a".rjust(PAGE_SIZE - len(layout.END), b"\x90")
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RCX": 5}
+    program = Program(code, registers=tuple(values.values()), limit=2 * PAGE_SIZE)
+    result = run(program, "by block")
+    assert (result.vector, result.registers["CR2"]) == (PF, layout.CODE + len(code) + 0x3A)
+    assert result == run(program, "by instruction")

@@ -30,15 +30,15 @@ run: $(RUNS)  ## boot the enclave, run the beacon payload, watch it annihilate i
 	$(BIN)/enclave-sim run beacon
 
 test: $(READY)  ## all tests but exploration
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-fast: $(READY)  ## all tests but the slow ones and the oracle, with fewer examples of each property
-	$(BIN)/python -m pytest -n auto -m "not slow and not oracle and not long and not speed" --hypothesis-profile=quick
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not oracle and not long and not speed" --hypothesis-profile=quick
 
 # SEED repeats what was drawn: make test-long SEED=3
 test-long: $(READY)  ## exploration: each property with twenty times the examples, drawn anew each time, and long tables
 	@seed=$$(echo $(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom))); echo "make test-long SEED=$$seed"; \
-	$(BIN)/python -m pytest -n auto -m "long or hypothesis and not oracle" --hypothesis-profile=long --hypothesis-seed=$$seed
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "long or hypothesis and not oracle" --hypothesis-profile=long --hypothesis-seed=$$seed
 
 test-speed: $(READY)  ## what may take how long, beside a reference; on a host that has nothing else to do
 	$(BIN)/python -m pytest -m speed

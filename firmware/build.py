@@ -9,10 +9,12 @@ comment, changes the image.
 import io
 import json
 import re
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +60,18 @@ HANDLERS = ("irq_entry", "exception_entry", "interrupt_stubs")
 LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"]
 
 
-def build(sources: Path = SOURCES, monitor: Path = VMM) -> tuple[bytes, str]:
-    """Compile and link the kernel's sources with those of the VMM. Return the image and the text of its description."""
+def build(sources: Path = SOURCES, monitor: Path = VMM, kept: Path | None = None) -> tuple[bytes, str]:
+    """Compile and link the kernel's sources with those of the VMM.
+
+    Args:
+        sources: The directory of the kernel's sources.
+        monitor: The directory of the VMM's.
+        kept: A directory for compiled files, so that another build compiles only files that are different, or all if a
+            header is. None to compile everything.
+
+    Returns:
+        The image and the text of its description.
+    """
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         places = [
@@ -68,13 +80,22 @@ def build(sources: Path = SOURCES, monitor: Path = VMM) -> tuple[bytes, str]:
             f"-I{monitor}",
         ]
         objects = []
+        headers = b"".join(path.read_bytes() for one in (sources, monitor) for path in sorted(one.glob("*.h")))
         for source in [*sorted([*sources.glob("*.S"), *sources.glob("*.c")]), *sorted(monitor.glob("*.c"))]:
             flags = INTERPRETER_FLAGS if source == monitor / INTERPRETER else FLAGS
             target = work / f"{'vmm-' if source.parent == monitor else ''}{source.name}.o"
             # Compiled inside the directory, so that debug information contains no path of this computer.
             command = [*COMPILER, *flags, *places, "-c", source.name, "-o", str(target)]
-            subprocess.run(command, cwd=source.parent, check=True)
             objects.append(str(target))
+            if kept is None:
+                subprocess.run(command, cwd=source.parent, check=True)
+                continue
+            known = kept / sha256(b"\0".join([headers, target.name.encode(), source.read_bytes()])).hexdigest()
+            if not known.exists():
+                subprocess.run(command, cwd=source.parent, check=True)
+                shutil.copyfile(target, known)
+            else:
+                shutil.copyfile(known, target)
         script = work / "link.ld"
         preprocess = [*COMPILER, "-E", "-P", "-x", "c", "link.ld"]
         script.write_bytes(subprocess.run(preprocess, cwd=sources, check=True, capture_output=True).stdout)

@@ -1,8 +1,6 @@
 """UMIP, SMEP and SMAP: the kernel turns on those offered by CPUID leaf 7, checks them in PROT_ENTRY, and obeys them."""
 
-import shutil
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +9,12 @@ import firmware
 import payloads
 from enclave_sim import Enclave
 from enclave_sim.specification import Cause, describe_detail
-from firmware.build import SOURCES, build
 from machine.architecture import cpuid
 from machine.architecture.control_registers import CR4_SMAP, CR4_SMEP, CR4_UMIP
 from machine.boot import loader
 from machine.machine import Machine, Outcome
 from machine.processor.cpu import FLAG_AC
+from tests.firmware.changed_kernel import build_changed
 from tests.firmware.plain_pc import command_line, lines, pc
 from tests.mutants.defect import Edit, Kernel
 
@@ -47,12 +45,9 @@ def offer(monkeypatch: Any, without: tuple[tuple[int, int], ...]) -> None:
     monkeypatch.setitem(cpuid._LEAVES, 7, (tuple(leaf),))
 
 
-def changed(directory: Path, *edits: Edit) -> bytes:
+def changed(*edits: Edit) -> bytes:
     """The kernel, built from changed sources."""
-    shutil.copytree(SOURCES, directory, dirs_exist_ok=True)
-    for edit in edits:
-        edit.apply(directory)
-    return build(directory)[0]
+    return build_changed(edits)[0]
 
 
 def test_what_is_offered_is_on() -> None:
@@ -107,8 +102,8 @@ _EXECUTE = "        ((void (*)(void))gate)();\n"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mistake", [_TOUCH, _READ, _EXECUTE], ids=["write", "read", "execute"])
-def test_a_kernel_that_uses_a_page_of_ring_3_is_stopped(tmp_path: Path, mistake: str) -> None:
-    kernel = changed(tmp_path, Edit("traps.c", _SERVE, _SERVE + mistake))
+def test_a_kernel_that_uses_a_page_of_ring_3_is_stopped(mistake: str) -> None:
+    kernel = changed(Edit("traps.c", _SERVE, _SERVE + mistake))
     assert lines(run(kernel)) == [*LIFE[:-1], "KERNEL_FAULT 0000000e", *END]
 
 
@@ -121,9 +116,9 @@ def test_a_kernel_that_uses_a_page_of_ring_3_is_stopped(tmp_path: Path, mistake:
     ],
 )
 def test_ring_0_reaches_ring_3s_pages_only_where_it_says_so(
-    tmp_path: Path, monkeypatch: Any, edit: Edit, outcome: Outcome | None
+    monkeypatch: Any, edit: Edit, outcome: Outcome | None
 ) -> None:
-    kernel = changed(tmp_path, edit)
+    kernel = changed(edit)
     machine = run(kernel, outcome=outcome or Outcome.HALTED)
     assert lines(machine) == ([] if outcome else ["PROT_ENTRY", "KERNEL_FAULT 0000000e", *END])
     offer(monkeypatch, ((_EBX, 20),))

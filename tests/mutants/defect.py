@@ -5,23 +5,21 @@ attribute of a module or class. A defect exists only inside `with defect.made():
 """
 
 import json
-import os
 import shutil
 import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 from unittest.mock import patch
 
-from firmware.build import SOURCES, VMM, build
 from machine.bus.host_memory import executable, native_architecture
 from machine.processor import step_hook
 from machine.processor.native import build as native
 from machine.processor.native.loading import ENTRY_POINTS, load
+from tests.firmware.changed_kernel import build_changed, copy_sources
 
 DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE = "deterministic", "zero-trace", "isolated", "jitter-free"
 NON_INTERFERENCE, ADMITTED, ATTESTED = "non-interference", "admitted", "attested"
@@ -35,6 +33,8 @@ BY_BLOCK = "by-block"
 """Not a guarantee of the enclave: counting instructions by block makes no difference."""
 SEARCH_BY_BLOCK = "search by block"
 """Not a trial: a search for a program that it makes different."""
+SEARCH_INTERRUPTS = "search with interrupts"
+"""Not a trial: a search for a program in ring 3 that notices an interrupt, in all modes."""
 
 
 class Change(Protocol):
@@ -68,12 +68,6 @@ BLIND = Edit(
 """The kernel does not audit its page tables."""
 
 
-@cache
-def _workplace(_process: int) -> "tempfile.TemporaryDirectory[str]":
-    """One directory for all kernels of a process: the compiler reuses what it has compiled in the same place."""
-    return tempfile.TemporaryDirectory()
-
-
 @dataclass(frozen=True)
 class Kernel:
     """A kernel built from changed sources."""
@@ -83,20 +77,11 @@ class Kernel:
 
     def changed(self, directory: Path) -> None:
         """Put the changed sources into a directory."""
-        shutil.copytree(SOURCES, directory, dirs_exist_ok=True)
-        shutil.copytree(VMM, directory / "vmm", dirs_exist_ok=True)
-        for edit in self.edits:
-            edit.apply(directory)
-
-    def built(self, directory: Path) -> tuple[bytes, str]:
-        """Return the image and its description, built in a directory."""
-        self.changed(directory)
-        return build(directory, directory / "vmm")
+        copy_sources(directory, self.edits)
 
     def made(self, stack: ExitStack) -> None:
         """Build the changed kernel, and make the enclave boot it."""
-        directory = Path(_workplace(os.getpid()).name)
-        image, description = self.built(directory)
+        image, description = build_changed(self.edits)
         stack.enter_context(patch("firmware.image", lambda: image))
         symbols = json.loads(description)["symbols"]
         stack.enter_context(patch("firmware.symbols", lambda: symbols))
@@ -151,14 +136,14 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Several:
-    """Replacements that belong together."""
+    """Changes that belong together."""
 
-    replacements: tuple[Replacement, ...]
+    changes: tuple[Change, ...]
 
     def made(self, stack: ExitStack) -> None:
-        """Make all replacements."""
-        for replacement in self.replacements:
-            replacement.made(stack)
+        """Make all changes."""
+        for change in self.changes:
+            change.made(stack)
 
 
 @dataclass(frozen=True)

@@ -5,32 +5,30 @@ QEMU has no mailbox, so the kernel compares the module's SHA-256 with its comman
 where AetherHost checks the signatures, runs beside them.
 """
 
-import functools
 import hashlib
+from functools import cache
 
 import pytest
 
 import firmware
 import payloads
 from enclave_sim import Enclave
-from tests.oracle import ours, qemu
+from tests.oracle import qemu
 from tests.oracle.compare import difference
 from tests.oracle.image import Image
-from tests.oracle.records import Run
-from tests.oracle.test_firmware import (
+from tests.oracle.lives import (
     ANNIHILATION,
     CYCLE_0,
     CYCLES,
-    LIMIT_NS,
     QUANTUM,
     QUANTUM_NS,
     USABLE,
     WAKE,
     WAKE_NS,
     Lives,
-    but_for_time,
-    on_a_plain_pc,
+    live,
     residue,
+    without_time_slices,
 )
 
 pytestmark = pytest.mark.slow
@@ -59,27 +57,9 @@ def image_of(name: str, payload: bytes) -> Image:
     return Image(firmware.image(), command, (("payload0", payload),))
 
 
-@functools.cache
+@cache
 def lives(name: str) -> Lives:
-    image = image_of(name, payloads.read(name))
-    return Lives(image, qemu.run(image, memory=True), on_a_plain_pc(image), in_an_enclave(name))
-
-
-def in_an_enclave(name: str) -> Run:
-    recording = ours.Recording()
-    enclave = Enclave(
-        name,
-        engine="resident",
-        attestation="off",
-        cycles=CYCLES,
-        wake_ns=WAKE_NS,
-        quantum_ns=SLICE_NS.get(name, QUANTUM_NS),
-        ns_per_instruction=qemu.NS_PER_INSTRUCTION,
-        recorder=recording,
-    )
-    recording.machine = enclave.machine
-    assert enclave.run(LIMIT_NS).clean
-    return Run(enclave.serial.encode(), tuple(recording.records), "halted")
+    return live(image_of(name, payloads.read(name)), name, "resident", SLICE_NS.get(name, QUANTUM_NS))
 
 
 def test_every_payload_is_compared() -> None:
@@ -112,14 +92,13 @@ def test_the_timer_interrupts_the_interpreter_and_the_guest_never_notices() -> N
 @pytest.mark.parametrize("name", [name for name in ENDS if name != "beacon"])
 def test_the_enclaves_own_devices_change_nothing_but_time(name: str) -> None:
     life = lives(name)
-    assert list(but_for_time(life.enclave.records)) == list(but_for_time(life.theirs.records))
+    assert without_time_slices(life.enclave) == without_time_slices(life.theirs)
     assert life.enclave.lines == life.theirs.lines
 
 
 @pytest.mark.parametrize("name", ENDS)
 def test_nothing_is_left_in_qemus_ram(name: str) -> None:
-    life = lives(name)
-    assert residue(life.theirs, life.image, USABLE).ranges == ()
+    assert lives(name).left_on_qemu.ranges == ()
 
 
 def test_a_module_that_is_not_the_one_measured_is_rejected_and_erased() -> None:

@@ -254,7 +254,7 @@ def refused_as_the_manual_says(name: str, place_name: str, mode: Mode, ring: int
             check(row, native, program, expected(row, place, address, ring, cr4, flags))
 
 
-_SAMPLE = 23
+_SAMPLE = 11
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -264,7 +264,7 @@ def test_a_sample_of_accesses_is_refused_as_the_manual_says(name: str) -> None:
         refused_as_the_manual_says(name, place_name, mode, ring)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ROWS)
 def test_every_access_is_refused_as_the_manual_says(name: str) -> None:
     for place_name, mode, ring in cases(name):

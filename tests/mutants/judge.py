@@ -18,13 +18,19 @@ from enclave_sim.guarantees import (
 )
 from enclave_sim.recording.outcome.residue import Residue
 from machine.errors import EmulatorFault
-from tests.machine.fuzz import by_block
+from tests.machine.fuzz import oracle
 from tests.machine.fuzz.properties import search
-from tests.mutants.defect import BY_BLOCK, LOUD, RING_3, SEARCH, SEARCH_BY_BLOCK, Defect
+from tests.machine.fuzz.search import search_cases
+from tests.mutants.defect import BY_BLOCK, LOUD, RING_3, SEARCH, SEARCH_BY_BLOCK, SEARCH_INTERRUPTS, Defect
 from tests.mutants.trials import TRIALS
 
 MAX_EXAMPLES, _SEED = 20_000, 2
 """Examples within which a search must find the defect."""
+_CASES = {
+    SEARCH_BY_BLOCK: (BY_BLOCK, (oracle.BY_BLOCK, oracle.STOPS_BY_BLOCK)),
+    SEARCH_INTERRUPTS: (RING_3, (oracle.INTERRUPT,)),
+}
+"""Searches among the fuzzer's cases: what is broken if a case breaks one of these rules."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,9 @@ def judge(names: Sequence[str], examples: int = MAX_EXAMPLES, enough: frozenset[
     findings: dict[str, str] = {}
     if SEARCH in names and (found := search(_SEED, examples)) is not None:
         findings[RING_3] = f"{found.rule}: {found.what} (example {found.examples})"
-    if SEARCH_BY_BLOCK in names and (found := by_block.search(_SEED, examples)) is not None:
-        findings[BY_BLOCK] = f"{found.rule}: {found.what} (example {found.examples})"
+    for name, (broken, rules) in _CASES.items():
+        if name in names and (found := search_cases(_SEED, examples, rules)) is not None:
+            findings[broken] = f"{found.rule}: {found.what} (example {found.examples})"
     try:
         for report in _reports([name for name in names if name in TRIALS]):
             if report.findings:  # a defect may leave no guest that runs, and so no evidence about secrets

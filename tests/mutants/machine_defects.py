@@ -1,14 +1,15 @@
-"""Instructions that Unicorn gets wrong in ring 3 and the machine executes itself: each mutant returns some to Unicorn.
+"""What Unicorn gets wrong in ring 3 and the machine does itself: each mutant leaves some of it to Unicorn.
 
-No trial exercises these: the strategies for ring-3 code must find them.
+No trial exercises these: the strategies for ring-3 code, or the fuzzer's cases for other modes, must find them.
 """
 
 from collections.abc import Callable
 
 from machine.architecture.decoding import Instruction
+from machine.architecture.processor_state import ProcessorState
 from machine.instructions.disposition import Done
 from machine.instructions.system_instructions import SystemInstructions
-from tests.mutants.defect import RING_3, SEARCH, Defect, Replacement
+from tests.mutants.defect import RING_3, SEARCH, SEARCH_INTERRUPTS, Defect, Edit, NativeHook, Replacement, Several
 
 _execute = SystemInstructions.execute
 _GROUP_5, _FAR_CALL, _INTERRUPT_RETURN = 0xFF, 3, 0xCF
@@ -22,6 +23,10 @@ def _by_unicorn(chosen: Callable[[Instruction], bool]) -> Replacement:
         return Done.NATIVE if chosen(instruction) else _execute(self, instruction)
 
     return Replacement(SystemInstructions, "execute", execute)
+
+
+def _no_wrap(self: ProcessorState) -> None:
+    """Leave RIP as it is."""
 
 
 MACHINE_DEFECTS = (
@@ -44,6 +49,18 @@ MACHINE_DEFECTS = (
         "IRETQ to ring 3 clears the bases of FS and GS along with their selectors",
         _by_unicorn(lambda one: one.opcode == _INTERRUPT_RETURN),
         (SEARCH,),
+        (RING_3,),
+    ),
+    Defect(
+        "eip-beyond-4-gib",
+        "after the last instruction below 4 GiB, EIP goes on beyond it in compatibility mode",
+        Several(
+            (
+                Replacement(ProcessorState, "wrap_rip", _no_wrap),
+                NativeHook((Edit("entering.h", "if (!(r->hflags & HFLAG_CODE_64))", "if (0)"),)),
+            )
+        ),
+        (SEARCH_INTERRUPTS,),
         (RING_3,),
     ),
 )

@@ -198,6 +198,21 @@ def branch(random: Random, long: bool) -> bytes:
     return bytes([opcode, (random.randrange(24) - 6) & 0xFF])
 
 
+_PLAIN = tuple(map(bytes.fromhex, ("90", "6690", "d9d0", "8cd8", "0f00c0", "0f00c8", "0f01e0", "0f02c0", "9c", "0fa2")))
+"""Instructions that Unicorn executes, and some that the machine does: SLDT, STR, SMSW and LAR."""
+
+
+def up_to_4_gib(random: Random, long: bool) -> bytes:
+    """A jump to an instruction whose last byte is the last one below 4 GiB, or would lie beyond: EDI points to it."""
+    last = random.choice(_PLAIN) if random.randrange(4) else any_opcode(random, long)[:12]
+    last = last[: len(last) - (random.randrange(8) == 0)] or b"\x90"
+    words = struct.unpack(f"<{-(-len(last) // 4)}I", last.rjust(len(last) + 3 & -4, b"\x90"))
+    code = set_register(random, long, 7, (1 << 32) - 4 * len(words))
+    for index, word in enumerate(words):
+        code += struct.pack("<BBBI", 0xC7, 0x47, 4 * index, word)
+    return code + bytes([0x83, 0xC7, 4 * len(words) - len(last), 0xFF, 0xE7])
+
+
 def system(random: Random, long: bool) -> bytes:
     """Privileged instructions."""
     simple = "fa fb f4 0f06 0f08 0f09 0f01f8 0f01f9 0f05 0f07 480f07 0f34 0f35 0fa2 0f31 0f33 0f0b 0f01d0 0f01d1 0f01c8"
@@ -277,5 +292,5 @@ PIECES: tuple[Piece, ...] = (
         vector,
         vector,
     ),
-    *(x87, self_modifying, branch, system, flag_image, kept_flags, kept_flags, set_register),
+    *(x87, self_modifying, branch, up_to_4_gib, system, flag_image, kept_flags, kept_flags, set_register),
 )

@@ -24,6 +24,7 @@ _SYSTEM = (
 _TASK_SWITCHED = frozenset(["CR0", "TR", "DR7"])
 """Changes by a task switch (SDM volume 3, 8.3): TS, TR, and the local breakpoints."""
 BY_BLOCK = "counting by block makes no difference"
+INTERRUPT = "an interrupt is not noticed"
 STOPS_BY_BLOCK = "stops while counting by block make no difference"
 _READS_TIME = (b"\x0f\x31", b"\x0f\x01\xf9")
 """RDTSC and RDTSCP."""
@@ -120,7 +121,7 @@ class Oracle:
         return self._idle[key]
 
     def _of_interrupt(self, program: Program, result: Result) -> Iterator[Finding]:
-        """An interrupt half-way, which a program cannot notice unless it reads the time stamp counter."""
+        """Interrupts half-way and at the end: a program that reads no time stamp counter cannot notice them."""
         if (
             program.ring != 3
             or program.peripherals
@@ -128,14 +129,19 @@ class Oracle:
             or any(code in program.code for code in _READS_TIME)
         ):
             return
-        halfway = replace(program, interrupt_at=result.retired // 2)
-        interrupted = self._native.run(halfway, floating_point=False)
-        same = replace(_returned(interrupted), retired=result.retired)
         before = _returned(result)
-        if _faults_in_comparison(program, result):
-            same, before = _without_arithmetic_flags(same), _without_arithmetic_flags(before)
-        if same != before:
-            yield Finding("an interrupt is not noticed", difference(before, same))
+        comparing = _faults_in_comparison(program, result)
+        if comparing:
+            before = _without_arithmetic_flags(before)
+        end = result.retired - (result.vector is None or result.vector >= layout.CALL_GATE_VECTOR)
+        for count in sorted({result.retired // 2, end}):
+            interrupted = self._native.run(replace(program, interrupt_at=count), floating_point=False)
+            same = replace(_returned(interrupted), retired=result.retired)
+            if comparing:
+                same = _without_arithmetic_flags(same)
+            if same != before:
+                yield Finding(INTERRUPT, difference(before, same))
+                return
 
 
 def _returned(result: Result) -> Result:

@@ -104,7 +104,7 @@ def test_without_the_option_a_pc_has_no_vmm_and_the_enclave_says_nothing_more() 
     assert lines(run("", QUITTER)) == ["PROT_ENTRY", "MEM_MAP"]
 
 
-# What is left.
+# Residue.
 
 
 @pytest.mark.parametrize("ram_size", sampled([16 << 20, 17 << 20, 48 << 20], 17 << 20))

@@ -11,7 +11,7 @@ from machine.errors import MachineError
 from machine.host_limit import HostLimit
 from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.conftest import Log
-from tests.machine.test_snapshot import TICKING, everything
+from tests.machine.whole_state import TICKING, everything
 from tests.sampling import sampled
 
 

@@ -9,8 +9,8 @@ from machine.errors import MachineError
 from machine.events import InterruptRaised
 from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.conftest import Log
-from tests.machine.execution.test_alignment_check import FLAG_AC, SET_AM, TO_RING_3
-from tests.machine.test_snapshot import TICKING, everything
+from tests.machine.execution.alignment import FLAG_AC, SET_AM, TO_RING_3
+from tests.machine.whole_state import TICKING, everything
 from tests.sampling import sampled
 
 COUNTED = "movl $5, %ecx; 1: .globl here; here: incl 0x240000; loop 1b; int $0x21; hlt"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.interrupts.test_delivery_32 import task
+from tests.machine.interrupts.task_gates import task
 from tests.oracle import ours, qemu
 from tests.oracle.compare import difference
 from tests.oracle.image import Image, build

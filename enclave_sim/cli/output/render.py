@@ -214,7 +214,7 @@ class _Page:
         facts.add_row("", f"SHA-256 of {plural(result.events, 'event')}")
         if self._presentation.recording is not None:
             facts.add_row("recorded", Text(printable(str(self._presentation.recording))))
-        yield from self._section("What is left", facts)
+        yield from self._section("Residue and digest", facts)
         yield Text()
 
     def _residue(self) -> RenderableType:

@@ -10,7 +10,7 @@ import pytest
 
 from enclave_sim.gdb.script import script
 from tests.enclave_sim.gdb.rig import ROOT, computed_s, needs_gdb, run_gdb, wait_until
-from tests.enclave_sim.gdb.test_server import listening
+from tests.enclave_sim.gdb.serving import listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.gdb, needs_gdb]
 START = """\

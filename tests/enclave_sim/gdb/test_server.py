@@ -5,8 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,28 +18,10 @@ from enclave_sim.inputs import MemoryWrite
 from enclave_sim.recording import Recording
 from enclave_sim.time_travel.replay import replay
 from tests.enclave_sim.gdb.rig import COMMAND, ROOT, Client
+from tests.enclave_sim.gdb.serving import listening, process
 from tests.machine.boot import images
 
 pytestmark = pytest.mark.usefixtures("interruptible")
-
-
-@contextmanager
-def process(*options: str) -> Iterator[subprocess.Popen[bytes]]:
-    pipe = subprocess.PIPE
-    with subprocess.Popen([*COMMAND, *options], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe) as started:
-        try:
-            yield started
-        finally:
-            started.kill()
-
-
-@contextmanager
-def listening(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    with process("--port", "0", *options) as started:
-        assert started.stdout is not None
-        line = started.stdout.readline().decode()
-        assert line.startswith("gdb is served: target remote 127.0.0.1:")
-        yield started, int(line.rpartition(":")[2])
 
 
 def connect(port: int) -> socket.socket:

@@ -8,7 +8,7 @@ from enclave_sim.inspector.model.machine.code import code_view, find_code
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.syntax import Syntax
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
-from tests.enclave_sim.inspector.test_guest_pane import moment_of
+from tests.enclave_sim.inspector.moments import moment_of
 
 ATT = re.compile(r"%[a-z]|\$[A-Z0-9]")
 

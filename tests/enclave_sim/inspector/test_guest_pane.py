@@ -14,6 +14,7 @@ from enclave_sim.inspector.session.sources import EnclaveSource, source_of
 from enclave_sim.time_travel import Position
 from tests.enclave_sim.conftest import signed
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
+from tests.enclave_sim.inspector.moments import moment_of
 
 pytestmark = pytest.mark.slow  # each drives the whole program
 
@@ -27,11 +28,6 @@ NESTED = """(memory 1)
     (else (call $ask (local.get 0)))))
   (func $_start (export "_start") (call $tick (i32.const 3)) unreachable)"""
 NAMELESS = '(memory 1) (func (call $shred_self)) (func (export "_start") (call 3))'
-
-
-def moment_of(payload: bytes | str) -> Moment:
-    opened = EnclaveSource((payload,), EnclaveOptions.of(cycles=1)).open(Cancellation())
-    return Moment(opened, EventLog(opened.run.known, opened.run.cancellation))
 
 
 def rows_at(payload: bytes | str, event: str) -> list[str]:

@@ -19,7 +19,7 @@ from tests.enclave_sim.cli.runs.boot_command import HALT
 from tests.enclave_sim.cli.runs.test_boot_screen import GRAPHICS, SCROLL, draw
 from tests.enclave_sim.enclave.kernel.serial_kernels import ECHO
 from tests.enclave_sim.inspector.driving import Driven, drive
-from tests.enclave_sim.inspector.test_guest_pane import moment_of
+from tests.enclave_sim.inspector.moments import moment_of
 from tests.machine.boot import images
 
 SMALL = KernelOptions(ram_bytes=4 << 20)

@@ -11,7 +11,7 @@ from enclave_sim.inspector.model.strip import strip_view
 from enclave_sim.memory_map import regions
 from machine.events import RingTransition
 from tests.enclave_sim.inspector.driving import RESIDENT, SIZES, Driven, Size, drive
-from tests.enclave_sim.inspector.test_guest_pane import moment_of
+from tests.enclave_sim.inspector.moments import moment_of
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,10 @@ from machine.architecture.decoding import decode
 from machine.architecture.exceptions import Fault
 from machine.architecture.processor_state import DEFAULT_32
 from machine.execution.alignment_check import AlignmentCheck
+from tests.machine.execution.alignment import FLAG_AC, SET_AM, TO_RING_3
 from tests.machine.instructions.processor import DATA, Mode, Processor
 
 AC, DB, UD, GP = 17, 1, 6, 13
-FLAG_AC = 1 << 18
-SET_AM = "movq %cr0, %rax; orl $0x40000, %eax; movq %rax, %cr0;"
-TO_RING_3 = "pushq $0x1B; pushq $0x240000; pushq $FLAGS; pushq $0x23; pushq $0x200000; iretq;"
 
 
 def in_ring_3(kernel: Any, instruction: str, flags: int = 0x202 | FLAG_AC, set_am: str = SET_AM) -> Any:

@@ -8,8 +8,8 @@ import pytest
 from machine.machine import Outcome
 from machine.processor.engine import Engine
 from machine.processor.step_hook import Stop
-from tests.machine.test_snapshot import everything
 from tests.machine.test_stepping import booted
+from tests.machine.whole_state import everything
 
 ROUNDS = 3
 CLEARING = "fninit;" + "fldz;" * 8 + "fninit;"

@@ -9,6 +9,7 @@ from machine.events import ModeSwitched, RingTransition
 from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.assembler import Assembler
 from tests.machine.conftest import Log, Ran
+from tests.machine.interrupts.task_gates import task
 from tests.sampling import sampled
 
 DE, DB, BP, OF, BR, UD, DF, NP, SS, GP, PF = 0, 1, 3, 4, 5, 6, 8, 11, 12, 13, 14
@@ -193,16 +194,6 @@ def test_virtual_8086_mode_is_refused(kernel32: Any) -> None:
 
 
 # Task gates (SDM volume 3, 8.2.5)
-
-TASK = """movl $tss2, %eax; movw %ax, gdt + 0x42; shrl $16, %eax; movb %al, gdt + 0x44; movl $9f, tss2 + 0x20;
-movl $0x2, tss2 + 0x24; movl $0x248000, tss2 + 0x38; movl $0x10, tss2 + 0x48; movl $8, tss2 + 0x4C;
-movl $0x10, tss2 + 0x50; movl $0x10, tss2 + 0x54; movl $directory, tss2 + 0x1C;
-movl $directory, tss + 0x1C; movw $0x40, idt + 8 * GATE + 2;
-movb $0xE5, idt + 8 * GATE + 5;"""
-
-
-def task(gate: int) -> str:
-    return TASK.replace("GATE", str(gate))
 
 
 def word(ran: Any, address: int) -> int:

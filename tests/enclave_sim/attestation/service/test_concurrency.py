@@ -1,7 +1,6 @@
 """Many at once: a challenge is judged once, and a position accepted once, whatever races for it."""
 
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from enclave_sim.attestation.service.server import _bound, serving
 from enclave_sim.attestation.service.verifier import Verifier
 from tests.enclave_sim.attestation.service.node import OTHER_KEYS, Node
 from tests.enclave_sim.attestation.service.rig import EVIDENCE, Rig
+from tests.enclave_sim.attestation.service.threads import at_once
 
 pytestmark = pytest.mark.slow
 
@@ -27,23 +27,6 @@ def raced(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(path=None if request.param == "memory" else tmp_path / "verifier.sqlite")
     yield rig
     rig.database.close()
-
-
-def at_once(tasks: list[Callable[[], Any]]) -> list[Any]:
-    """The results of the tasks, each in a thread, all released at the same moment."""
-    barrier = threading.Barrier(len(tasks))
-    results: list[Any] = [None] * len(tasks)
-
-    def run(index: int) -> None:
-        barrier.wait()
-        results[index] = tasks[index]()
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(tasks))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def submitting(client: httpx.Client, challenge: str, evidence: bytes) -> Callable[[], tuple[int, dict[str, Any]]]:

@@ -15,7 +15,7 @@ from enclave_sim.attestation.service.database import Kept
 from enclave_sim.errors import ConfigurationError
 from tests.enclave_sim.attestation.service.node import OTHER_KEYS, Node
 from tests.enclave_sim.attestation.service.rig import Answer, Rig
-from tests.enclave_sim.attestation.service.test_concurrency import at_once
+from tests.enclave_sim.attestation.service.threads import at_once
 
 NODE = Node()
 NAME = "verifier.sqlite"

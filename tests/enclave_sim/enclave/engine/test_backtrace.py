@@ -21,7 +21,7 @@ from enclave_sim.enclave.engine.contract import (
 )
 from enclave_sim.payload.wasm.disassembler import WasmInstruction, bodies, disassembly
 from enclave_sim.specification import HostFunction
-from tests.enclave_sim.enclave.engine.test_differential import STATUS, module, programs, traps
+from tests.enclave_sim.enclave.engine.generated_guests import STATUS, module, programs, traps
 
 Make = Callable[..., Any]
 IMPORTED = 2

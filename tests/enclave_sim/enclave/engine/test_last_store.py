@@ -11,8 +11,8 @@ from enclave_sim.enclave.engine.contract import HostCall, Preempted, Returned, T
 from enclave_sim.payload.wasm.disassembler import bodies, disassembly
 from enclave_sim.payload.wasm.places import store_text
 from tests.enclave_sim.enclave.engine.conftest import PAGE
+from tests.enclave_sim.enclave.engine.generated_guests import module, programs
 from tests.enclave_sim.enclave.engine.test_backtrace import depart
-from tests.enclave_sim.enclave.engine.test_differential import module, programs
 
 Make = Callable[..., Any]
 

@@ -14,7 +14,7 @@ from enclave_sim.time_travel import Position, Session, Travel
 from enclave_sim.time_travel.position import NoSuchPosition
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.bus.ram import PAGE_SIZE
-from tests.enclave_sim.time_travel.navigation.test_writers import kernel
+from tests.enclave_sim.time_travel.navigation.writing_kernel import kernel
 
 ASLEEP = AfterEvent("wake_scheduled")
 INPUTS = (

@@ -25,7 +25,7 @@ from enclave_sim.attestation import (
     key_name,
     verify,
 )
-from enclave_sim.attestation.formats.event_log import Event, initial_pcr, parse_event_log
+from enclave_sim.attestation.formats.event_log import PcrEvent, initial_pcr, parse_event_log
 from enclave_sim.enclave.attester.expected_measurements import attestation_key_names, kernel_image
 from enclave_sim.recording.outcome.residue import Residue
 from machine.machine import Outcome
@@ -99,7 +99,7 @@ def printed(run: Run) -> SerialEvidence:
     return parse_serial_evidence(run.lines)
 
 
-def events(evidence: Evidence) -> dict[int, Event]:
+def events(evidence: Evidence) -> dict[int, PcrEvent]:
     """The events by PCR; with one payload, there is one for each."""
     found = parse_event_log(evidence.event_log).events
     assert len(found) == len({event.pcr for event in found})
@@ -192,7 +192,7 @@ def test_both_machines_measure_the_same_but_for_the_loader_information() -> None
         assert events(theirs)[LOADER].digest != events(mine)[LOADER].digest
 
 
-def but_for_the_loader(event: Event) -> Event:
+def but_for_the_loader(event: PcrEvent) -> PcrEvent:
     return event._replace(digests=()) if event.pcr == LOADER else event
 
 

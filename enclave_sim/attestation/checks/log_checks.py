@@ -6,7 +6,14 @@ from typing import NamedTuple
 
 from enclave_sim.attestation.checks.checklist import Checklist
 from enclave_sim.attestation.errors import EvidenceError
-from enclave_sim.attestation.formats.event_log import EV_ACTION, EV_IPL, Event, EventLog, Header, parse_event_log
+from enclave_sim.attestation.formats.event_log import (
+    EV_ACTION,
+    EV_IPL,
+    EventLog,
+    PcrEvent,
+    SpecIdEvent,
+    parse_event_log,
+)
 from enclave_sim.attestation.reference_values import NO_TRUST_ANCHORS, ReferenceValues
 
 LOADER_INFORMATION = (8, EV_IPL, b"loader information")
@@ -22,12 +29,12 @@ ANNIHILATED = b"AETHER ANNIHILATED"
 class Measurements(NamedTuple):
     """The events of a correctly ordered log, by the thing measured."""
 
-    kernel_image: Event
-    loader_information: Event
-    configuration: Event
-    trust_anchors: Event | None
-    payloads: tuple[Event, ...]
-    active: Event
+    kernel_image: PcrEvent
+    loader_information: PcrEvent
+    configuration: PcrEvent
+    trust_anchors: PcrEvent | None
+    payloads: tuple[PcrEvent, ...]
+    active: PcrEvent
 
 
 def check_log(checklist: Checklist, data: bytes, reference: ReferenceValues) -> EventLog | None:
@@ -83,8 +90,8 @@ def _described(pcr: int, kind: int, data: bytes | None) -> str:
 
 def _header(log: EventLog) -> str:
     # The header is not measured, so every field must have its only valid value.
-    if log.header != Header():
-        raise EvidenceError(f"the Spec ID event is {log.header}; expected {Header()}")
+    if log.header != SpecIdEvent():
+        raise EvidenceError(f"the Spec ID event is {log.header}; expected {SpecIdEvent()}")
     return "Spec ID event of a log with only the SHA-256 bank"
 
 
@@ -95,14 +102,14 @@ def _alive(log: EventLog) -> str:
     return "no cap in the log"
 
 
-def _allowed(event: Event, allow_list: frozenset[str]) -> str:
+def _allowed(event: PcrEvent, allow_list: frozenset[str]) -> str:
     digest = event.digest.hex()
     if digest not in allow_list:
         raise EvidenceError(f"{digest} is not on the allow list of {len(allow_list)}")
     return f"{digest} is allowed"
 
 
-def _own_digest(event: Event) -> str:
+def _own_digest(event: PcrEvent) -> str:
     if event.digest != sha256(event.data).digest():
         raise EvidenceError(f"the digest {event.digest.hex()} is not that of the event's data")
     return "the digest is that of the event's data"

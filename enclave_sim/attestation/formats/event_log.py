@@ -17,7 +17,7 @@ _MAX_ALGORITHMS = 16
 _LAST_PCR = 23
 
 
-class Event(NamedTuple):
+class PcrEvent(NamedTuple):
     """TCG_PCR_EVENT2: the extension of a PCR, and its reason."""
 
     pcr: int  # 0 to 23
@@ -26,7 +26,7 @@ class Event(NamedTuple):
     data: bytes
 
     @classmethod
-    def measured(cls, pcr: int, kind: int, digest: bytes, data: bytes) -> "Event":
+    def measured(cls, pcr: int, kind: int, digest: bytes, data: bytes) -> "PcrEvent":
         """Return an event with only the SHA-256 bank."""
         return cls(pcr, kind, ((TPM_ALG_SHA256, digest),), data)
 
@@ -46,7 +46,7 @@ class Event(NamedTuple):
         return head + counted + len(self.data).to_bytes(4, "little") + self.data
 
 
-class Header(NamedTuple):
+class SpecIdEvent(NamedTuple):
     """TCG_EfiSpecIdEvent, the data of the first event. The defaults are those that we write and `verify` requires."""
 
     algorithms: tuple[tuple[int, int], ...] = ((TPM_ALG_SHA256, 32),)  # (algorithm, size of a digest in bytes)
@@ -68,8 +68,8 @@ class Header(NamedTuple):
 class EventLog(NamedTuple):
     """A complete log."""
 
-    events: tuple[Event, ...]
-    header: Header = Header()
+    events: tuple[PcrEvent, ...]
+    header: SpecIdEvent = SpecIdEvent()
 
     def encode(self) -> bytes:
         """Encode the log."""
@@ -118,13 +118,13 @@ def parse_event_log(data: bytes) -> EventLog:
     """Decode a log. Raises EvidenceError for anything else or a truncated last event."""
     reader = Reader("event log", data, "little")
     header = _header(reader)
-    events: list[Event] = []
+    events: list[PcrEvent] = []
     while reader.offset < len(data):
         events.append(_event(reader, header, len(events)))
     return EventLog(tuple(events), header)
 
 
-def _header(reader: Reader) -> Header:
+def _header(reader: Reader) -> SpecIdEvent:
     reader.expect(4, 0, "header pcrIndex", "PCR 0")
     reader.expect(4, EV_NO_ACTION, "header eventType", "EV_NO_ACTION")
     if any(reader.take(20, "header digest")):
@@ -140,7 +140,7 @@ def _header(reader: Reader) -> Header:
     if reader.offset - start != size:
         taken = reader.offset - start
         raise reader.error("header eventSize", start - 4, f"is {size}", f"the header's data take {taken} bytes")
-    return Header(algorithms, platform_class, (major, minor, errata), uintn_size, vendor_info)
+    return SpecIdEvent(algorithms, platform_class, (major, minor, errata), uintn_size, vendor_info)
 
 
 def _algorithms(reader: Reader) -> tuple[tuple[int, int], ...]:
@@ -162,7 +162,7 @@ def _algorithms(reader: Reader) -> tuple[tuple[int, int], ...]:
     return tuple(algorithms.items())
 
 
-def _event(reader: Reader, header: Header, index: int) -> Event:
+def _event(reader: Reader, header: SpecIdEvent, index: int) -> PcrEvent:
     name = f"event {index}"
     offset = reader.offset
     pcr = reader.number(4, f"{name} pcrIndex")
@@ -180,4 +180,4 @@ def _event(reader: Reader, header: Header, index: int) -> Event:
             raise reader.error(f"{name} digest algorithm", offset, f"is 0x{algorithm:04x}", right)
         digests[algorithm] = reader.take(sizes[algorithm], f"{name} digest")
     data = reader.take(reader.number(4, f"{name} eventSize"), f"{name} event")
-    return Event(pcr, kind, tuple(digests.items()), data)
+    return PcrEvent(pcr, kind, tuple(digests.items()), data)

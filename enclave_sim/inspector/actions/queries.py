@@ -6,7 +6,7 @@ from enclave_sim.cancellation import Cancelled
 from enclave_sim.errors import EnclaveError
 from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.guest import find_guest
-from enclave_sim.inspector.model.moment import Moment, Writer
+from enclave_sim.inspector.model.moment import LastWriter, Moment
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
 from enclave_sim.inspector.threads.session_thread import Job
 from machine.errors import MachineError
@@ -83,7 +83,7 @@ def _find_guest(moment: Moment) -> str:
 def _writer(base: int, size: int) -> Job:
     def job(moment: Moment) -> str:
         write = moment.run.last_write(base, size)
-        moment.writers[base] = Writer(base, size, moment.run.now, write)
+        moment.writers[base] = LastWriter(base, size, moment.run.now, write)
         if write is None:
             return f"{base:#x}: not written since power-on"
         return f"{base:#x}: {write}"
@@ -101,9 +101,9 @@ def _quiet_writer(base: int, size: int) -> Job:
         here = moment.run.now
         try:
             moment.run.leave_snapshot()  # so that it can return at once if it must give way
-            found = Writer(base, size, here, moment.run.last_write(base, size))
+            found = LastWriter(base, size, here, moment.run.last_write(base, size))
         except (EnclaveError, MachineError) as error:
-            found = Writer(base, size, here, None, str(error))
+            found = LastWriter(base, size, here, None, str(error))
         moment.writers[base] = found
 
     return job

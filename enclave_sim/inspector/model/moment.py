@@ -16,7 +16,7 @@ from machine.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
-class Writer:
+class LastWriter:
     """The last writer of some bytes before a position."""
 
     address: int
@@ -65,7 +65,7 @@ class Moment:
     log: EventLog
     registers_before: dict[str, int] = field(default_factory=dict)
     """The registers at the last stop; empty at the first one."""
-    writers: dict[int, Writer] = field(default_factory=dict)
+    writers: dict[int, LastWriter] = field(default_factory=dict)
     """The last writers found, by physical address."""
     backtraces: dict[GuestPlace, Backtrace | None] = field(default_factory=dict)
     """The backtraces found, by the guest's place, because repeating a guest takes time."""
@@ -121,7 +121,7 @@ class Moment:
         """The number of events before the current position."""
         return self.run.seen
 
-    def writers_here(self, where: range) -> dict[int, Writer]:
+    def writers_here(self, where: range) -> dict[int, LastWriter]:
         """Return the known writers of bytes in a range that hold at the current position, by physical address."""
         now = self.run.now
         return {at: one for at, one in self.writers.items() if at in where and one.holds_at(now)}

@@ -45,7 +45,7 @@ class Callee:
     cost: int
 
 
-class Body:
+class FunctionBuilder:
     """A function under construction."""
 
     __slots__ = ("cost_of_calls", "draw", "kind", "labels", "locals", "module", "out", "variables")
@@ -92,7 +92,7 @@ class Body:
 class Builder:
     """A module under construction. `write` generates the body of a function."""
 
-    def __init__(self, draw: Draw, options: Options, write: Callable[[Body], None]) -> None:
+    def __init__(self, draw: Draw, options: Options, write: Callable[[FunctionBuilder], None]) -> None:
         self.draw = draw
         self.options = options
         self._write = write
@@ -152,7 +152,7 @@ class Builder:
 
     def add_function(self, kind: FunctionType) -> Callee:
         """Generate a function. It calls only functions that were completed before it."""
-        body = Body(self, kind)
+        body = FunctionBuilder(self, kind)
         self._nesting += 1
         self._write(body)
         self._nesting -= 1
@@ -160,7 +160,7 @@ class Builder:
 
     def add_endless_recursion(self) -> Callee:
         """Add a function that calls itself until the stack overflows."""
-        body = Body(self, ((I32,), ()))
+        body = FunctionBuilder(self, ((I32,), ()))
         index = len(self._functions)
         step = [
             _LOCAL_GET[0],
@@ -170,11 +170,11 @@ class Builder:
         ]
         return self._add(body, step, MAX_COST)
 
-    def add_start(self, body: Body) -> None:
+    def add_start(self, body: FunctionBuilder) -> None:
         """Add the last function, which is exported."""
         self._add(body, body.out, body.cost + 1)
 
-    def _add(self, body: Body, out: list[SourceInstruction], cost: int) -> Callee:
+    def _add(self, body: FunctionBuilder, out: list[SourceInstruction], cost: int) -> Callee:
         own = tuple(body.locals[len(body.kind[0]) :])
         callee = Callee(len(self._functions), body.kind, cost)
         self._functions.append(Function(self.type_index(body.kind), own, tuple(out)))

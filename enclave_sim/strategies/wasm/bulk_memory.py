@@ -1,7 +1,7 @@
 """Generation of MEMORY.COPY and MEMORY.FILL, which take one unit of fuel per byte."""
 
 from enclave_sim.enclave.engine.profile import PAGE_BYTES
-from enclave_sim.strategies.wasm.builder import MAX_COST, Body
+from enclave_sim.strategies.wasm.builder import MAX_COST, FunctionBuilder
 from enclave_sim.strategies.wasm.expressions import DEPTH, expression, i32_const, masked, unguarded
 from enclave_sim.strategies.wasm.instructions import I32, SourceInstruction
 
@@ -12,7 +12,7 @@ _MISTAKEN = 192
 _COPY, _FILL, _NOP = (SourceInstruction(name) for name in ("memory.copy", "memory.fill", "nop"))
 
 
-def bulk_memory(body: Body) -> None:
+def bulk_memory(body: FunctionBuilder) -> None:
     """Write a statement that copies or fills a part of the memory, within `MAX_COST`."""
     if body.cost + _LENGTH > MAX_COST:
         body.out.append(_NOP)
@@ -35,13 +35,13 @@ def bulk_memory(body: Body) -> None:
     body.cost_of_calls += _LENGTH
 
 
-def _place(body: Body) -> None:
+def _place(body: FunctionBuilder) -> None:
     """Write an address in the lower half of the memory."""
     half = 1 << ((body.module.pages() * PAGE_BYTES).bit_length() - 2)
     masked(body, half - 1, DEPTH - 1)
 
 
-def _mistake(body: Body) -> int | None:
+def _mistake(body: FunctionBuilder) -> int | None:
     """Write an address near the end of the memory, or beyond it. Return the length to use, if it matters."""
     size = body.module.pages() * PAGE_BYTES
     choice = body.draw()

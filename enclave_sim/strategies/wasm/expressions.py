@@ -8,7 +8,7 @@ allowed, the guard is sometimes left out.
 from collections.abc import Callable, Sequence
 
 from enclave_sim.enclave.engine.profile import PAGE_BYTES, TABLE_LIMIT
-from enclave_sim.strategies.wasm.builder import MAX_COST, Body, Callee
+from enclave_sim.strategies.wasm.builder import MAX_COST, Callee, FunctionBuilder
 from enclave_sim.strategies.wasm.constants import constant, constant_expression
 from enclave_sim.strategies.wasm.instructions import (
     ACCESSES,
@@ -36,7 +36,7 @@ _LINKED = 192
 """Decisions from here on make a call through the table one of a linked module."""
 _GROWTH_COST = 128
 """MEMORY.GROW takes one unit of fuel per requested page, up to this many, even if it fails."""
-_Production = tuple[Callable[[Body, str, str, int], None], str]
+_Production = tuple[Callable[[FunctionBuilder, str, str, int], None], str]
 """A function that writes an expression of a type, and its detail, such as the operator."""
 
 _PLAIN = {name: SourceInstruction(name) for name in (*OPERATORS, "drop", "else", "end", "select", "memory.size")}
@@ -48,7 +48,7 @@ _DIVISIONS = frozenset(f"{kind}.{name}" for kind in (I32, I64) for name in ("div
 _LARGEST = {I32: (1 << 31) - 1, I64: (1 << 63) - 1}
 
 
-def expression(body: Body, type_: str, depth: int = DEPTH) -> None:
+def expression(body: FunctionBuilder, type_: str, depth: int = DEPTH) -> None:
     """Write an expression of that type, with operands nested up to `depth` deep."""
     choice = body.draw()
     if depth == 0:
@@ -62,18 +62,18 @@ def i32_const(value: int) -> SourceInstruction:
     return SourceInstruction("i32.const", (value,))
 
 
-def unguarded(body: Body, least: int = _UNGUARDED) -> bool:
+def unguarded(body: FunctionBuilder, least: int = _UNGUARDED) -> bool:
     """Return True to leave out a guard: if traps are allowed and the next decision is at least `least`."""
     return body.module.options.traps and body.draw() >= least
 
 
-def masked(body: Body, mask: int, depth: int) -> None:
+def masked(body: FunctionBuilder, mask: int, depth: int) -> None:
     """Write an i32 in which only the bits of `mask` can be set."""
     expression(body, I32, depth)
     body.out += (i32_const(mask), _PLAIN["i32.and"])
 
 
-def address(body: Body, name: str, depth: int) -> SourceInstruction:
+def address(body: FunctionBuilder, name: str, depth: int) -> SourceInstruction:
     """Write the address of an access. Return the load or store of that name, with its alignment and offset."""
     size = body.module.pages() * PAGE_BYTES
     choice = body.draw()
@@ -96,31 +96,31 @@ def address(body: Body, name: str, depth: int) -> SourceInstruction:
     return SourceInstruction(name, (alignment, offset))
 
 
-def _constant(body: Body, type_: str, _detail: str, _depth: int) -> None:
+def _constant(body: FunctionBuilder, type_: str, _detail: str, _depth: int) -> None:
     body.out.append(constant(body.draw, type_))
 
 
-def _local(body: Body, type_: str, _detail: str, _depth: int) -> None:
+def _local(body: FunctionBuilder, type_: str, _detail: str, _depth: int) -> None:
     body.out.append(SourceInstruction("local.get", (body.variable(type_, body.draw()),)))
 
 
-def _global(body: Body, type_: str, _detail: str, _depth: int) -> None:
+def _global(body: FunctionBuilder, type_: str, _detail: str, _depth: int) -> None:
     index = body.module.global_(type_, body.draw(), lambda: constant_expression(body.draw, type_))
     body.out.append(SourceInstruction("global.get", (index,)))
 
 
-def _tee(body: Body, type_: str, _detail: str, depth: int) -> None:
+def _tee(body: FunctionBuilder, type_: str, _detail: str, depth: int) -> None:
     expression(body, type_, depth)
     body.out.append(SourceInstruction("local.tee", (body.variable(type_, body.draw()),)))
 
 
-def _operator(body: Body, _type: str, name: str, depth: int) -> None:
+def _operator(body: FunctionBuilder, _type: str, name: str, depth: int) -> None:
     for operand in OPERATORS[name].operands:
         expression(body, operand, depth)
     body.out.append(_PLAIN[name])
 
 
-def _division(body: Body, type_: str, name: str, depth: int) -> None:
+def _division(body: FunctionBuilder, type_: str, name: str, depth: int) -> None:
     expression(body, type_, depth)
     if unguarded(body, _MISTAKEN):
         if body.draw() >= _ZERO_DIVISOR:
@@ -135,7 +135,7 @@ def _division(body: Body, type_: str, name: str, depth: int) -> None:
     body.out.append(_PLAIN[name])
 
 
-def _truncation(body: Body, _type: str, name: str, depth: int) -> None:
+def _truncation(body: FunctionBuilder, _type: str, name: str, depth: int) -> None:
     (source,) = OPERATORS[name].operands
     if unguarded(body):
         expression(body, source, depth)
@@ -145,37 +145,37 @@ def _truncation(body: Body, _type: str, name: str, depth: int) -> None:
     body.out.append(_PLAIN[name])
 
 
-def _load(body: Body, _type: str, name: str, depth: int) -> None:
+def _load(body: FunctionBuilder, _type: str, name: str, depth: int) -> None:
     body.out.append(address(body, name, depth))
 
 
-def _memory_size(body: Body, _type: str, _detail: str, _depth: int) -> None:
+def _memory_size(body: FunctionBuilder, _type: str, _detail: str, _depth: int) -> None:
     body.module.pages()
     body.out.append(_PLAIN["memory.size"])
 
 
-def _memory_grow(body: Body, _type: str, _detail: str, depth: int) -> None:
+def _memory_grow(body: FunctionBuilder, _type: str, _detail: str, depth: int) -> None:
     body.module.pages()
     expression(body, I32, depth)
     body.out.append(SourceInstruction("memory.grow"))
     body.cost_of_calls += _GROWTH_COST
 
 
-def _status(body: Body, type_: str, detail: str, depth: int) -> None:
+def _status(body: FunctionBuilder, type_: str, detail: str, depth: int) -> None:
     if body.module.options.host_calls:
         body.out.append(body.module.imported("get_status"))
     else:
         _constant(body, type_, detail, depth)
 
 
-def _select(body: Body, type_: str, _detail: str, depth: int) -> None:
+def _select(body: FunctionBuilder, type_: str, _detail: str, depth: int) -> None:
     expression(body, type_, depth)
     expression(body, type_, depth)
     expression(body, I32, depth)
     body.out.append(_PLAIN["select"])
 
 
-def _if(body: Body, type_: str, _detail: str, depth: int) -> None:
+def _if(body: FunctionBuilder, type_: str, _detail: str, depth: int) -> None:
     expression(body, I32, depth)
     body.labels.append(False)
     body.out.append(SourceInstruction("if", (body.module.block_type((type_,)),)))
@@ -186,7 +186,7 @@ def _if(body: Body, type_: str, _detail: str, depth: int) -> None:
     body.labels.pop()
 
 
-def _block(body: Body, type_: str, _detail: str, depth: int) -> None:
+def _block(body: FunctionBuilder, type_: str, _detail: str, depth: int) -> None:
     """Write a block that BR_IF leaves with one value, and its end with another."""
     body.labels.append(False)
     body.out.append(SourceInstruction("block", (body.module.block_type((type_,)),)))
@@ -198,14 +198,14 @@ def _block(body: Body, type_: str, _detail: str, depth: int) -> None:
     body.labels.pop()
 
 
-def _call(body: Body, type_: str, _detail: str, depth: int) -> None:
+def _call(body: FunctionBuilder, type_: str, _detail: str, depth: int) -> None:
     choice = body.draw()
     kind = (_PARAMETERS[(choice >> 1) % len(_PARAMETERS)], (type_,))
     if not call(body, kind, choice, depth):
         _constant(body, type_, "", depth)
 
 
-def call(body: Body, kind: FunctionType, choice: int, depth: int) -> bool:
+def call(body: FunctionBuilder, kind: FunctionType, choice: int, depth: int) -> bool:
     """Write a call of a function with certain results.
 
     Args:
@@ -225,7 +225,7 @@ def call(body: Body, kind: FunctionType, choice: int, depth: int) -> bool:
     return callee is not None
 
 
-def _callee(body: Body, kind: FunctionType, choice: int) -> Callee | None:
+def _callee(body: FunctionBuilder, kind: FunctionType, choice: int) -> Callee | None:
     module = body.module
     known = [c for c in module.callees if c.kind[1] == kind[1] and body.cost + c.cost <= MAX_COST]
     if known and (choice % 2 == 0 or not module.may_grow()):
@@ -236,20 +236,20 @@ def _callee(body: Body, kind: FunctionType, choice: int) -> Callee | None:
     return callee if body.cost + callee.cost <= MAX_COST else None
 
 
-def arguments(body: Body, types: Sequence[str], depth: int) -> None:
+def arguments(body: FunctionBuilder, types: Sequence[str], depth: int) -> None:
     """Write one expression for each of the types."""
     for type_ in types:
         expression(body, type_, max(depth, 0))
 
 
-def _call_indirect(body: Body, type_: str, _detail: str, depth: int) -> None:
+def _call_indirect(body: FunctionBuilder, type_: str, _detail: str, depth: int) -> None:
     choice = body.draw()
     kind = (_PARAMETERS[(choice >> 1) % len(_PARAMETERS)], (type_,))
     if not call_indirect(body, kind, choice, depth):
         _constant(body, type_, "", depth)
 
 
-def call_indirect(body: Body, kind: FunctionType, choice: int, depth: int) -> bool:
+def call_indirect(body: FunctionBuilder, kind: FunctionType, choice: int, depth: int) -> bool:
     """Write a call through the table, to one of two elements made for it.
 
     If traps are allowed, the elements may be uninitialised, out of bounds, or of another type.

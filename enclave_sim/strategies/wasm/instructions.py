@@ -38,7 +38,7 @@ class Operator(NamedTuple):
     result: str
 
 
-class Access(NamedTuple):
+class MemoryInstruction(NamedTuple):
     """A load or store of `1 << alignment` bytes; `type` is the type of the loaded or stored value."""
 
     type: str
@@ -59,8 +59,8 @@ def _operator(name: str) -> Operator:
     return Operator(operands, I32 if operation in _COMPARISONS else own)
 
 
-def _access(name: str) -> Access:
-    return Access(name.partition(".")[0], natural_alignment(name).bit_length() - 1)
+def _access(name: str) -> MemoryInstruction:
+    return MemoryInstruction(name.partition(".")[0], natural_alignment(name).bit_length() - 1)
 
 
 OPERATORS: dict[str, Operator] = {
@@ -68,7 +68,7 @@ OPERATORS: dict[str, Operator] = {
     for opcode, (name, immediate) in OPCODES.items()
     if immediate is Immediate.NOTHING and (0x45 <= opcode[0] <= 0xC4 or opcode in _SATURATING)
 }
-ACCESSES: dict[str, Access] = {
+ACCESSES: dict[str, MemoryInstruction] = {
     name: _access(name)
     for opcode, (name, immediate) in OPCODES.items()
     if immediate is Immediate.MEMORY_ARGUMENT and len(opcode) == 1

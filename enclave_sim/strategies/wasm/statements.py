@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from enclave_sim.strategies.choice_bytes import tape
-from enclave_sim.strategies.wasm.builder import MAX_COST, Body, Builder, Options
+from enclave_sim.strategies.wasm.builder import MAX_COST, Builder, FunctionBuilder, Options
 from enclave_sim.strategies.wasm.bulk_memory import bulk_memory
 from enclave_sim.strategies.wasm.constants import constant_expression
 from enclave_sim.strategies.wasm.expressions import (
@@ -21,7 +21,7 @@ from enclave_sim.strategies.wasm.expressions import (
 from enclave_sim.strategies.wasm.instructions import EMPTY, F32, F64, I32, I64, STORES, VALUE_TYPES, SourceInstruction
 from enclave_sim.strategies.wasm.module import FunctionType, ModuleSource
 
-_Statement = Callable[[Body], None]
+_Statement = Callable[[FunctionBuilder], None]
 _NESTED = 3
 """The maximum number of statements in a block or a called function."""
 _STOP = 192
@@ -42,7 +42,7 @@ _NOP, _ELSE, _UNREACHABLE = SourceInstruction("nop"), SourceInstruction("else"),
 _STORES = tuple(STORES)
 
 
-def statements(body: Body, most: int) -> None:
+def statements(body: FunctionBuilder, most: int) -> None:
     """Write at most `most` statements, until a decision ends the list."""
     for _ in range(most):
         choice = body.draw()
@@ -51,38 +51,38 @@ def statements(body: Body, most: int) -> None:
         _TABLE[choice](body)
 
 
-def _nested(body: Body, *, free: bool) -> None:
+def _nested(body: FunctionBuilder, *, free: bool) -> None:
     """Write the statements of a block. `free`: BR may leave it."""
     body.labels.append(free)
     statements(body, _NESTED)
     body.labels.pop()
 
 
-def _consume(body: Body, types: tuple[str, ...]) -> None:
+def _consume(body: FunctionBuilder, types: tuple[str, ...]) -> None:
     """Pop values, into locals or by DROP."""
     for type_ in reversed(types):
         choice = body.draw()
         body.out.append(SourceInstruction("local.set", (body.variable(type_, choice >> 1),)) if choice & 1 else DROP)
 
 
-def _emit(body: Body) -> None:
+def _emit(body: FunctionBuilder) -> None:
     expression(body, I32)
     body.out.append(body.module.imported("emit_signal") if body.module.options.host_calls else DROP)
 
 
-def _drop(body: Body) -> None:
+def _drop(body: FunctionBuilder) -> None:
     expression(body, VALUE_TYPES[body.draw() % 4])
     body.out.append(DROP)
 
 
-def _set_local(body: Body) -> None:
+def _set_local(body: FunctionBuilder) -> None:
     choice = body.draw()
     type_ = VALUE_TYPES[choice % 4]
     expression(body, type_)
     body.out.append(SourceInstruction("local.set", (body.variable(type_, choice >> 2),)))
 
 
-def _set_global(body: Body) -> None:
+def _set_global(body: FunctionBuilder) -> None:
     choice = body.draw()
     type_ = VALUE_TYPES[choice % 4]
     expression(body, type_)
@@ -90,18 +90,18 @@ def _set_global(body: Body) -> None:
     body.out.append(SourceInstruction("global.set", (index,)))
 
 
-def _store(body: Body) -> None:
+def _store(body: FunctionBuilder) -> None:
     name = _STORES[body.draw() % len(_STORES)]
     access = address(body, name, DEPTH)
     expression(body, STORES[name].type)
     body.out.append(access)
 
 
-def _nop(body: Body) -> None:
+def _nop(body: FunctionBuilder) -> None:
     body.out.append(_NOP)
 
 
-def _if(body: Body) -> None:
+def _if(body: FunctionBuilder) -> None:
     expression(body, I32)
     body.out.append(SourceInstruction("if", (EMPTY,)))
     _nested(body, free=True)
@@ -111,13 +111,13 @@ def _if(body: Body) -> None:
     body.out.append(END)
 
 
-def _block(body: Body) -> None:
+def _block(body: FunctionBuilder) -> None:
     body.out.append(SourceInstruction("block", (EMPTY,)))
     _nested(body, free=True)
     body.out.append(END)
 
 
-def _loop(body: Body) -> None:
+def _loop(body: FunctionBuilder) -> None:
     """Write a loop with a counter, with as many iterations as `MAX_COST` allows."""
     rounds, counter = 1 + body.draw() % _ROUNDS, body.counter()
     at = len(body.out)
@@ -138,7 +138,7 @@ def _loop(body: Body) -> None:
     body.cost_of_calls += (rounds - 1) * round_
 
 
-def _branch_table(body: Body) -> None:
+def _branch_table(body: FunctionBuilder) -> None:
     """Write a switch: BR_TABLE chooses how many of the cases are skipped."""
     cases = 1 + body.draw() % 3
     body.out += [SourceInstruction("block", (EMPTY,))] * cases
@@ -151,7 +151,7 @@ def _branch_table(body: Body) -> None:
         statements(body, 1)
 
 
-def _leave(body: Body) -> None:
+def _leave(body: FunctionBuilder) -> None:
     """Write BR_IF, BR or RETURN. The code after BR is dead, but valid."""
     choice = body.draw()
     labels = body.forward_labels()
@@ -169,7 +169,7 @@ def _leave(body: Body) -> None:
         body.out.append(SourceInstruction("br", target))
 
 
-def _call(body: Body) -> None:
+def _call(body: FunctionBuilder) -> None:
     choice = body.draw()
     if choice >= 252 and body.module.options.traps and body.module.may_grow():
         callee = body.module.add_endless_recursion()
@@ -181,14 +181,14 @@ def _call(body: Body) -> None:
         _consume(body, kind[1])
 
 
-def _call_indirect(body: Body) -> None:
+def _call_indirect(body: FunctionBuilder) -> None:
     choice = body.draw()
     kind = _KINDS[(choice >> 1) % len(_KINDS)]
     if call_indirect(body, kind, choice, DEPTH - 1):
         _consume(body, kind[1])
 
 
-def _values(body: Body) -> None:
+def _values(body: FunctionBuilder) -> None:
     """Write a block with several parameters and results."""
     kind = _BLOCKS[body.draw() % len(_BLOCKS)]
     arguments(body, kind[0], 1)
@@ -201,14 +201,14 @@ def _values(body: Body) -> None:
     _consume(body, kind[1])
 
 
-def _shred(body: Body) -> None:
+def _shred(body: FunctionBuilder) -> None:
     if body.module.options.host_calls:
         body.out.append(body.module.imported("shred_self"))
     else:
         body.out.append(_NOP)
 
 
-def _unreachable(body: Body) -> None:
+def _unreachable(body: FunctionBuilder) -> None:
     """Write UNREACHABLE. It is skipped unless traps are allowed and a decision executes it."""
     if body.module.options.traps and body.draw() & 1:
         body.out.append(_UNREACHABLE)
@@ -252,7 +252,7 @@ def _table() -> tuple[_Statement, ...]:
 _TABLE = _table()
 
 
-def _function(body: Body) -> None:
+def _function(body: FunctionBuilder) -> None:
     """Write the body of a called function."""
     statements(body, _NESTED)
     arguments(body, body.kind[1], DEPTH)
@@ -261,7 +261,7 @@ def _function(body: Body) -> None:
 def build(tapes: Iterable[bytes], options: Options) -> Builder:
     """Build a module in which each decision tape is one statement of `_start`, which is empty without tapes."""
     module = Builder(tape(b""), options, _function)
-    start = Body(module, ((), ()))
+    start = FunctionBuilder(module, ((), ()))
     for decisions in tapes:
         start.draw = module.draw = tape(decisions)
         _TABLE[start.draw()](start)

@@ -48,7 +48,7 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class WatchedAccess:
     """An access to watched memory that was seen as it happened."""
 
     point: Watchpoint
@@ -93,7 +93,7 @@ class Watching:
         self._noticed = noticed
         self._unchanged = unchanged
         self._contents = [self._content(point) for point in points]
-        self._accessed: list[Access] = []
+        self._accessed: list[WatchedAccess] = []
         self._changed: list[Change] = []
         self._compared_ns = machine.clock.now_ns
         self._paused = False
@@ -109,7 +109,7 @@ class Watching:
         return self._accessed[-1].point if self._accessed else self._changed[0].point if self._changed else None
 
     @property
-    def access(self) -> Access | None:
+    def access(self) -> WatchedAccess | None:
         """The last access that was seen as it happened, or None."""
         return self._accessed[-1] if self._accessed else None
 
@@ -137,17 +137,17 @@ class Watching:
     def _callback(self, point: Watchpoint) -> Callable[[bool, int, int], None]:
         def accessed(writes: bool, _address: int, _size: int) -> None:
             if point.writes if writes else point.reads:
-                self._note(Access(point, self._machine.cpu.hook.last, None))
+                self._note(WatchedAccess(point, self._machine.cpu.hook.last, None))
 
         return accessed
 
     def _written(self, point: Watchpoint) -> Seen:
         def written(by: Writer, _base: int, _size: int) -> None:
-            self._note(Access(point, None, by))
+            self._note(WatchedAccess(point, None, by))
 
         return written
 
-    def _note(self, access: Access) -> None:
+    def _note(self, access: WatchedAccess) -> None:
         if not self._paused:
             self._accessed.append(access)
             self._noticed()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from enclave_sim.events import name_of_kind
-from enclave_sim.time_travel.navigation.breakpoints import Access, Watching, Watchpoint, checked_range
+from enclave_sim.time_travel.navigation.breakpoints import WatchedAccess, Watching, Watchpoint, checked_range
 from enclave_sim.time_travel.navigation.changes import go_to_change
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
@@ -50,7 +50,7 @@ class _Noticed:
     """A write, as it was observed. Finding a guest's store takes long, and is done only for the last write."""
 
     position: Position
-    access: Access | None
+    access: WatchedAccess | None
     """The access; None if only the change was noticed."""
     executed: int
     """The RIP of the last instruction executed: that which a device obeyed."""

@@ -8,7 +8,7 @@ from enclave_sim.attestation import (
     Evidence,
     SignedQuote,
 )
-from enclave_sim.attestation.formats.event_log import EventLog, Header
+from enclave_sim.attestation.formats.event_log import EventLog, SpecIdEvent
 from enclave_sim.attestation.formats.public_area import TPM_RH_OWNER
 from enclave_sim.attestation.formats.quote import PcrSelection, attest_head
 from tests.enclave_sim.attestation.nodes import (
@@ -172,9 +172,9 @@ CASES: dict[str, tuple[Callable[[], Evidence], str, str]] = {
         "event 4 is PCR 11, type 13, 'payload 1'; expected PCR 11, type 13, 'payload 0'",
     ),
     "another header": (
-        lambda: replace(EVIDENCE, event_log=EventLog(EVENTS, Header(platform_class=1)).encode()),
+        lambda: replace(EVIDENCE, event_log=EventLog(EVENTS, SpecIdEvent(platform_class=1)).encode()),
         "event log header",
-        f"the Spec ID event is {Header(platform_class=1)}; expected {Header()}",
+        f"the Spec ID event is {SpecIdEvent(platform_class=1)}; expected {SpecIdEvent()}",
     ),
     "a cap": (
         lambda: with_log(*EVENTS, CAP),

@@ -24,7 +24,7 @@ from enclave_sim.attestation import (
     verify,
 )
 from enclave_sim.attestation.formats.algorithms import TPM_ALG_ECDSA, TPM_ALG_SHA256
-from enclave_sim.attestation.formats.event_log import EV_ACTION, EV_IPL, Event, EventLog
+from enclave_sim.attestation.formats.event_log import EV_ACTION, EV_IPL, EventLog, PcrEvent
 from enclave_sim.attestation.formats.public_area import (
     AK_ATTRIBUTES,
     TPM_RH_ENDORSEMENT,
@@ -50,19 +50,19 @@ def digest(text: str) -> bytes:
     return sha256(text.encode()).digest()
 
 
-def action(data: bytes) -> Event:
-    return Event.measured(13, EV_ACTION, sha256(data).digest(), data)
+def action(data: bytes) -> PcrEvent:
+    return PcrEvent.measured(13, EV_ACTION, sha256(data).digest(), data)
 
 
-def payload(index: int, text: str | None = None) -> Event:
-    return Event.measured(11, EV_IPL, digest(text or f"module {index}"), b"payload %d" % index)
+def payload(index: int, text: str | None = None) -> PcrEvent:
+    return PcrEvent.measured(11, EV_IPL, digest(text or f"module {index}"), b"payload %d" % index)
 
 
 EVENTS = (
-    Event.measured(9, EV_IPL, digest("kernel"), b"kernel image"),
-    Event.measured(8, EV_IPL, digest("loader"), b"loader information"),
-    Event.measured(10, EV_IPL, sha256(COMMAND_LINE).digest(), COMMAND_LINE),
-    Event.measured(12, EV_IPL, digest("anchors"), b"trust anchors"),
+    PcrEvent.measured(9, EV_IPL, digest("kernel"), b"kernel image"),
+    PcrEvent.measured(8, EV_IPL, digest("loader"), b"loader information"),
+    PcrEvent.measured(10, EV_IPL, sha256(COMMAND_LINE).digest(), COMMAND_LINE),
+    PcrEvent.measured(12, EV_IPL, digest("anchors"), b"trust anchors"),
     payload(0),
     payload(1),
     action(b"AETHER ACTIVE"),
@@ -110,7 +110,7 @@ def ml_dsa_ak(secret: int = 5, attributes: int = AK_ATTRIBUTES) -> Ak:
 AKS = (ecdsa_ak(), ml_dsa_ak())
 
 
-def pcr_digest(events: tuple[Event, ...]) -> bytes:
+def pcr_digest(events: tuple[PcrEvent, ...]) -> bytes:
     return sha256(EventLog(events).pcr_values(QUOTED_PCRS)).digest()
 
 
@@ -119,8 +119,8 @@ class Node:
     """A node's configuration; every field can be made wrong."""
 
     aks: tuple[Ak, ...] = AKS
-    events: tuple[Event, ...] = EVENTS  # as measured into the TPM
-    log: tuple[Event, ...] | None = None  # as shown; None: as measured
+    events: tuple[PcrEvent, ...] = EVENTS  # as measured into the TPM
+    log: tuple[PcrEvent, ...] | None = None  # as shown; None: as measured
     nonce: bytes = NONCE
     cycle: int = CYCLE
     reset_count: int = RESET_COUNT

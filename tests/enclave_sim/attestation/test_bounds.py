@@ -9,7 +9,7 @@ import pytest
 from enclave_sim.attestation import Challenge, EnvelopeKey, Evidence, EvidenceError, Position, ReferenceValues
 from enclave_sim.attestation.errors import shown
 from enclave_sim.attestation.formats.envelope import protected_header, public_of
-from enclave_sim.attestation.formats.event_log import Event, EventLog, Header, parse_event_log
+from enclave_sim.attestation.formats.event_log import EventLog, PcrEvent, SpecIdEvent, parse_event_log
 from enclave_sim.attestation.formats.plain_cbor import load
 from enclave_sim.attestation.formats.public_area import EccPoint, PublicArea, parse_public
 from enclave_sim.attestation.formats.quote import ClockInfo, PcrSelection, Quote, parse_quote
@@ -26,11 +26,11 @@ def selections(count: int, size: int = 1) -> tuple[PcrSelection, ...]:
 
 
 def events(pcr: int) -> bytes:
-    return EventLog((Event.measured(pcr, 13, bytes(32), b""),)).encode()
+    return EventLog((PcrEvent.measured(pcr, 13, bytes(32), b""),)).encode()
 
 
 def banks(count: int) -> bytes:
-    return Header(tuple((number, 1) for number in range(0x100, 0x100 + count))).encode()
+    return SpecIdEvent(tuple((number, 1) for number in range(0x100, 0x100 + count))).encode()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_foreign_text_is_cut_where_it_is_repeated() -> None:
     file = b"\xd8\x3d\xd2" + cbor2.dumps([b"\1" * 40, {}, b"", b""])
     assert f"the protected header is {'01' * 16}...; expected" in error_of(Evidence.decode, file)
     assert "it begins with 01020304; expected" in error_of(Evidence.decode, bytes(range(1, 40)))
-    long = replace(HONEST, events=(Event.measured(9, 13, bytes(32), entry.encode()), *EVENTS[1:])).evidence()
+    long = replace(HONEST, events=(PcrEvent.measured(9, 13, bytes(32), entry.encode()), *EVENTS[1:])).evidence()
     order = next(check.message for check in judge(long).checks if check.name == "event order")
     assert order == f"event 0 is PCR 9, type 13, '{'x' * 40}'; expected PCR 9, type 13, 'kernel image'"
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from enclave_sim.attestation.formats.event_log import EV_IPL, EV_NO_ACTION, Event, EventLog
+from enclave_sim.attestation.formats.event_log import EV_IPL, EV_NO_ACTION, EventLog, PcrEvent
 from tests.enclave_sim.attestation.nodes import (
     CAP,
     COMMAND_LINE,
@@ -30,7 +30,7 @@ def test_a_log_cut_short_anywhere_is_refused() -> None:
         assert not judge(replace(evidence, event_log=evidence.event_log[:length])).accepted
 
 
-def shown(*events: Event) -> Node:
+def shown(*events: PcrEvent) -> Node:
     """A node that measured honestly and presents another log."""
     return replace(ECDSA_NODE, log=events)
 
@@ -49,7 +49,7 @@ def test_a_log_edited_in_its_data_is_refused() -> None:
 
 
 def test_another_command_line_with_the_allowed_digest_is_refused() -> None:
-    edited = Event.measured(10, EV_IPL, EVENTS[2].digest, COMMAND_LINE + b" debug")
+    edited = PcrEvent.measured(10, EV_IPL, EVENTS[2].digest, COMMAND_LINE + b" debug")
     assert refused(judge(Node(events=(*EVENTS[:2], edited, *EVENTS[3:])).evidence())) == ["configuration data"]
 
 
@@ -84,14 +84,14 @@ def test_an_event_repeated_is_refused(index: int) -> None:
     "added",
     [
         payload(2, "other"),
-        Event.measured(4, EV_IPL, digest("x"), b"x"),
-        Event.measured(10, EV_NO_ACTION, bytes(32), b"StartupLocality\0\3"),
+        PcrEvent.measured(4, EV_IPL, digest("x"), b"x"),
+        PcrEvent.measured(10, EV_NO_ACTION, bytes(32), b"StartupLocality\0\3"),
         action(b"AETHER ACTIVE"),
         action(b""),
     ],
 )
 @pytest.mark.parametrize("index", range(len(EVENTS) + 1))
-def test_an_event_added_is_refused(index: int, added: Event) -> None:
+def test_an_event_added_is_refused(index: int, added: PcrEvent) -> None:
     events = (*EVENTS[:index], added, *EVENTS[index:])
     assert not judge(replace(ECDSA_NODE, events=events).evidence()).accepted
     assert not judge(shown(*events).evidence()).accepted

@@ -14,7 +14,7 @@ from enclave_sim.attestation import (
     Verdict,
     verify,
 )
-from enclave_sim.attestation.formats.event_log import Event
+from enclave_sim.attestation.formats.event_log import PcrEvent
 from enclave_sim.errors import ConfigurationError
 from tests.enclave_sim.attestation.nodes import (
     AKS,
@@ -224,7 +224,7 @@ def test_a_challenge_can_be_answered(nonce: bytes, cycle: int) -> None:
 def test_many_payloads_are_measured_one_after_the_other() -> None:
     events = (
         *EVENTS[:4],
-        *(Event.measured(11, 13, EVENTS[4].digest, b"payload %d" % n) for n in range(12)),
+        *(PcrEvent.measured(11, 13, EVENTS[4].digest, b"payload %d" % n) for n in range(12)),
         EVENTS[-1],
     )
     assert judge(Node(events=events).evidence()).accepted

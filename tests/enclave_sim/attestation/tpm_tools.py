@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enclave_sim.attestation import Evidence, SignedQuote
-from enclave_sim.attestation.formats.event_log import Event, EventLog, parse_event_log
+from enclave_sim.attestation.formats.event_log import EventLog, PcrEvent, parse_event_log
 
 MISSING = [name for name in ("swtpm", "tpm2_checkquote", "tpm2_eventlog", "tpm2_quote") if not shutil.which(name)]
 PCRS = "sha256:8,9,10,11,12,13"
@@ -43,7 +43,7 @@ class Swtpm:
         self.tool("tpm2_readpublic", "-c", "ak.ctx", "-o", "ak.pub", "-n", "ak.name", "-q", "ak.qn")
         return (self.folder / "ak.pub").read_bytes()
 
-    def measure(self, events: tuple[Event, ...]) -> None:
+    def measure(self, events: tuple[PcrEvent, ...]) -> None:
         for event in events:
             self.tool("tpm2_pcrextend", f"{event.pcr}:sha256={event.digest.hex()}")
 
@@ -52,7 +52,7 @@ class Swtpm:
         self.tool("tpm2_quote", *given, "-m", "attest", "-s", "signature")
         return SignedQuote((self.folder / "attest").read_bytes(), (self.folder / "signature").read_bytes(), public)
 
-    def evidence(self, nonce: bytes, cycle: int, public: bytes, log: tuple[Event, ...]) -> Evidence:
+    def evidence(self, nonce: bytes, cycle: int, public: bytes, log: tuple[PcrEvent, ...]) -> Evidence:
         quote = self.quote(nonce + cycle.to_bytes(4, "big"), public)
         return Evidence(nonce, cycle, (quote,), EventLog(log).encode())
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import overload
 
 from enclave_sim.enclave.kernel.program import Program
-from enclave_sim.inspector.model.moment import Moment, Writer
+from enclave_sim.inspector.model.moment import LastWriter, Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note
 from enclave_sim.recording.hex_lines import LINE_BYTES, HexLine, ascii_of
 from machine.bus.ram import PAGE_SIZE
@@ -16,10 +16,10 @@ _WINDOW = 16 * PAGE_SIZE
 class HexRows(Sequence[Row]):
     """Rows of bytes, made when drawn."""
 
-    def __init__(self, base: int, data: bytes, before: bytes, writers: dict[int, Writer]) -> None:
+    def __init__(self, base: int, data: bytes, before: bytes, writers: dict[int, LastWriter]) -> None:
         self._base, self._data, self._before, self._writers = base, data, before, writers
 
-    def writer(self, index: int) -> Writer | None:
+    def writer(self, index: int) -> LastWriter | None:
         """Return the last writer of a row's bytes, or None if it is unknown."""
         target = self[index].target
         found = self._writers.get(target.memory if target.memory is not None else -1)

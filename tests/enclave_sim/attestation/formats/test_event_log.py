@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from enclave_sim.attestation import EvidenceError
 from enclave_sim.attestation.formats.event_log import (
     EV_NO_ACTION,
-    Event,
     EventLog,
-    Header,
+    PcrEvent,
+    SpecIdEvent,
     initial_pcr,
     parse_event_log,
 )
@@ -27,9 +27,9 @@ def logs(draw: st.DrawFn) -> EventLog:
     banks = {**draw(BANKS), 0x000B: 32}
     bytes_ = st.integers(0, 255)
     version = draw(st.tuples(bytes_, bytes_, bytes_))
-    header = Header(tuple(banks.items()), draw(U32), version, draw(bytes_), draw(st.binary(max_size=255)))
+    header = SpecIdEvent(tuple(banks.items()), draw(U32), version, draw(bytes_), draw(st.binary(max_size=255)))
     digests = st.tuples(*(st.tuples(st.just(a), st.binary(min_size=n, max_size=n)) for a, n in banks.items()))
-    events = st.builds(Event, st.integers(0, 23), U32, digests, st.binary(max_size=40))
+    events = st.builds(PcrEvent, st.integers(0, 23), U32, digests, st.binary(max_size=40))
     return EventLog(tuple(draw(st.lists(events, max_size=5))), header)
 
 
@@ -40,7 +40,7 @@ def test_a_log_that_is_written_is_read_again(log: EventLog) -> None:
 
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind_are_a_log_or_an_evidence_error(data: bytes) -> None:
-    for whole in (data, Header().encode() + data):
+    for whole in (data, SpecIdEvent().encode() + data):
         assert "\n" not in error_of(lambda whole: parse_event_log(whole).replay(), whole)
 
 
@@ -54,10 +54,10 @@ def test_an_edited_log_is_a_log_or_an_evidence_error(start: int, new: bytes) -> 
 def test_replaying_extends_each_pcr_from_its_value_after_a_reset() -> None:
     one, two = sha256(b"1").digest(), sha256(b"2").digest()
     events = (
-        Event.measured(8, 13, one, b""),
-        Event.measured(17, 13, one, b""),
-        Event.measured(8, EV_NO_ACTION, one, b"not extended"),
-        Event.measured(8, 13, two, b""),
+        PcrEvent.measured(8, 13, one, b""),
+        PcrEvent.measured(17, 13, one, b""),
+        PcrEvent.measured(8, EV_NO_ACTION, one, b"not extended"),
+        PcrEvent.measured(8, 13, two, b""),
     )
     first = sha256(bytes(32) + one).digest()
     values = EventLog(events).replay()
@@ -70,15 +70,15 @@ def test_the_pcrs_of_a_dynamic_launch_start_as_ones() -> None:
 
 
 def test_a_log_without_the_sha256_bank_cannot_be_replayed() -> None:
-    log = EventLog((Event(8, 13, ((0x0004, bytes(20)),), b""),), Header(algorithms=((0x0004, 20),)))
+    log = EventLog((PcrEvent(8, 13, ((0x0004, bytes(20)),), b""),), SpecIdEvent(algorithms=((0x0004, 20),)))
     assert parse_event_log(log.encode()) == log
     with pytest.raises(EvidenceError, match="no SHA-256 digests"):
         log.replay()
 
 
 def test_digest_sizes_come_from_the_header() -> None:
-    header = Header(algorithms=((0x000B, 32), (0x7777, 5)))
-    event = Event(8, 13, ((0x000B, bytes(32)), (0x7777, b"12345")), b"x")
+    header = SpecIdEvent(algorithms=((0x000B, 32), (0x7777, 5)))
+    event = PcrEvent(8, 13, ((0x000B, bytes(32)), (0x7777, b"12345")), b"x")
     assert parse_event_log(EventLog((event,), header).encode()).events == (event,)
 
 
@@ -89,10 +89,10 @@ def put(offset: int, text: str) -> bytes:
 
 def test_our_header_is_of_version_2_00_for_clients() -> None:
     """TCG_EfiSpecIdEvent (PC Client Platform Firmware Profile, Spec ID Event): class, minor, major, errata, UINTN."""
-    assert Header().encode()[48:].startswith(b"\0\0\0\0" + b"\0\2\0\2" + b"\1\0\0\0" + b"\x0b\0\x20\0")
+    assert SpecIdEvent().encode()[48:].startswith(b"\0\0\0\0" + b"\0\2\0\2" + b"\1\0\0\0" + b"\x0b\0\x20\0")
 
 
-FIRST = len(Header().encode())
+FIRST = len(SpecIdEvent().encode())
 
 
 @pytest.mark.parametrize(
@@ -121,19 +121,19 @@ def test_an_error_names_the_field_its_offset_and_what_is_right(data: bytes, mess
 
 
 def test_a_bank_comes_once() -> None:
-    header = Header(algorithms=((0x000B, 32), (0x000B, 32)))
+    header = SpecIdEvent(algorithms=((0x000B, 32), (0x000B, 32)))
     with pytest.raises(EvidenceError, match="header algorithm 1 at offset 64 is there already"):
         parse_event_log(header.encode())
 
 
-def locality(data: bytes, pcr: int = 0) -> Event:
-    return Event.measured(pcr, EV_NO_ACTION, bytes(32), b"StartupLocality\0" + data)
+def locality(data: bytes, pcr: int = 0) -> PcrEvent:
+    return PcrEvent.measured(pcr, EV_NO_ACTION, bytes(32), b"StartupLocality\0" + data)
 
 
 @pytest.mark.parametrize("number", [0, 3, 4])
 def test_the_startup_locality_is_where_pcr_0_starts(number: int) -> None:
     started = bytes(31) + bytes([number])
-    extended = Event.measured(0, 8, bytes(range(32)), b"")
+    extended = PcrEvent.measured(0, 8, bytes(range(32)), b"")
     log = parse_event_log(EventLog((locality(bytes([number])), extended)).encode())
     assert log.replay() == {0: sha256(started + bytes(range(32))).digest()}
     assert EventLog((locality(bytes([number])),)).pcr_values((0, 1)) == started + bytes(32)
@@ -151,5 +151,5 @@ def test_a_startup_locality_that_cannot_be_is_refused(data: bytes, words: str) -
 
 
 def test_a_startup_locality_comes_before_what_extends_pcr_0() -> None:
-    log = EventLog((Event.measured(0, 8, bytes(32), b""), locality(b"\3")))
+    log = EventLog((PcrEvent.measured(0, 8, bytes(32), b""), locality(b"\3")))
     assert "comes after an event of PCR 0" in error_of(log.replay)

@@ -10,18 +10,18 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 
 from enclave_sim.attestation import NO_TRUST_ANCHORS, EnvelopeKey, Evidence, ReferenceValues, SignedQuote, key_name
-from enclave_sim.attestation.formats.event_log import EV_ACTION, EV_IPL, Event, EventLog
+from enclave_sim.attestation.formats.event_log import EV_ACTION, EV_IPL, EventLog, PcrEvent
 from enclave_sim.attestation.formats.public_area import AK_ATTRIBUTES, EccPoint, PublicArea, qualified_name
 from enclave_sim.attestation.formats.quote import QUOTED_PCRS, ClockInfo, PcrSelection, Quote
 from enclave_sim.attestation.formats.signature import EcdsaSignature, MlDsaSignature
 
 ENVELOPE_KEY = EnvelopeKey.from_seed(b"envelope of a test node")
 _MEASURED = [
-    Event.measured(9, EV_IPL, sha256(b"kernel").digest(), b"kernel image"),
-    Event.measured(8, EV_IPL, sha256(b"loader").digest(), b"loader information"),
-    Event.measured(10, EV_IPL, sha256(b"quiet").digest(), b"quiet"),
-    Event.measured(11, EV_IPL, sha256(b"payload").digest(), b"payload 0"),
-    Event.measured(13, EV_ACTION, sha256(b"AETHER ACTIVE").digest(), b"AETHER ACTIVE"),
+    PcrEvent.measured(9, EV_IPL, sha256(b"kernel").digest(), b"kernel image"),
+    PcrEvent.measured(8, EV_IPL, sha256(b"loader").digest(), b"loader information"),
+    PcrEvent.measured(10, EV_IPL, sha256(b"quiet").digest(), b"quiet"),
+    PcrEvent.measured(11, EV_IPL, sha256(b"payload").digest(), b"payload 0"),
+    PcrEvent.measured(13, EV_ACTION, sha256(b"AETHER ACTIVE").digest(), b"AETHER ACTIVE"),
 ]
 LOG = EventLog(tuple(_MEASURED))
 

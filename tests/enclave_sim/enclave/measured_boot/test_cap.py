@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import payloads
 from enclave_sim import Attestation, Enclave, Phase, events
 from enclave_sim.attestation import Challenge, Evidence, ReferenceValues, verify
-from enclave_sim.attestation.formats.event_log import EV_ACTION, Event, EventLog, parse_event_log
+from enclave_sim.attestation.formats.event_log import EV_ACTION, EventLog, PcrEvent, parse_event_log
 from enclave_sim.inputs import Tamper
 from tests.enclave_sim.enclave.measured_boot.support import (
     CAP,
@@ -132,7 +132,7 @@ def test_a_quote_after_the_end_is_refused_whatever_log_comes_with_it(cause: Caus
     enclave.run()
     allowed = enclave.reference_values()
     log = enclave.evidence.event_log if enclave.evidence is not None else genuine_log()
-    told = EventLog((*parse_event_log(log).events, Event.measured(13, EV_ACTION, sha256(CAP).digest(), CAP)))
+    told = EventLog((*parse_event_log(log).events, PcrEvent.measured(13, EV_ACTION, sha256(CAP).digest(), CAP)))
     assert "quote 1 PCR digest" in failures(later_evidence(device, log), allowed)
     assert "not annihilated" in failures(later_evidence(device, told.encode()), allowed)
 

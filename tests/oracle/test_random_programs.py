@@ -1,6 +1,6 @@
 """Random programs of ring 3 and ring 0 end in the same state on QEMU, on Bochs and on our machine.
 
-`ORACLE_SEED` (default 1) and `ORACLE_PROGRAMS` (default 2000) choose others; for long runs with progress there is
+`ORACLE_SEED` (default 1) and `ORACLE_PROGRAMS` (default 1000) choose others; for long runs with progress there is
 `python -m tests.oracle.random_programs SEED COUNT`.
 """
 
@@ -18,7 +18,7 @@ from tests.oracle.random_programs.third import judge
 from tests.oracle.random_programs.verdict import third_differences
 
 SEED = int(os.environ.get("ORACLE_SEED", "1"))
-COUNT = int(os.environ.get("ORACLE_PROGRAMS", "2000"))
+COUNT = int(os.environ.get("ORACLE_PROGRAMS", "1000"))
 _MAX_SHOWN = 3
 
 

@@ -1,9 +1,9 @@
 """The options of the commands that run an enclave, each declared once, so that all commands agree."""
 
-from collections.abc import Iterable
-from functools import reduce
+from collections.abc import Callable, Iterable
+from functools import reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enclave_sim.cli.command import MACHINE, OUTPUT, POLICY, option
 from enclave_sim.cli.options.types import FILE, NUMBER, TIME, Choice
@@ -99,6 +99,21 @@ feature = option(
     help="WebAssembly feature to allow beyond the profile; may be repeated.",
     heading=POLICY,
 )
+
+
+def configured(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command that gets the declared options of an enclave as one argument, `configuration`."""
+
+    @wraps(command)
+    def with_options(**given: Any) -> Any:
+        fields = {name: given.pop(name) for name in EnclaveConfiguration.__struct_fields__ if name in given}
+        if "sensor0" in given:
+            fields["sensors"] = given.pop("sensor0"), given.pop("sensor1")
+        if "feature" in given:
+            fields["features"] = frozenset(given.pop("feature"))
+        return command(configuration=EnclaveConfiguration(**fields), **given)
+
+    return with_options
 
 
 def read_given_inputs(path: Path | None, engine: EngineName) -> "tuple[AnyInput, ...]":

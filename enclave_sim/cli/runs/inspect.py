@@ -24,7 +24,6 @@ from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError, installing
 from enclave_sim.inspector.syntax import Syntax
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
@@ -117,26 +116,16 @@ _OWN = {
     help="Address to serve on. Anyone who can reach it controls the inspector.",
     heading=_WEB,
 )
+@options.configured
 def inspect(
     *,
+    configuration: EnclaveConfiguration,
     what: Sequence[str],
-    cycles: int,
-    wake_ns: int,
-    quantum_ns: int,
-    arena_bytes: int | None,
-    sensor0: int,
-    sensor1: int,
     inputs: Path | None,
-    ns_per_instruction: int,
     portable: bool,
-    engine: EngineName,
-    production: bool,
     trust_anchor: Sequence[Path],
-    attestation: Attestation,
-    post_quantum: bool,
     tpm: str,
     reference: Sequence[Path],
-    feature: Sequence[str],
     payload: Sequence[str],
     append: str,
     module: Sequence[tuple[bytes, str]],
@@ -163,21 +152,8 @@ def inspect(
         from enclave_sim.inspector.bookmark_file import read_bookmarks  # noqa: PLC0415
 
         read_bookmarks(bookmarks)
-    names = tuple(common.or_default(what, engine))
-    taken = options.read_given_inputs(inputs, engine)
-    configuration = EnclaveConfiguration(
-        cycles=cycles,
-        wake_ns=wake_ns,
-        quantum_ns=quantum_ns,
-        arena_bytes=arena_bytes,
-        sensors=(sensor0, sensor1),
-        attestation=attestation,
-        post_quantum=post_quantum,
-        production=production,
-        features=frozenset(feature),
-        ns_per_instruction=ns_per_instruction,
-        engine=engine,
-    )
+    names = tuple(common.or_default(what, configuration.engine))
+    taken = options.read_given_inputs(inputs, configuration.engine)
     chosen = EnclaveOptions(
         _with_model(configuration, tpm),
         trust_anchors=(development_anchor(), *map(TrustAnchor.load, trust_anchor)),
@@ -185,7 +161,7 @@ def inspect(
         portable=portable,
     )
     bare = kernel.kernel_options(append, module, ram, fw_cfg)
-    bare = msgspec.structs.replace(bare, ns_per_instruction=ns_per_instruction, portable=portable)
+    bare = msgspec.structs.replace(bare, ns_per_instruction=configuration.ns_per_instruction, portable=portable)
     if serial is not None:
         bare = msgspec.structs.replace(bare, typed=_typed(serial))
     source = _source(names, chosen, taken, tuple(payload), bare)

@@ -28,7 +28,6 @@ from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -95,32 +94,21 @@ Exit codes; the highest one that applies
 @options.trace_memory
 @option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.", heading=OUTPUT)
 @option("--quiet", "-q", is_flag=True, help="Print one line: outcome and digest.", heading=OUTPUT)
+@options.configured
 def run(
     *,
+    configuration: EnclaveConfiguration,
     payload: Sequence[str],
-    cycles: int,
-    wake_ns: int,
-    quantum_ns: int,
     limit_ns: int | None,
     host_limit: float | None,
-    ns_per_instruction: int,
-    arena_bytes: int | None,
-    sensor0: int,
-    sensor1: int,
     inputs: Path | None,
     portable: bool,
-    engine: EngineName,
-    production: bool,
     trust_anchor: Sequence[Path],
-    attestation: Attestation,
-    post_quantum: bool,
     tpm: str,
     verifier: str | None,
     verifier_ca: Path | None,
     reference: Sequence[Path],
-    feature: Sequence[str],
     record: Path | None,
-    trace_memory: str | None,
     as_json: bool,
     quiet: bool,
 ) -> ExitCode:
@@ -135,23 +123,9 @@ def run(
         raise ConfigurationError("--json and --quiet exclude each other")
     if verifier is not None and reference:
         raise ConfigurationError("--reference is for the built-in verifier; --verifier asks another one")
-    names = common.or_default(payload, engine)
-    watch = Watch(cycles, None if quiet else terminal_of(sys.stderr))
-    taken = options.read_given_inputs(inputs, engine)
-    configuration = EnclaveConfiguration(
-        cycles=cycles,
-        wake_ns=wake_ns,
-        quantum_ns=quantum_ns,
-        arena_bytes=arena_bytes,
-        sensors=(sensor0, sensor1),
-        attestation=attestation,
-        post_quantum=post_quantum,
-        production=production,
-        features=frozenset(feature),
-        ns_per_instruction=ns_per_instruction,
-        engine=engine,
-        trace_memory=trace_memory,
-    )
+    names = common.or_default(payload, configuration.engine)
+    watch = Watch(configuration.cycles, None if quiet else terminal_of(sys.stderr))
+    taken = options.read_given_inputs(inputs, configuration.engine)
     chosen_options = EnclaveOptions(
         configuration,
         trust_anchors=(development_anchor(), *map(TrustAnchor.load, trust_anchor)),
@@ -175,7 +149,7 @@ def run(
     else:
         from enclave_sim.cli.output.render import Presentation, render  # noqa: PLC0415 - rich takes 50 ms
 
-        presentation = Presentation(tuple(names), cycles, frozenset(watch.status_words), record)
+        presentation = Presentation(tuple(names), configuration.cycles, frozenset(watch.status_words), record)
         write(render(result, presentation))
     return of_run(result)
 

@@ -25,7 +25,7 @@ from enclave_sim.files.reading import SMALL, read_file
 from enclave_sim.files.writing import new_directory
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import one_line, printable
-from enclave_sim.specification import Attestation, EngineName
+from enclave_sim.specification import Attestation
 
 if TYPE_CHECKING:
     from enclave_sim.attestation import Evidence, Position, Verdict
@@ -105,19 +105,15 @@ def _measured_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle to attest, 0 to --cycles minus 1.")
 @option("--raw", type=DIRECTORY, metavar="DIR", help="Also write the TPM's structures to files in DIR, for tpm2-tools.")
 @_measured_options
+@options.configured
 def attest(
     *,
+    configuration: EnclaveConfiguration,
     payload: Sequence[str],
     nonce: bytes,
     output: Path,
     cycle: int,
     raw: Path | None,
-    cycles: int,
-    wake_ns: int,
-    quantum_ns: int,
-    arena_bytes: int | None,
-    engine: EngineName,
-    attestation: Attestation,
     trust_anchor: Sequence[Path],
     tpm: str,
 ) -> None:
@@ -129,21 +125,15 @@ def attest(
     from enclave_sim.enclave.attester.capturing import CapturingVerifier  # noqa: PLC0415
     from enclave_sim.enclave.attester.tpm_events import tpm_seed  # noqa: PLC0415
 
-    if attestation is Attestation.OFF:
+    if configuration.attestation is Attestation.OFF:
         raise ConfigurationError("--attestation off makes no evidence; it must be record or require")
-    if cycle >= cycles:
+    if cycle >= configuration.cycles:
         # The cycle count is measured: with more cycles, the evidence would not match this configuration's reference
         # values.
-        raise ConfigurationError(f"--cycle {cycle} is not run: cycles begin at 0, and there are {cycles} (--cycles)")
+        raise ConfigurationError(
+            f"--cycle {cycle} is not run: cycles begin at 0, and there are {configuration.cycles} (--cycles)"
+        )
     witness = CapturingVerifier(nonce, cycle)
-    configuration = EnclaveConfiguration(
-        cycles=cycles,
-        wake_ns=wake_ns,
-        quantum_ns=quantum_ns,
-        arena_bytes=arena_bytes,
-        attestation=attestation,
-        engine=engine,
-    )
     with _enclave(payload, configuration, trust_anchor, tpm, witness) as enclave:
         witness.on_evidence = enclave.machine.request_stop
         _run_until(enclave, witness)
@@ -153,7 +143,7 @@ def attest(
     key = EnvelopeKey.from_seed(tpm_seed(enclave.configuration.tpm_seed))
     structures = {} if raw is None else _raw(raw, witness.evidence)
     with new_directory(output.parent), new_directory(raw or output.parent):
-        names = ", ".join(map(printable, common.or_default(payload, engine)))
+        names = ", ".join(map(printable, common.or_default(payload, configuration.engine)))
         save(output, witness.evidence.encode(key), f"evidence for cycle {cycle} of {names}", structures)
 
 
@@ -260,17 +250,13 @@ def _verdict_text(file: Path, verdict: "Verdict") -> bytes:
 @option("--output", "-o", type=FILE, metavar="FILE", help="Output file. Default: standard output.")
 @option("--merge", type=FILE, metavar="FILE", multiple=True, help="Reference values to include; may be repeated.")
 @_measured_options
+@options.configured
 def reference_values(
     *,
+    configuration: EnclaveConfiguration,
     payload: Sequence[str],
     output: Path | None,
     merge: Sequence[Path],
-    cycles: int,
-    wake_ns: int,
-    quantum_ns: int,
-    arena_bytes: int | None,
-    engine: EngineName,
-    attestation: Attestation,
     trust_anchor: Sequence[Path],
     tpm: str,
 ) -> None:
@@ -282,14 +268,6 @@ def reference_values(
     """
     from enclave_sim.attestation import ReferenceValues  # noqa: PLC0415
 
-    configuration = EnclaveConfiguration(
-        cycles=cycles,
-        wake_ns=wake_ns,
-        quantum_ns=quantum_ns,
-        arena_bytes=arena_bytes,
-        attestation=attestation,
-        engine=engine,
-    )
     with _enclave(payload, configuration, trust_anchor, tpm) as enclave:
         values: ReferenceValues = enclave.reference_values()
     for path in merge:

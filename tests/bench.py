@@ -58,6 +58,12 @@ def time_travel(samples: int) -> list[Entry]:
             entry(f"a step back in {name}", median, "ms", "<= 50", ("the run forward, ms", forward), 12, worst=worst)
             for name, median, worst, forward in bench_time_travel.steps_back()
         ),
+        *(
+            entry(
+                f"a step of provenance in {name}", median, "ms", "<= 30", ("a step back, ms", back), count, worst=worst
+            )
+            for name, median, worst, count, back in bench_time_travel.steps_of_provenance()
+        ),
     ]
 
 

@@ -9,9 +9,12 @@ from typing import Any
 from enclave_sim import Enclave
 from enclave_sim.inputs import Tamper
 from enclave_sim.time_travel import Session
+from enclave_sim.time_travel.navigation.provenance.answers import Role
 from tests.bench_entries import cpu_seconds
 
 _BACK = 12
+_CHAIN = 8
+"""Steps of provenance in a row."""
 _SECOND_NS = 1_000_000_000
 
 
@@ -60,4 +63,32 @@ def steps_back() -> list[tuple[str, float, float, float]]:
             (session.reverse_to if at_ns < session.now.at_ns else session.run_to)(at_ns=at_ns)
             times.append(_ms(session.back))
         found.append((name, statistics.median(times), max(times), forward))
+    return found
+
+
+def steps_of_provenance() -> list[tuple[str, float, float, int, float]]:
+    """The subject, and in milliseconds: one step of provenance (median, worst), their number, and one step back.
+
+    A chain begins with a register at a random moment of a second of virtual time, and follows the first source that is
+    data. Each step is a question of its own.
+    """
+    wanted = [("1 s of sleeps and small cycles", Session("counter", cycles=930))]
+    found = []
+    for name, session in wanted:
+        random = Random(1)
+        session.run_to(event="annihilation_began")
+        end_ns, steps, backs = session.now.at_ns, [], []
+        for _ in range(_BACK):
+            at_ns = random.randrange(1000, end_ns)
+            (session.reverse_to if at_ns < session.now.at_ns else session.run_to)(at_ns=at_ns)
+            backs.append(_ms(session.back))
+            value: Any = random.choice(("rax", "rcx", "rdx", "rsi", "rdi"))
+            for _ in range(_CHAIN):
+                asked: list[Any] = []
+                steps.append(_ms(lambda of=value, to=asked, s=session: to.append(s.where_from(of, depth=1))))  # type: ignore[misc]
+                sources = [one for origin in asked[0].origins for one in origin.sources if one.role is Role.DATA]
+                value = next((one.value for one in sources if one.value is not None), None)
+                if value is None:
+                    break
+        found.append((name, statistics.median(steps), max(steps), len(steps), statistics.median(backs)))
     return found

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from enclave_sim.events import InputTaken
+from enclave_sim.inputs import RegisterWrite
 from enclave_sim.time_travel.navigation.last_write import place as named
 from enclave_sim.time_travel.navigation.provenance.answers import End, Ending, Role
 from enclave_sim.time_travel.navigation.provenance.decoding import Decoded, decoded
@@ -17,6 +18,7 @@ from enclave_sim.time_travel.timeline.timeline import Timeline
 from machine.bus.writer import INTERRUPT_DELIVERY, Writer
 from machine.events import Event
 
+_REGISTER_WRITE = "register_write"
 SCRUB_ENGINE = "scrub engine"
 COMPUTED = "the computation of the guest, from its memory, constants and host calls"
 _REASON = Ending(End.CONSTANT, "the reason for the departure, given by the call or the trap")
@@ -80,7 +82,7 @@ class Deeds:
                 continue
             yield self._written(step, store.by, store.place, given)
         if given is not None and not step.executed:
-            changed = [*step.changed, "rflags"] if given.input == "register_write" else []
+            changed = self._registers(step, given)
             ending = Ending(End.INPUT, self._input_text(given))
             yield Deed("an input", None, tuple(Effect((REGISTERS[name],), ()) for name in changed), ending)
 
@@ -96,6 +98,18 @@ class Deeds:
         if by.kind == "device":
             return Deed(at, instruction, (Effect((place,), ()),), Ending(End.DEVICE, by.name))
         return Deed(at, None, (Effect((place,), ()),), Ending(End.PROCESSOR, by.name))
+
+    def _registers(self, step: Step, given: InputTaken) -> list[str]:
+        """Return the registers that an input has written, perhaps with the value that they had."""
+        if given.input != _REGISTER_WRITE:
+            return []
+        known = [given.given] if given.given is not None else self._timeline.subject.header.inputs
+        named = [
+            one.register
+            for one in known
+            if isinstance(one, RegisterWrite) and given.scheduled_ns in (None, one.at_ns) and one.register in REGISTERS
+        ]
+        return named or [*sorted(step.changed)]
 
     def _input_text(self, given: InputTaken | None) -> str:
         return "an input" if given is None else f"{given.input} at {given.at_ns} ns"

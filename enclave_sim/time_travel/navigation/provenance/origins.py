@@ -10,7 +10,7 @@ from enclave_sim.time_travel.navigation.provenance.deeds import COMPUTED, Deeds
 from enclave_sim.time_travel.navigation.provenance.devices import DeviceSources
 from enclave_sim.time_travel.navigation.provenance.effects import Deed, written
 from enclave_sim.time_travel.navigation.provenance.guest.sources import GuestSources
-from enclave_sim.time_travel.navigation.provenance.places import MEMORY, REGISTERS, Place
+from enclave_sim.time_travel.navigation.provenance.places import FLAGS, MEMORY, REGISTERS, Place
 from enclave_sim.time_travel.navigation.provenance.power_on import at_power_on
 from enclave_sim.time_travel.navigation.provenance.steps import Step, Steps
 from enclave_sim.time_travel.navigation.provenance.uses import Uses
@@ -277,8 +277,8 @@ def _may_write(step: Step, wanted: Iterable[Place]) -> bool:
             found = found or decoded(step.code, step.rip, step.long)
             if found is None or any(one.common(place) for one in found.writes):
                 return True
-        elif step.seen != step.seen_after and place.space == "rflags":
-            return True
+        elif step.seen != step.seen_after and (place.space in GENERAL_REGISTERS or place.space == FLAGS):
+            return True  # perhaps an input
     return False
 
 

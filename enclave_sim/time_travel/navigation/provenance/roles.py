@@ -79,7 +79,7 @@ mulx | 1=D 2 ; 0=D 2
 /moved | 0=1. ?F
 /kept | 0=0. ?F
 /exchanged | F=0 A ; 0=1. ?A ?0
-/compared | F=0 A ; A=0. ?A
+/compared | F=0 A ; 0=0. ; A=0. ?A
 /scanned | 0=1 ; F=1 F
 
 # control

@@ -7,7 +7,7 @@ RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: run test test-fast test-long test-speed oracle oracle-long mutants mutation fuzz-machine fuzz-vmm check rooms bench firmware payloads release clean
+.PHONY: run test test-fast test-long test-speed oracle oracle-long mutants mutation fuzz-machine fuzz-vmm check rooms bench docs firmware payloads release clean
 .DEFAULT_GOAL := run
 
 # Tests start hundreds of processes; without files of bytecode each would compile anew what it imports.
@@ -91,6 +91,9 @@ rooms: $(READY)  ## files, rooms and arrows of the packages, and docs/rooms.svg 
 
 bench: $(READY)  ## figures as JSON, each beside a reference of the same run
 	$(BIN)/python tests/bench.py
+
+docs: $(READY)  ## the pages and a reference made from the code, as a site in build/site
+	$(BIN)/python -m tests.site
 
 firmware: $(READY)  ## rebuild the kernel and the native code of the emulator
 	$(BIN)/python -m firmware.build

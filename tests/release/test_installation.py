@@ -20,8 +20,9 @@ NEEDS |= {"testing": "pytest, hypothesis"}
 
 
 def test_every_extra_is_installed_here_and_named_by_the_readme() -> None:
-    """`dev` is for a clone, and includes all the others."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"].keys() - {"dev"}
+    """`dev` and `docs` are for a clone, and `dev` includes all the others."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = settings["optional-dependencies"].keys() - {"dev", "docs"}
     assert extras == NEEDS.keys() - {""}
     readme = (ROOT / "README.md").read_text()
     assert [extra for extra in extras if f"| `{extra}` |" not in readme] == []

@@ -63,7 +63,7 @@ def wasm_guests(
         max_size: The maximum number of statements of `_start`, at most 256.
         memory_pages: The maximum number of memory pages, 1 to 64 of 64 KiB.
         traps: Let some guests trap: they access, fill or copy memory out of bounds, divide by zero, convert a float
-        that fits no integer, execute `unreachable`, call an element of the table that is missing or has another
+            that fits no integer, execute `unreachable`, call an element of the table that is missing or has another
             type, or recurse without end. If False, no guest traps.
         host_calls: Let guests import host functions.
 

@@ -1,6 +1,6 @@
 """The machine: a PC with one processor, RAM, a bus with devices and one virtual clock."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -186,6 +186,18 @@ class Machine:
         """
         with SignalsHeld(notify=self.request_stop):
             return self._loop.run(limit_ns, input_follows=input_follows)
+
+    def trace_interrupt_flag(self, changed: Callable[[bool], None]) -> None:
+        """Trace RFLAGS.IF from now on. What the machine executes, and when, does not change.
+
+        The machine stops at each CLI, STI and POPF, so a program that consists of them runs slower. Snapshots of other
+        machines must not be restored from then on.
+
+        Args:
+            changed: Called with the new value after each step that has changed it, however that happened, and before
+                the machine executes anything else. The machine may be inspected, not changed.
+        """
+        self._loop.trace_interrupt_flag(changed)
 
     # Snapshots
 

@@ -28,6 +28,7 @@ _COMMANDS = {
     "diff": "recordings.diff",
     "events": "recordings.events",
     "export": "recordings.export",
+    "interrupts": "recordings.interrupts",
     "notebook": "recordings.notebook",
     "payload": "trust.payload",
     "attest": "trust.attestation",

@@ -9,7 +9,7 @@ damaged, and finds the inputs that were not scheduled. The second pass follows t
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
@@ -56,12 +56,17 @@ class ReplayResult:
         return self.divergence is None
 
 
-def replay(path: Path | str, payloads: Iterable[PayloadSource] = ()) -> ReplayResult:
+def replay(
+    path: Path | str,
+    payloads: Iterable[PayloadSource] = (),
+    prepare: Callable[[Enclave], object] = lambda _enclave: None,
+) -> ReplayResult:
     """Repeat a recorded run and compare it. It stops a few events after the first difference.
 
     Args:
         path: The recording file.
         payloads: Candidates, by SHA-256, for payloads that are neither embedded nor built in.
+        prepare: Called with the enclave before it runs, to observe it.
 
     Returns:
         The first difference, if any, and the result of the run.
@@ -79,6 +84,7 @@ def replay(path: Path | str, payloads: Iterable[PayloadSource] = ()) -> ReplayRe
         comparer = _Comparer(recorded, open_end=survey.open_end)
         enclave = _enclave(file, payloads, comparer, digest, survey.answers)
         comparer.on_divergence = enclave.machine.request_stop
+        prepare(enclave)
         result = _run(enclave, survey, comparer)
         comparer.end()
     if not comparer.parted and not survey.open_end and digest.hexdigest() != file.trailer.sha256:

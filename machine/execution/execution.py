@@ -30,7 +30,7 @@ from machine.interrupts.interrupt_returns import InterruptReturns
 from machine.journal import Journal
 from machine.processor.cpu import FLAG_IF, FLAG_RF, FLAG_TF, Cpu
 from machine.processor.debug_registers import DR6_BS
-from machine.processor.step_hook import NEVER, Stop
+from machine.processor.step_hook import NEVER, Stop, watch_cli_and_sti
 from machine.state import Stateful
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ class Execution(Stateful):
     PARTS = ("delivery", "ring_and_mode", "_returns")
     WIRING = (
         *("_cpu", "_chipset", "_journal", "coprocessor", "_observed", "_alignment", "_limits", "_msrs", "_watched"),
-        "_recognition",
-        "_reached",
+        *("_recognition", "_reached", "_stops_in_a_row"),
     )
 
     def __init__(self, cpu: Cpu, chipset: Chipset, journal: Journal, msrs: Msrs) -> None:
@@ -103,6 +102,15 @@ class Execution(Stateful):
         self._alignment = AlignmentCheck(cpu)
         self._msrs = msrs
         self._watched: WatchedInstructions | None = None
+        self._stops_in_a_row = _STOPS_IN_A_ROW
+
+    def watch_flags(self) -> None:
+        """Return from `run` after every instruction that may change RFLAGS.IF, from now on."""
+        self._stops_in_a_row = 1
+        self.ring_and_mode.watches_flags = True
+        self.ring_and_mode.watch()
+        watch_cli_and_sti(self._cpu.hook)
+        self._cpu.engine.flush_translations()
 
     def take_reached(self) -> Reached:
         """Return the place where the processor has stopped, and reset it to ANYWHERE."""
@@ -235,7 +243,7 @@ class Execution(Stateful):
     def run(self) -> None:
         """Execute up to a stop after which the machine must act before the processor may continue."""
         chipset, hook, clock = self._chipset, self._cpu.hook, self._cpu.clock
-        for _ in range(_STOPS_IN_A_ROW):
+        for _ in range(self._stops_in_a_row):
             self._run_to_stop()
             over = self.halted or self.delivery.shut_down
             due = over or clock.stepping or hook.retired >= hook.deadline  # a step replaces the deadline

@@ -28,7 +28,7 @@ class RingAndMode(Stateful):
     """
 
     STATE = ("mode", "nmi_blocked")
-    WIRING = ("_cpu", "_journal", "_returns", "_limits")
+    WIRING = ("_cpu", "_journal", "_returns", "_limits", "watches_flags")
 
     def __init__(self, cpu: Cpu, journal: Journal, returns: InterruptReturns, limits: SegmentLimits) -> None:
         self._cpu = cpu
@@ -38,6 +38,8 @@ class RingAndMode(Stateful):
         self.mode: ProcessorMode = "protected"
         self.nmi_blocked = False
         """True from the delivery of an NMI until the next IRET (SDM volume 3, 6.7.1)."""
+        self.watches_flags = False
+        """True if instructions that change RFLAGS.IF are watched in every ring."""
 
     def reset(self) -> None:
         """Set the state after reset: protected mode, ring 0."""
@@ -56,6 +58,8 @@ class RingAndMode(Stateful):
                 watched |= _FLAGS  # may set AC, like IRET
         if self._limits.scope is Scope.OVERRIDES:
             watched |= _OVERRIDE
+        if self.watches_flags:
+            watched |= _FLAGS
         self._cpu.hook.watched = watched
 
     def block_nmi(self, blocked: bool) -> None:

@@ -3,7 +3,7 @@
 It takes due interrupts first. machine/execution/execution.py handles each stop of the processor.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 
 from machine.architecture.processor_state import GENERAL_REGISTERS
@@ -66,7 +66,21 @@ class RunLoop:
         self._stop_requested = False
         self.at_stop = False
         """True if the last run ended before an address of `stop_at`."""
+        self._flag_changed: Callable[[bool], None] | None = None
+        self._flag = False
+        """RFLAGS.IF at the last look."""
         chipset.rescheduled = self._arm_deadline
+
+    def trace_interrupt_flag(self, changed: Callable[[bool], None]) -> None:
+        """Call a function after each step that has changed RFLAGS.IF; see `Machine.trace_interrupt_flag`."""
+        self._flag_changed, self._flag = changed, bool(self._cpu.rflags & FLAG_IF)
+        self._execution.watch_flags()
+
+    def _look_at_flag(self) -> None:
+        flag = bool(self._cpu.rflags & FLAG_IF)
+        if flag is not self._flag and self._flag_changed is not None:
+            self._flag = flag
+            self._flag_changed(flag)
 
     def request_stop(self) -> None:
         """Make `run` return `Outcome.STOPPED` after the current instruction."""
@@ -87,6 +101,8 @@ class RunLoop:
         limited = is_limited()
         longest_ns = (_LONGEST_LIMITED_RUN if limited else _LONGEST_RUN) * clock.ns_per_instruction
         while True:
+            if self._flag_changed is not None:
+                self._look_at_flag()
             if execution.take_reached() is Reached.ADDRESS:
                 self._address_reached()
             if self._stop_requested or (limited and is_reached()):
@@ -106,6 +122,8 @@ class RunLoop:
                 execution.run_coprocessor(self._slice(deadline))
             elif checked:
                 execution.step_checked()
+            elif self._flag_changed is not None and not self._cpu.engine.native:
+                execution.step()  # the portable hook does not stop before CLI and STI
             else:
                 hook.watch_if = before is Before.INTERRUPT_WAITS
                 self._run_end_ns = clock.now_ns + longest_ns
@@ -140,6 +158,14 @@ class RunLoop:
 
     def step(self, limit_ns: int | None) -> Outcome | None:
         """Execute one step; see `Machine.step`."""
+        if self._flag_changed is None:
+            return self._step(limit_ns)
+        self._look_at_flag()
+        outcome = self._step(limit_ns)
+        self._look_at_flag()
+        return outcome
+
+    def _step(self, limit_ns: int | None) -> Outcome | None:
         hook, registers, execution = self._cpu.hook, self._cpu.registers, self._execution
         self._limit_ns = limit_ns
         before = self._before_execution(None)

@@ -9,11 +9,13 @@ import ctypes
 from array import array
 from collections.abc import Callable
 from enum import IntEnum, IntFlag
+from functools import cache
 
 from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
-from machine.architecture.opcodes import ALWAYS, TABLES
+from machine.architecture.instruction_set import Map, Prefix
+from machine.architecture.opcodes import ALWAYS, TABLES, Action
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.architecture.saved_context import SavedContext
 from machine.bus.ram import Ram
@@ -26,6 +28,7 @@ PAGES = 64
 ADDRESSES = 16
 """The maximum number of addresses to stop at."""
 _GROUPS = 64
+_CLI_AND_STI = (0xFA, 0xFB)
 _CREDIT = 1024
 """Instructions that may be translated before others have paid for them (native/stepping.h): some ms of work."""
 STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
@@ -203,6 +206,27 @@ def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
 
 
 _NATIVE_TABLES = (native_tables(False), native_tables(True))
+
+
+@cache
+def _tables_with_flags() -> "tuple[ctypes.Array[ctypes.c_char], ...]":
+    """Return tables in which CLI and STI have the action of POPF."""
+    made = []
+    for long in (False, True):
+        tables = native_tables(long)
+        words = (ctypes.c_uint16 * len(TABLES[long].entries)).from_buffer(tables)
+        for prefix in Prefix:
+            for opcode in _CLI_AND_STI:
+                words[(Map.ONE_BYTE * len(Prefix) + prefix) * 256 + opcode] |= Action.FLAGS
+        made.append(tables)
+    return tuple(made)
+
+
+def watch_cli_and_sti(state: "HookState") -> None:
+    """Let the native hook stop before CLI and STI wherever it stops before POPF."""
+    state.tables[:] = [ctypes.addressof(tables) for tables in _tables_with_flags()]
+
+
 _PAGES_AT, _PAGES_BYTES = vars(HookState)["pages"].offset, vars(HookState)["pages"].size
 STATE_BYTES: int = vars(HookState)["context"].offset
 """The size of the first fields of `HookState`, which are the processor's state, not this process's."""

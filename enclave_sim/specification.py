@@ -101,6 +101,15 @@ class Attestation(Enum):
     """A quote that the verifier accepts."""
 
 
+class Verification(Enum):
+    """Verifiers of the signatures of payloads."""
+
+    HOST = "host"
+    """AetherHost, asked by the kernel at its mailbox."""
+    FIRMWARE = "firmware"
+    """The kernel itself, in ring 0. AetherHost takes its word."""
+
+
 class EngineName(Enum):
     """Engines that run the guest in ring 3."""
 

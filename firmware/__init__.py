@@ -12,6 +12,7 @@ class _Description(msgspec.Struct, frozen=True):
     layout: dict[str, int]
     symbols: dict[str, int]
     reasons: list[str]
+    checks: list[str]
     traps: list[tuple[str, str]]
 
 
@@ -40,6 +41,11 @@ def symbols() -> dict[str, int]:
 def reasons() -> list[str]:
     """Return the words of each reason for which the resident VMM rejects a module, by its number; 0 is none."""
     return _description().reasons
+
+
+def checks() -> list[str]:
+    """Return the name of each check of a payload's signatures, by its number; 0 is none."""
+    return _description().checks
 
 
 def traps() -> list[tuple[str, str]]:

@@ -1,9 +1,9 @@
 """Builds the kernel: `python -m firmware.build`.
 
-Writes `aether.elf`, the image that boots, and `aether.json`: the constants of layout.h, the addresses of symbols, and
-the VMM's reasons and traps, for Python code that reads the machine's memory. Both are committed; a test
-compares them with a rebuild. Debug information has line numbers, so adding or removing a line of a source, even a
-comment, changes the image.
+Writes `aether.elf`, the image that boots, and `aether.json`: the constants of layout.h, the addresses of symbols, the
+VMM's reasons and traps, and the checks of signatures, for Python code that reads the machine's memory. Both are
+committed; a test compares them with a rebuild. Debug information has line numbers, so adding or removing a line of a
+source, even a comment, changes the image.
 """
 
 import io
@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from elftools.elf.elffile import ELFFile
 HERE = Path(__file__).parent
 SOURCES = HERE / "src"
 COMPILER = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-freestanding-none"]
+GENERAL_REGISTERS = "-mcpu=x86_64-mmx-sse-sse2-x87+soft_float"
+"""No vector registers and no x87: zig ignores clang's -mgeneral-regs-only."""
 FLAGS = [
     "-std=c17",
     "-O2",
@@ -31,7 +34,6 @@ FLAGS = [
     "-ffreestanding",
     "-fno-pic",
     "-mno-red-zone",
-    "-mgeneral-regs-only",
     "-fno-stack-protector",
     "-fno-sanitize=all",
     "-fno-asynchronous-unwind-tables",
@@ -48,24 +50,32 @@ VMM = HERE / "vmm"
 INTERPRETER = "interpreter.c"
 """The file of the VMM that is executed in ring 3. It alone uses vector registers."""
 INTERPRETER_FLAGS = [
-    *(flag for flag in FLAGS if flag != "-mgeneral-regs-only"),
+    *FLAGS,
     "-ffp-contract=off",
     "-fomit-frame-pointer",  # the handlers use every register
     "-fno-vectorize",
     "-fno-slp-vectorize",
     "-fno-unroll-loops",
 ]
+SIGNATURES = HERE / "signatures"
+"""The verification of payloads' signatures."""
+ALGORITHMS = "algorithms.zig"
+"""Its file with the algorithms, which are the Zig standard library's."""
+ALGORITHMS_TARGET = ["-target", "x86_64-freestanding-none", GENERAL_REGISTERS]
 HANDLERS = ("irq_entry", "exception_entry", "interrupt_stubs")
 """Handlers of interrupts and exceptions, whose caller's stack may be at lower addresses."""
 LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"]
 
 
-def build(sources: Path = SOURCES, monitor: Path = VMM, kept: Path | None = None) -> tuple[bytes, str]:
-    """Compile and link the kernel's sources with those of the VMM.
+def build(
+    sources: Path = SOURCES, monitor: Path = VMM, signatures: Path = SIGNATURES, kept: Path | None = None
+) -> tuple[bytes, str]:
+    """Compile and link the kernel's sources with those of the VMM and of the verification of signatures.
 
     Args:
         sources: The directory of the kernel's sources.
         monitor: The directory of the VMM's.
+        signatures: The directory of those that verify signatures.
         kept: A directory for compiled files, so that another build compiles only files that are different, or all if a
             header is. None to compile everything.
 
@@ -77,25 +87,28 @@ def build(sources: Path = SOURCES, monitor: Path = VMM, kept: Path | None = None
         places = [
             f"-ffile-prefix-map={sources}=/firmware",
             f"-ffile-prefix-map={monitor}=/firmware/vmm",
+            f"-ffile-prefix-map={signatures}=/firmware/signatures",
             f"-I{monitor}",
+            f"-I{signatures}",
         ]
         objects = []
-        headers = b"".join(path.read_bytes() for one in (sources, monitor) for path in sorted(one.glob("*.h")))
-        for source in [*sorted([*sources.glob("*.S"), *sources.glob("*.c")]), *sorted(monitor.glob("*.c"))]:
-            flags = INTERPRETER_FLAGS if source == monitor / INTERPRETER else FLAGS
-            target = work / f"{'vmm-' if source.parent == monitor else ''}{source.name}.o"
+        prefixes = {sources: "", monitor: "vmm-", signatures: "signatures-"}
+        headers = b"".join(path.read_bytes() for one in prefixes for path in sorted(one.glob("*.h")))
+        for source in [
+            *sorted([*sources.glob("*.S"), *sources.glob("*.c")]),
+            *sorted(monitor.glob("*.c")),
+            *sorted(signatures.glob("*.c")),
+        ]:
+            is_plain = source.suffix == ".c" and source != monitor / INTERPRETER
+            flags = [*FLAGS, GENERAL_REGISTERS] if is_plain else INTERPRETER_FLAGS
+            target = work / f"{prefixes[source.parent]}{source.name}.o"
             # Compiled inside the directory, so that debug information contains no path of this computer.
             command = [*COMPILER, *flags, *places, "-c", source.name, "-o", str(target)]
+            _compile(command, source, target, headers, kept)
             objects.append(str(target))
-            if kept is None:
-                subprocess.run(command, cwd=source.parent, check=True)
-                continue
-            known = kept / sha256(b"\0".join([headers, target.name.encode(), source.read_bytes()])).hexdigest()
-            if not known.exists():
-                subprocess.run(command, cwd=source.parent, check=True)
-                shutil.copyfile(target, known)
-            else:
-                shutil.copyfile(known, target)
+        algorithms = work / f"{ALGORITHMS}.o"
+        _compile(_algorithms(algorithms, ALGORITHMS_TARGET), signatures / ALGORITHMS, algorithms, b"", kept)
+        objects.append(str(algorithms))
         script = work / "link.ld"
         preprocess = [*COMPILER, "-E", "-P", "-x", "c", "link.ld"]
         script.write_bytes(subprocess.run(preprocess, cwd=sources, check=True, capture_output=True).stdout)
@@ -106,9 +119,34 @@ def build(sources: Path = SOURCES, monitor: Path = VMM, kept: Path | None = None
         "layout": _layout(sources),
         "symbols": _symbols(elf),
         "reasons": ["", *_texts(monitor / "reasons.h", r'REASON\(\w+, \w+, "([^"]+)"\)')],
+        "checks": ["", *_texts(signatures / "checks.h", r"CHECK\((?!name)(\w+)\)")],
         "traps": [["", ""], *_texts(monitor / "traps.h", r'TRAP_\(\w+, "([^"]+)", "([^"]+)"\)')],
     }
     return elf, json.dumps(description, indent=1) + "\n"
+
+
+def compile_algorithms(output: Path, target: Sequence[str]) -> None:
+    """Compile algorithms.zig to an object file for any target."""
+    subprocess.run(_algorithms(output, target), cwd=SIGNATURES, check=True)
+
+
+def _algorithms(output: Path, target: Sequence[str]) -> list[str]:
+    """Return the command, which leaves out debug information: that would name files of this computer."""
+    flags = ["-O", "ReleaseSmall", "-fstrip", "-fsingle-threaded", "-fno-stack-check", "-fno-unwind-tables"]
+    return [sys.executable, "-m", "ziglang", "build-obj", ALGORITHMS, *flags, *target, f"-femit-bin={output}"]
+
+
+def _compile(command: Sequence[str], source: Path, target: Path, headers: bytes, kept: Path | None) -> None:
+    """Compile a file, unless its object file is kept."""
+    if kept is None:
+        subprocess.run(command, cwd=source.parent, check=True)
+        return
+    known = kept / sha256(b"\0".join([headers, target.name.encode(), source.read_bytes()])).hexdigest()
+    if known.exists():
+        shutil.copyfile(known, target)
+    else:
+        subprocess.run(command, cwd=source.parent, check=True)
+        shutil.copyfile(target, known)
 
 
 def _with_interrupts_marked(elf: bytes) -> bytes:

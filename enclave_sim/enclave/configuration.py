@@ -13,7 +13,7 @@ from enclave_sim.files.reading import MODULE, MissingFile, read_file
 from enclave_sim.memory_map import region, regions
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.similar import did_you_mean
-from enclave_sim.specification import Attestation, EngineName
+from enclave_sim.specification import Attestation, EngineName, Verification
 
 PayloadSource = str | Path | bytes
 """The name of a built-in payload, a path, or the payload itself."""
@@ -74,6 +74,9 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
     """The engine that runs the guest: `wasmtime`, or `resident`, the kernel's own interpreter, slower and part of the
     machine. `native` takes one flat x86-64 binary, unsigned: the kernel checks its SHA-256."""
 
+    verify: Verification = Verification.HOST
+    """The verifier of signatures: `host` is AetherHost, `firmware` the kernel itself, in ring 0."""
+
     trace_memory: str | None = None
     """A region of the memory map whose writes are recorded as events `memory_written`; by default none."""
 
@@ -92,7 +95,7 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
             raise ConfigurationError(f"arena_bytes is {self.arena_bytes}; it must be 0 to {arena}")
         if len(self.sensors) != 2 or any(not 0 <= value < 1 << 32 for value in self.sensors):
             raise ConfigurationError("sensors must be two numbers of 32 bits")
-        for option, kind in (("engine", EngineName), ("attestation", Attestation)):
+        for option, kind in (("engine", EngineName), ("attestation", Attestation), ("verify", Verification)):
             value = getattr(self, option)
             try:
                 msgspec.structs.force_setattr(self, option, kind(value))
@@ -116,6 +119,7 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
         for asked, what in (
             (self.production, "no signature: not for production"),
             (self.features, "no WebAssembly features"),
+            (self.verify is Verification.FIRMWARE, "no signature: nothing to verify in the firmware"),
         ):
             if asked:
                 raise ConfigurationError(f"engine is native, which has {what}")
@@ -139,6 +143,8 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
             options |= {"guest": "native", "sha256": hashlib.sha256(payload).hexdigest()}
         if self.engine is EngineName.RESIDENT:
             options["guest"] = "resident"
+        if self.verify is Verification.FIRMWARE:
+            options |= {"verify": "firmware", **({"production": 1} if self.production else {})}
         return " ".join(f"{name}={value}" for name, value in options.items())
 
     def describe(self, anchors: Sequence[TrustAnchor]) -> dict[str, Any]:
@@ -164,6 +170,7 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
             "features": sorted(self.features),
             "ns_per_instruction": self.ns_per_instruction,
             "engine": self.engine.value,
+            "verify": self.verify.value,
             "trust_anchors": sorted(anchor.label for anchor in anchors),
             **({} if self.trace_memory is None else {"trace_memory": self.trace_memory}),
         }

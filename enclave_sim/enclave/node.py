@@ -55,8 +55,15 @@ class Node:
 
     def _attach_host(self, configuration: EnclaveConfiguration, engine: HostedEngine) -> None:
         """Attach AetherHost to its mailbox."""
-        machine, production = self.machine, configuration.production
-        self.host = AetherHost(machine.ram, machine.clock, machine.journal, engine, production=production)
+        machine = self.machine
+        self.host = AetherHost(
+            machine.ram,
+            machine.clock,
+            machine.journal,
+            engine,
+            verification=configuration.verify,
+            production=configuration.production,
+        )
         machine.bus.attach_memory(mailbox.Mailbox(self.host), mailbox.ADDRESS)
 
     def _attach_wasmtime(

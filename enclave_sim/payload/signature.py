@@ -170,32 +170,51 @@ def verify(module: bytes, anchors: Sequence[TrustAnchor], *, production: bool = 
     Raises:
         PayloadRejected: A check failed, the first in the order of `PayloadCheck`.
     """
+    found = identify(module, anchors, production=production)
+    stated_hash, records = _Envelope(next(sections(module))).read()
+    if found.content_hash != stated_hash:
+        # Both signatures would fail too, but this message is clearer.
+        raise PayloadRejected(
+            PayloadCheck.BAD_ED25519,
+            "the module was changed after signing: the SHA-256 of its content is "
+            f"{found.content_hash.hex()}, the signature section states {stated_hash.hex()}",
+        )
+    message = _message(found.content_hash)
+    ed25519, ml_dsa_65 = records
+    _check_ed25519(ed25519, message, found.anchor)
+    _check_ml_dsa_65(ml_dsa_65, message, found.anchor)
+    return found
+
+
+def identify(module: bytes, anchors: Sequence[TrustAnchor], *, production: bool = False) -> VerifiedPayload:
+    """Make all checks of `verify` but those of the two signatures themselves, for a module that another has verified.
+
+    Args:
+        module: The signed module.
+        anchors: The trust anchors to accept.
+        production: True to refuse development anchors.
+
+    Returns:
+        The module, and the anchor that its signatures name.
+
+    Raises:
+        PayloadRejected: A check failed, the first in the order of `PayloadCheck`.
+    """
     section = _signature_section(module)
     if section is None:
         raise PayloadRejected(
             PayloadCheck.UNSIGNED,
             "the module has no signature section; sign it with `enclave-sim payload sign MODULE --key FILE`",
         )
-    stated_hash, records = _Envelope(section).read()
-    ed25519, ml_dsa_65 = _both(records)
-    anchor = _anchor_of(ed25519, ml_dsa_65, anchors)
+    _, records = _Envelope(section).read()
+    anchor = _anchor_of(*_both(records), anchors)
     if production and anchor.development:
         raise PayloadRejected(
             PayloadCheck.DEVELOPMENT_KEY,
             f"its key {anchor.name!r} is a development key; production needs a signature by a production key",
         )
-    content_hash = sha256(module[section.end :]).digest()
-    if content_hash != stated_hash:
-        # Both signatures would fail too, but this message is clearer.
-        raise PayloadRejected(
-            PayloadCheck.BAD_ED25519,
-            "the module was changed after signing: the SHA-256 of its content is "
-            f"{content_hash.hex()}, the signature section states {stated_hash.hex()}",
-        )
-    message = _message(content_hash)
-    _check_ed25519(ed25519, message, anchor)
-    _check_ml_dsa_65(ml_dsa_65, message, anchor)
-    return VerifiedPayload(MODULE_HEADER + module[section.end :], content_hash, anchor)
+    content = module[section.end :]
+    return VerifiedPayload(MODULE_HEADER + content, sha256(content).digest(), anchor)
 
 
 def _message(digest: bytes) -> bytes:

@@ -83,12 +83,13 @@
 #define ENCLAVE_CALL        0x54    /* ... its number */
 #define ENCLAVE_CALL_RESULT 0x58
 #define ENCLAVE_GUEST_VALUE 0x5C    /* a number for GUEST, before it */
-#define ENCLAVE_GUEST       0x60    /* the resident VMM: payload << 16 | number << 8 | one of these */
+#define ENCLAVE_GUEST       0x60    /* what the kernel did: payload << 16 | number << 8 | one of these */
 #define GUEST_VALIDATED     1
 #define GUEST_REJECTED      2       /* number: the reason; VALUE: the offset in the module */
 #define GUEST_MADE          3       /* VALUE: bytes of its linear memory */
 #define GUEST_DESTROYED     4
 #define GUEST_TRAPPED       5       /* number: the trap */
+#define GUEST_REFUSED       6       /* number: the check of its signatures that failed */
 
 /* The mailbox of AetherHost. */
 #define MAILBOX             0xFEF01000
@@ -104,6 +105,7 @@
 #define VMM_TRUST           3       /* base, length: the measured trust anchors */
 #define VMM_INSTANTIATE     4       /* number: a fresh guest; VALUE is the size of its memory */
 #define VMM_DESTROY         5
+#define VMM_ADMIT           6       /* base, length: a staged payload, whose signatures the kernel has verified */
 #define VMM_ACCEPTED        0
 #define VMM_REFUSED         1
 

@@ -18,7 +18,8 @@ struct payload { u32 base, length; };
 /* The command-line options. */
 enum attestation { ATTESTATION_OFF, ATTESTATION_RECORD, ATTESTATION_REQUIRE };
 enum engine { ENGINE_COPROCESSOR, ENGINE_NATIVE, ENGINE_RESIDENT };
-struct options { u32 cycles, wake_ns, quantum_ns, arena_bytes, engine, attestation; u8 sha256[32]; };
+enum verification { VERIFY_HOST, VERIFY_FIRMWARE };
+struct options { u32 cycles, wake_ns, quantum_ns, arena_bytes, engine, attestation, verify, production; u8 sha256[32]; };
 
 /* boot.S */
 extern u64 gdt[7];
@@ -52,6 +53,7 @@ void phase_entered(u32 phase);
 void phase_completed(u32 phase, u32 status_bit);
 void print(const char *text);
 void print_number(const char *what, u32 value);
+void report_guest(u32 what, u32 payload, u32 number, u32 value);
 /* scrub.c */
 extern u8 scrub_engine_present;
 void scrub_init(void);
@@ -76,6 +78,7 @@ void end_of_interrupt(void);
 /* vmm.c */
 int mailbox_answers(void);
 int vmm_answers(void);
+u32 mailbox(u32 command, u32 argument_0, u32 argument_1);
 u32 vmm(u32 command, u32 argument_0, u32 argument_1);
 u32 vmm_value(void);
 /* tpm.c, tpm_commands.c */
@@ -105,10 +108,11 @@ u32 resident(u32 command, u32 argument);
 void resident_run(void);
 void resident_trapped(const struct trap_frame *frame);
 void scrub_resident(void);
+/* signatures.c */
+int kernel_verifies(void);
+u32 signatures(u32 command, u32 base, u32 length);
 /* native.c, digest.c, sha256.c */
 u32 native(u32 command);
-void check_alone(void);
-void check_measurement(void);
 void forget_guest(void);
 void digest(const void *data, u32 length, u8 *digest);
 void sha256(const u8 *data, u32 length, u8 *digest);

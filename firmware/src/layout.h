@@ -7,34 +7,35 @@
 
 /* The kernel image: it is measured, and remains in DORMANT. */
 #define TEXT_BASE           0x00100000
-#define TEXT_SIZE           0x0000A000
-#define RODATA_BASE         0x0010A000
-#define RODATA_SIZE         0x00001000
-#define TABLES_BASE         0x0010B000      /* page tables, built by the assembler, never written */
+#define TEXT_SIZE           0x00014000
+#define RODATA_BASE         0x00114000
+#define RODATA_SIZE         0x00003000
+#define TABLES_BASE         0x00117000      /* page tables, built by the assembler, never written */
 #define TABLES_SIZE         0x00013000
-#define GATE_BASE           0x0011E000      /* ring 3's only code page, if a coprocessor runs the guest */
+#define GATE_BASE           0x0012A000      /* ring 3's only code page, if a coprocessor runs the guest */
 #define GATE_SIZE           0x00001000
-#define VMM_TEXT_BASE       0x0011F000      /* the interpreter: ring 3's code, if the VMM is resident */
+#define VMM_TEXT_BASE       0x0012B000      /* the interpreter: ring 3's code, if the VMM is resident */
 #define VMM_TEXT_SIZE       0x00004000
-#define VMM_RODATA_BASE     0x00123000
+#define VMM_RODATA_BASE     0x0012F000
 #define VMM_RODATA_SIZE     0x00001000
 
 /* Regions that the kernel writes. Gaps between these regions are guard pages. */
-#define DATA_BASE           0x00124000      /* data, BSS, IDT, boot information */
+#define DATA_BASE           0x00130000      /* data, BSS, IDT, boot information */
 #define DATA_SIZE           0x00005000
-#define KERNEL_STACK_BASE   0x0012A000
-#define KERNEL_STACK_SIZE   0x00004000
-#define CALL_STACK_BASE     0x0012F000      /* host calls and exceptions from ring 3: TSS.RSP0 */
+#define KERNEL_STACK_BASE   0x00136000
+#define KERNEL_STACK_SIZE   0x00036000
+#define VERIFICATION_STACK  0x00033000      /* the part of it that the verification of signatures needs */
+#define CALL_STACK_BASE     0x0016D000      /* host calls and exceptions from ring 3: TSS.RSP0 */
 #define CALL_STACK_SIZE     0x00002000
-#define FAULT_STACK_BASE    0x00132000      /* double fault: IST1 */
+#define FAULT_STACK_BASE    0x00170000      /* double fault: IST1 */
 #define FAULT_STACK_SIZE    0x00001000
-#define NMI_STACK_BASE      0x00134000      /* non-maskable interrupt: IST2 */
+#define NMI_STACK_BASE      0x00172000      /* non-maskable interrupt: IST2 */
 #define NMI_STACK_SIZE      0x00001000
-#define CHECK_STACK_BASE    0x00136000      /* machine check: IST3 */
+#define CHECK_STACK_BASE    0x00174000      /* machine check: IST3 */
 #define CHECK_STACK_SIZE    0x00001000
-#define IRQ_STACK_BASE      0x00138000      /* timer and external interrupts: IST4 */
+#define IRQ_STACK_BASE      0x00176000      /* timer and external interrupts: IST4 */
 #define IRQ_STACK_SIZE      0x00002000
-#define GUEST_STACK_BASE    0x0013B000
+#define GUEST_STACK_BASE    0x00179000
 #define GUEST_STACK_SIZE    0x00004000
 #define ARENA_BASE          0x00200000
 #define ARENA_SIZE          0x00080000

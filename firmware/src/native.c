@@ -8,34 +8,22 @@
 
 #define LINE 64
 
-/* An unsigned payload runs alone, and has the digest on the command line. */
-void check_alone(void)
-{
-    if (payload_count != 1)
-        annihilate(CAUSE_PAYLOAD_REJECTED, DETAIL_NOT_ALONE);
-}
-
-void check_measurement(void)
-{
-    u8 measured[32] __attribute__((aligned(8)));
-
-    digest((const void *)STAGING_BASE, payloads[0].length, measured);
-    for (u32 i = 0; i < sizeof measured; i++)
-        if (measured[i] != options.sha256[i])
-            annihilate(CAUSE_PAYLOAD_REJECTED, DETAIL_MEASUREMENT);
-}
-
 /* Check that the future executable pages hold only the payload that was asked for. */
 static u32 verify(void)
 {
     u32 used = (payloads[0].length + LINE - 1) & -LINE;
+    u8 measured[32] __attribute__((aligned(8)));
 
-    check_alone();
+    if (payload_count != 1)
+        annihilate(CAUSE_PAYLOAD_REJECTED, DETAIL_NOT_ALONE);
     if (used < STAGING_SIZE)
         scrub(STAGING_BASE + used, STAGING_SIZE - used);
     write_cr3(PML4_NATIVE);
     check(tables_are_sound(PML4_NATIVE));
-    check_measurement();
+    digest((const void *)STAGING_BASE, payloads[0].length, measured);
+    for (u32 i = 0; i < sizeof measured; i++)
+        if (measured[i] != options.sha256[i])
+            annihilate(CAUSE_PAYLOAD_REJECTED, DETAIL_MEASUREMENT);
     return VMM_ACCEPTED;
 }
 

@@ -1,6 +1,6 @@
 /* The command line: words `name=number`, `attestation=record` or `attestation=require`; without a coprocessor
-   `guest=native` or `guest=resident`; for an unsigned payload `sha256=` with 64 hexadecimal digits. Any other word causes
-   annihilation. */
+   `guest=native` or `guest=resident`; for a flat payload `sha256=` with 64 hexadecimal digits; for signed ones
+   `verify=firmware`. Any other word causes annihilation. */
 #include "kernel.h"
 
 #define TAG_END             0
@@ -13,6 +13,7 @@ static const struct { const char *name; u32 *value; u32 least, most; } known[] =
     {"wake_ns", &options.wake_ns, 1000, 0xFFFFFFF0},
     {"quantum_ns", &options.quantum_ns, 1000, 0xFFFFFFF0},
     {"arena_bytes", &options.arena_bytes, 0, ARENA_SIZE},
+    {"production", &options.production, 0, 1},
 };
 
 /* Return the rest of `text` after `name` and '=', or 0. */
@@ -50,6 +51,8 @@ static const char *read_word(const char *text)
         options.engine = ENGINE_NATIVE;
     } else if ((rest = behind(text, "guest=resident"))) {
         options.engine = ENGINE_RESIDENT;
+    } else if ((rest = behind(text, "verify=firmware"))) {
+        options.verify = VERIFY_FIRMWARE;
     } else if ((rest = behind(text, "attestation=record"))) {
         options.attestation = ATTESTATION_RECORD;
     } else if ((rest = behind(text, "attestation=require"))) {

@@ -40,3 +40,10 @@ void phase_completed(u32 phase, u32 status_bit)
     print(names[phase]);
     print("\n");
 }
+
+/* Report to the enclave block what the kernel did with a payload or with its guest. */
+void report_guest(u32 what, u32 payload, u32 number, u32 value)
+{
+    store32(ENCLAVE + ENCLAVE_GUEST_VALUE, value);
+    store32(ENCLAVE + ENCLAVE_GUEST, payload << 16 | number << 8 | what);
+}

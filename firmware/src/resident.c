@@ -21,12 +21,6 @@ extern const u8 vmm_entry[];        /* ring3.S */
 static u32 current;                 /* the payload of the guest */
 static int guest_lives;
 
-static void report(u32 what, u32 payload, u32 number, u32 value)
-{
-    store32(ENCLAVE + ENCLAVE_GUEST_VALUE, value);
-    store32(ENCLAVE + ENCLAVE_GUEST, payload << 16 | number << 8 | what);
-}
-
 /* Decode and validate a staged module into the rest of the arena. */
 static struct tables *validated(u32 payload)
 {
@@ -37,7 +31,7 @@ static struct tables *validated(u32 payload)
     struct rejection rejection = validate(&tables->module, bytes, payloads[payload].length, free, room, &used);
 
     if (rejection.reason) {
-        report(GUEST_REJECTED, payload, rejection.reason, rejection.offset);
+        report_guest(GUEST_REJECTED, payload, rejection.reason, rejection.offset);
         tell("REJECTED", rejection.reason);
         tell("OFFSET", rejection.offset);
         annihilate(CAUSE_PAYLOAD_REJECTED, DETAIL_NONE);
@@ -54,24 +48,20 @@ static void compile(u32 payload)
     arena_allocate(GUEST_RECORD);
     validated(payload);
     clear_arena();
-    report(GUEST_VALIDATED, payload, 0, 0);
+    report_guest(GUEST_VALIDATED, payload, 0, 0);
 }
 
 static void destroy(void)
 {
     forget_guest();
     if (guest_lives)
-        report(GUEST_DESTROYED, current, 0, 0);
+        report_guest(GUEST_DESTROYED, current, 0, 0);
     guest_lives = 0;
 }
 
 u32 resident(u32 command, u32 argument)
 {
     switch (command) {
-    case VMM_VERIFY:                    /* there is no mailbox, so nobody checks signatures */
-        check_alone();
-        check_measurement();
-        break;
     case VMM_COMPILE:
         compile(argument);
         break;
@@ -95,7 +85,7 @@ void resident_run(void)
         &tables->module, (u8 *)(LINEAR_END - size), (u64 *)GLOBALS_BASE, (u64 *)VALUES_BASE, (struct call *)CALLS_BASE,
     };
     guest_lives = 1;
-    report(GUEST_MADE, current, 0, size);
+    report_guest(GUEST_MADE, current, 0, size);
     write_cr3(PML4_RESIDENT);
     enter_guest((u64)vmm_entry, GUEST_STACK_BASE + GUEST_STACK_SIZE);
     write_cr3(PML4_ACTIVE);
@@ -138,7 +128,7 @@ void resident_trapped(const struct trap_frame *frame)
     u32 trap = trap_of(frame);
 
     if (guest_lives && trap != NO_TRAP)
-        report(GUEST_TRAPPED, current, trap, 0);
+        report_guest(GUEST_TRAPPED, current, trap, 0);
 }
 
 /* Scrub what only this VMM writes. Where the kernel has to do that itself, it is mapped in two sets of tables only. */

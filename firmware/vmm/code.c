@@ -27,23 +27,6 @@ static int read_locals(struct decoder *d, struct function *function)
     return 1;
 }
 
-/* The type of a local that there is. Its group is the first one that ends after it. */
-u8 local_type(const struct decoder *d, u32 index)
-{
-    u32 first = 0, last = d->group_count;
-
-    if (index < d->parameters.count)
-        return d->parameters.list[index];
-    while (last - first > 1) {
-        u32 middle = (first + last - 1) / 2;
-        if (d->groups[middle].end <= index - d->parameters.count)
-            first = middle + 1;
-        else
-            last = middle + 1;
-    }
-    return (u8)d->groups[first].type;
-}
-
 static int read_body(struct decoder *d, struct function *function)
 {
     u32 size, section_end = d->end, start = d->at;

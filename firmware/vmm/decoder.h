@@ -82,6 +82,7 @@ int read_i64(struct decoder *d, u64 *value);
 int read_block_index(struct decoder *d, u32 *value);
 int read_fixed(struct decoder *d, u32 size, u64 *value);
 int read_count(struct decoder *d, u32 least, u32 *count);
+int read_text(struct decoder *d, u32 *at, u32 *length);
 int read_name(struct decoder *d, u32 *at, u32 *length);
 int read_value_type(struct decoder *d, u8 *type);
 int pass_over(struct decoder *d, u32 length);
@@ -121,8 +122,8 @@ struct types label_types(const struct frame *frame);
 int take_branch(struct decoder *d, struct frame *to);
 void branch_arrives(struct decoder *d, u32 branch);
 void branches_arrive(struct decoder *d, struct frame *frame);
-/* code.c, control.c, instructions.c */
 u8 local_type(const struct decoder *d, u32 index);
+/* control.c, instructions.c */
 int block(struct decoder *d, u8 opcode);
 int else_part(struct decoder *d);
 int end(struct decoder *d);

@@ -145,12 +145,10 @@ static u32 character(const u8 *text, u32 left)
     return size;
 }
 
-int read_name(struct decoder *d, u32 *at, u32 *length)
+/* A name of any length. */
+int read_text(struct decoder *d, u32 *at, u32 *length)
 {
-    u32 start = d->at;
-
     TRY(read_u32(d, length));
-    REQUIRE(*length <= LIMIT_NAME, NAME_LONG, start);
     *at = d->at;
     TRY(pass_over(d, *length));
     for (u32 i = *at; i < d->at;) {
@@ -158,6 +156,15 @@ int read_name(struct decoder *d, u32 *at, u32 *length)
         REQUIRE(size, UTF8, i);
         i += size;
     }
+    return 1;
+}
+
+int read_name(struct decoder *d, u32 *at, u32 *length)
+{
+    u32 start = d->at;
+
+    TRY(read_text(d, at, length));
+    REQUIRE(*length <= LIMIT_NAME, NAME_LONG, start);
     return 1;
 }
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from firmware.build import SOURCES, VMM, build
+from firmware.build import SIGNATURES, SOURCES, VMM, build
 
 
 class Edit(Protocol):
@@ -22,6 +22,7 @@ def copy_sources(directory: Path, edits: Iterable[Edit]) -> None:
     """Put the changed sources into a directory."""
     shutil.copytree(SOURCES, directory, dirs_exist_ok=True)
     shutil.copytree(VMM, directory / "vmm", dirs_exist_ok=True)
+    shutil.copytree(SIGNATURES, directory / "signatures", dirs_exist_ok=True)
     for edit in edits:
         edit.apply(directory)
 
@@ -31,7 +32,7 @@ def build_changed(edits: Iterable[Edit]) -> tuple[bytes, str]:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         copy_sources(directory, edits)
-        return build(directory, directory / "vmm", Path(_compiled(os.getpid()).name))
+        return build(directory, directory / "vmm", directory / "signatures", Path(_compiled(os.getpid()).name))
 
 
 @cache

@@ -73,7 +73,7 @@ class Kernel:
     """A kernel built from changed sources."""
 
     edits: tuple[Edit, ...]
-    """Paths are those in the kernel's directory, where `vmm` has the sources of the VMM."""
+    """Paths are those in the kernel's directory, where `vmm` and `signatures` have the other sources of the image."""
 
     def changed(self, directory: Path) -> None:
         """Put the changed sources into a directory."""

@@ -90,6 +90,8 @@ TRIALS = {
     "tampered": Trial("counter", inputs=(Tamper(at_ns=200_000),)),
     "forged Ed25519": _wasm(guests.forged(0)),
     "forged ML-DSA-65": _wasm(guests.forged(1)),
+    "forged Ed25519, by the kernel": _wasm(guests.forged(0), verify="firmware"),
+    "forged ML-DSA-65, by the kernel": _wasm(guests.forged(1), verify="firmware"),
     "short sleeps": _wasm("beacon", cycles=6, wake_ns=1_000),
     "long sleeps": _wasm("beacon", cycles=6, wake_ns=333_333),
     "interrupted sleeps": _interrupted(_wasm("beacon", cycles=12, wake_ns=200_000)),

@@ -1,8 +1,8 @@
 """Defects of the resident VMM: what its page tables grant, and what is left of its guests. The validator's own checks
-are removed one at a time in tests/firmware/vmm/test_checks.py.
+are removed one at a time in tests/firmware/vmm/test_checks.py. And signatures that the kernel accepts unverified.
 """
 
-from tests.mutants.defect import BLIND, ISOLATED, NON_INTERFERENCE, ZERO_TRACE, Defect, Edit, Kernel
+from tests.mutants.defect import ADMITTED, BLIND, ISOLATED, NON_INTERFERENCE, ZERO_TRACE, Defect, Edit, Kernel
 
 
 def _tables(old: str, new: str) -> Kernel:
@@ -11,6 +11,11 @@ def _tables(old: str, new: str) -> Kernel:
 
 def _unscrubbed(name: str) -> Kernel:
     return Kernel((Edit("resident.c", f"    scrub({name}_BASE, {name}_SIZE);\n"),))
+
+
+def _accepting(algorithm: str) -> Kernel:
+    """The kernel without the verification by one algorithm."""
+    return Kernel((Edit("signatures/verify.c", f"if (!{algorithm}_verifies(", f"if (0 && !{algorithm}_verifies("),))
 
 
 VMM_DEFECTS = (
@@ -83,5 +88,19 @@ VMM_DEFECTS = (
         Kernel((Edit("arena.c", "    scrub(ARENA_BASE, ARENA_SIZE);\n"),)),
         ("resident",),
         (ZERO_TRACE,),
+    ),
+    Defect(
+        "kernel-ed25519-ignored",
+        "the kernel does not verify a payload's Ed25519 signature",
+        _accepting("ed25519"),
+        ("forged Ed25519, by the kernel",),
+        (ADMITTED,),
+    ),
+    Defect(
+        "kernel-ml-dsa-ignored",
+        "the kernel does not verify a payload's ML-DSA-65 signature",
+        _accepting("ml_dsa_65"),
+        ("forged ML-DSA-65, by the kernel",),
+        (ADMITTED,),
     ),
 )

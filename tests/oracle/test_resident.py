@@ -1,11 +1,10 @@
 """The resident VMM from boot to annihilation, on QEMU under GRUB and here: signed WebAssembly modules, the same run,
 without residue.
 
-QEMU has no mailbox, so the kernel compares the module's SHA-256 with its command line. An enclave with all its devices,
-where AetherHost checks the signatures, runs beside them.
+QEMU has no mailbox, so the kernel verifies the signatures itself, with the trust anchors that GRUB loads. An enclave
+with all its devices, where AetherHost verifies them, runs beside them.
 """
 
-import hashlib
 from functools import cache
 
 import pytest
@@ -13,6 +12,10 @@ import pytest
 import firmware
 import payloads
 from enclave_sim import Enclave
+from enclave_sim.payload import anchor_list
+from enclave_sim.payload.errors import PayloadCheck
+from enclave_sim.payload.keys import SigningKey, development_anchor
+from enclave_sim.payload.signature import inspect, sign, strip
 from tests.oracle import qemu
 from tests.oracle.compare import difference
 from tests.oracle.image import Image
@@ -49,17 +52,25 @@ SLICE_NS = {"digest": 20_000_000}
 """Time slices, for a guest that would be interrupted ten thousand times."""
 
 
-def image_of(name: str, payload: bytes) -> Image:
-    """Return the kernel with a module, and what its command line says of the payload."""
-    sha256 = hashlib.sha256(payloads.read(name)).hexdigest()
-    words = (f"cycles={CYCLES}", f"wake_ns={WAKE_NS}", f"quantum_ns={SLICE_NS.get(name, QUANTUM_NS)}")
-    command = " ".join([*words, "guest=resident", f"sha256={sha256}"])
-    return Image(firmware.image(), command, (("payload0", payload),))
+ANCHORS = anchor_list.pack([development_anchor()])
+PAYLOAD_REJECTED = ["PAYLOAD_REJECTED 00000000", *ANNIHILATION]
+
+
+def image_of(payload: bytes, quantum_ns: int = QUANTUM_NS, *words: str, anchors: bytes = ANCHORS) -> Image:
+    """Return the kernel with a module and trust anchors."""
+    command = (f"cycles={CYCLES}", f"wake_ns={WAKE_NS}", f"quantum_ns={quantum_ns}", "guest=resident", *words)
+    return Image(firmware.image(), " ".join(command), (("payload0", payload), ("anchors", anchors)))
 
 
 @cache
 def lives(name: str) -> Lives:
-    return live(image_of(name, payloads.read(name)), name, "resident", SLICE_NS.get(name, QUANTUM_NS))
+    quantum_ns = SLICE_NS.get(name, QUANTUM_NS)
+    return live(image_of(payloads.read(name), quantum_ns), name, "resident", quantum_ns)
+
+
+def changed(module: bytes, at: int) -> bytes:
+    """The module with another byte."""
+    return module[:at] + bytes([module[at] ^ 1]) + module[at + 1 :]
 
 
 def test_every_payload_is_compared() -> None:
@@ -101,8 +112,33 @@ def test_nothing_is_left_in_qemus_ram(name: str) -> None:
     assert lives(name).left_on_qemu.ranges == ()
 
 
-def test_a_module_that_is_not_the_one_measured_is_rejected_and_erased() -> None:
-    image = image_of("counter", payloads.read("greedy"))
+COUNTER = payloads.read("counter")
+OTHER = SigningKey("other", b"\1" * 32, b"\1" * 32, development=False)
+SIGNATURES = [COUNTER.index(each.signature) for each in inspect(COUNTER).records]
+REFUSED = {
+    "a changed module": (image_of(COUNTER[:-1] + bytes([COUNTER[-1] ^ 1])), PayloadCheck.BAD_ED25519),
+    "a forged Ed25519": (image_of(changed(COUNTER, SIGNATURES[0])), PayloadCheck.BAD_ED25519),
+    "a forged ML-DSA-65": (image_of(changed(COUNTER, SIGNATURES[1])), PayloadCheck.BAD_ML_DSA_65),
+    "an unknown key": (image_of(sign(COUNTER, OTHER)), PayloadCheck.UNKNOWN_KEY),
+    "no signature": (image_of(strip(COUNTER)), PayloadCheck.UNSIGNED),
+    "a development key": (image_of(COUNTER, QUANTUM_NS, "production=1"), PayloadCheck.DEVELOPMENT_KEY),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_the_kernel_itself_refuses_and_erases_a_module_that_is_signed_wrongly(what: str) -> None:
+    image, check = REFUSED[what]
     theirs = qemu.run(image, memory=True)
-    assert theirs.lines == ["PROT_ENTRY", "MEM_MAP", "PAYLOAD_REJECTED 00000107", *ANNIHILATION]
+    refused = f"REFUSED {firmware.checks().index(check.name):08x}"
+    assert theirs.lines == ["PROT_ENTRY", "MEM_MAP", refused, *PAYLOAD_REJECTED]
     assert residue(theirs, image, USABLE).ranges == ()
+
+
+def test_another_key_that_is_trusted_signs_as_well() -> None:
+    image = image_of(sign(COUNTER, OTHER), QUANTUM_NS, "production=1", anchors=anchor_list.pack([OTHER.anchor()]))
+    assert qemu.run(image, memory=True).lines == lives("counter").theirs.lines
+
+
+def test_what_is_no_list_of_anchors_is_refused() -> None:
+    told = qemu.run(image_of(COUNTER, anchors=ANCHORS[:-1]), memory=True).lines
+    assert told == ["PROT_ENTRY", "MEM_MAP", "KERNEL_FAULT 00000109", *ANNIHILATION]

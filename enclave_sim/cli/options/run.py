@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from enclave_sim.cli.command import MACHINE, OUTPUT, POLICY, option
 from enclave_sim.cli.options.types import FILE, NUMBER, TIME, Choice
 from enclave_sim.enclave.configuration import EnclaveConfiguration
-from enclave_sim.specification import Attestation, EngineName
+from enclave_sim.specification import Attestation, EngineName, Verification
 from enclave_sim.times import short
 
 if TYPE_CHECKING:
@@ -56,6 +56,13 @@ engine = option(
     default=EngineName.WASMTIME.value,
     help="wasmtime runs signed modules; so does resident, the interpreter in the kernel; native runs one flat x86-64 "
     "binary, which the kernel measures.",
+    heading=POLICY,
+)
+verify = option(
+    "--verify",
+    type=Choice(Verification),
+    default=_DEFAULTS.verify.value,
+    help="Who verifies signatures: host, the hypervisor's side, or firmware, the kernel in ring 0.",
     heading=POLICY,
 )
 production = option("--production", is_flag=True, help="Refuse payloads signed with a development key.", heading=POLICY)

@@ -65,6 +65,7 @@ _OWN = {
 @kernel.ns_per_instruction
 @kernel.portable
 @options.engine
+@options.verify
 @options.production
 @options.trust_anchor
 @options.attestation

@@ -18,7 +18,7 @@ from enclave_sim.cli.options.types import NUMBER
 from enclave_sim.cli.runs.travel import image_among, kernel_run
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.specification import Attestation, EngineName
+from enclave_sim.specification import Attestation, EngineName, Verification
 
 if TYPE_CHECKING:
     from enclave_sim.time_travel.link import Link
@@ -64,6 +64,7 @@ _DEPTH = 8
 @options.sensor1
 @options.inputs
 @options.engine
+@options.verify
 @options.trust_anchor
 @options.feature
 @options.attestation
@@ -88,6 +89,7 @@ def provenance(
     sensor1: int,
     inputs: Path | None,
     engine: EngineName,
+    verify: Verification,
     trust_anchor: Sequence[Path],
     feature: Sequence[str],
     attestation: Attestation,
@@ -120,6 +122,7 @@ def provenance(
             sensors=(sensor0, sensor1),
             inputs=options.read_given_inputs(inputs, engine),
             engine=engine,
+            verify=verify,
             trust_anchors=[development_anchor(), *map(TrustAnchor.load, trust_anchor)],
             features=frozenset(feature),
             attestation=attestation,

@@ -64,6 +64,7 @@ Exit codes; the highest one that applies
 @options.inputs
 @kernel.portable
 @options.engine
+@options.verify
 @options.production
 @options.trust_anchor
 @options.attestation

@@ -17,7 +17,7 @@ from enclave_sim.cli.options.types import NUMBER, TIME
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import printable
-from enclave_sim.specification import EngineName
+from enclave_sim.specification import EngineName, Verification
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -53,6 +53,7 @@ Exit codes
     help="Secret to vary: data (segments), memory, wake or uplink; may be repeated. Unless given: wake and memory.",
 )
 @options.engine
+@options.verify
 @options.production
 @options.trust_anchor
 @options.feature
@@ -68,6 +69,7 @@ def verify(
     seed: int,
     secret: Sequence[str],
     engine: EngineName,
+    verify: Verification,
     production: bool,
     trust_anchor: Sequence[Path],
     feature: Sequence[str],
@@ -90,6 +92,7 @@ def verify(
         trust_anchors=(development_anchor(), *map(TrustAnchor.load, trust_anchor)),
         cycles=cycles,
         engine=engine,
+        verify=verify,
         production=production,
         features=frozenset(feature),
     )

@@ -90,7 +90,7 @@ def _enclave(
 def _measured_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Declare the options that change the measurements: `attest` and `reference-values` must have the same."""
     measured = (options.cycles, options.wake_ns, options.quantum_ns, options.arena_bytes)
-    policy = (options.engine, options.attestation, options.trust_anchor, tpm_option)
+    policy = (options.engine, options.verify, options.attestation, options.trust_anchor, tpm_option)
     for declare in reversed((*measured, *policy)):
         function = declare(function)
     return function

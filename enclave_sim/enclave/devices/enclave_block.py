@@ -12,9 +12,10 @@ Register layout (32 bits each; firmware/src/layout.h, ENCLAVE_):
     0x44 WAKE          0 scheduled, 1 woken by the timer, 2 by an external interrupt
     0x48 ARENA_SIZE    0x4C ARENA_BASE: an allocation from the host arena
     0x50 CALL_ARGUMENT 0x54 CALL, 0x58 CALL_RESULT: a host call without a coprocessor
-    0x5C GUEST_VALUE   0x60 GUEST: payload << 16 | number << 8 | what the resident VMM did
+    0x5C GUEST_VALUE   0x60 GUEST: payload << 16 | number << 8 | what the kernel did
                        1 validated it, 2 rejected it (number: reason; value: byte offset), 3 made its guest (value:
-                       bytes of linear memory), 4 destroyed the guest, 5 met a trap (number: which)
+                       bytes of linear memory), 4 destroyed the guest, 5 met a trap (number: which),
+                       6 refused its signatures (number: the check that failed)
 """
 
 from collections.abc import Callable
@@ -38,7 +39,7 @@ CYCLE, WAKE, ARENA_SIZE, ARENA_BASE = 0x40, 0x44, 0x48, 0x4C
 CALL_ARGUMENT, CALL, CALL_RESULT = 0x50, 0x54, 0x58
 GUEST_VALUE, GUEST = 0x5C, 0x60
 _DORMANT = 1
-_VALIDATED, _REJECTED, _MADE, _DESTROYED, _TRAPPED = range(1, 6)
+_VALIDATED, _REJECTED, _MADE, _DESTROYED, _TRAPPED, _REFUSED = range(1, 7)
 _Reported = TypeVar("_Reported", bound=IntEnum)
 
 
@@ -201,7 +202,7 @@ class EnclaveBlock(Device):
     def _report_guest(self, value: int) -> None:
         payload, number, what = value >> 16, value >> 8 & 0xFF, value & 0xFF
         extra = self._latched.get(GUEST_VALUE, 0)
-        reasons, traps = firmware.reasons(), firmware.traps()
+        reasons, traps, checks = firmware.reasons(), firmware.traps(), firmware.checks()
         if what == _VALIDATED:
             self._emit(events.PayloadCompiled, payload, False)
         elif what == _REJECTED and number < len(reasons):
@@ -213,6 +214,10 @@ class EnclaveBlock(Device):
             self._emit(events.GuestDestroyed)
         elif what == _TRAPPED and number < len(traps):
             self._emit(events.GuestTrapped, *traps[number])
+        elif what == _REFUSED and 0 < number < len(checks):
+            check = PayloadCheck[checks[number]]
+            message = f"the kernel does not find that {check.value}"
+            self._emit(events.PayloadRejected, payload, check.name, message)
         else:
             raise KernelDied(f"the kernel reported {value:#x} of a guest, which means nothing")
 

@@ -3,7 +3,7 @@
 Register layout (32 bits each; firmware/src/layout.h, MAILBOX_):
 
     0x00 ID          reads 0x424D4D56 ("VMMB"): a VMM answers
-    0x04 COMMAND     1 VERIFY, 2 COMPILE, 3 TRUST, 4 INSTANTIATE, 5 DESTROY
+    0x04 COMMAND     1 VERIFY, 2 COMPILE, 3 TRUST, 4 INSTANTIATE, 5 DESTROY, 6 ADMIT
     0x08 ARGUMENT_0  0x0C ARGUMENT_1
     0x10 RESULT      0 accepted, 1 refused
     0x14 VALUE       the result of INSTANTIATE: size of the linear memory in bytes
@@ -17,7 +17,7 @@ ADDRESS = 0xFEF0_1000
 ID, COMMAND, ARGUMENT_0, ARGUMENT_1, RESULT, VALUE = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14
 PRESENT = 0x424D_4D56
 ACCEPTED, REFUSED = 0, 1
-_VERIFY, _COMPILE, _TRUST, _INSTANTIATE, _DESTROY = range(1, 6)
+_VERIFY, _COMPILE, _TRUST, _INSTANTIATE, _DESTROY, _ADMIT = range(1, 7)
 
 
 class Vmm(Protocol):
@@ -25,6 +25,9 @@ class Vmm(Protocol):
 
     def verify(self, base: int, length: int) -> int:
         """Check the signatures of the payload staged at physical `base`."""
+
+    def admit(self, base: int, length: int) -> int:
+        """Take over the payload staged at physical `base`, whose signatures the kernel has verified."""
 
     def compile(self, payload: int) -> int:
         """Prepare payload number `payload`, in order of verification, to make guests from it."""
@@ -70,6 +73,8 @@ class Mailbox(Device):
         result, value = REFUSED, 0
         if command == _VERIFY:
             result = self._vmm.verify(first, second)
+        elif command == _ADMIT:
+            result = self._vmm.admit(first, second)
         elif command == _COMPILE:
             result = self._vmm.compile(first)
         elif command == _TRUST:

@@ -15,6 +15,7 @@ from enclave_sim.memory_map import region
 from enclave_sim.payload import anchor_list, artefact, signature
 from enclave_sim.payload.errors import KeyFileError, PayloadRejected
 from enclave_sim.payload.keys import TrustAnchor
+from enclave_sim.specification import Verification
 from machine.bus.ram import Ram
 from machine.errors import MachineError
 from machine.execution.deferred_signals import SignalsHeld
@@ -62,7 +63,7 @@ class AetherHost(Stateful):
 
     STATE = ("_anchors", "_verified", "_guest_lives")
     PARTS = ("_engine",)
-    WIRING = ("_ram", "_clock", "_emit", "_production", "rejection")
+    WIRING = ("_ram", "_clock", "_emit", "_verification", "_production", "rejection")
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class AetherHost(Stateful):
         journal: Journal,
         engine: HostedEngine,
         *,
+        verification: Verification = Verification.HOST,
         production: bool,
     ) -> None:
         self._ram = ram
@@ -78,6 +80,7 @@ class AetherHost(Stateful):
         self._emit = journal.emit
         self._engine = engine
         self._anchors: tuple[TrustAnchor, ...] = ()
+        self._verification = verification
         self._production = production
         self._verified: list[tuple[bytes, artefact.Artefact | None]] = []
         self._guest_lives = False
@@ -94,16 +97,27 @@ class AetherHost(Stateful):
 
     def verify(self, base: int, length: int) -> int:
         """Measure the payload, then check both signatures and the module for which an artefact was compiled."""
+        self._clock.spend(length * VERIFY_NS_PER_BYTE)
+        return self._accept(base, length, signature.verify)
+
+    def admit(self, base: int, length: int) -> int:
+        """Take the kernel's word that the signatures of a payload are good, if it is configured to verify them."""
+        if self._verification is not Verification.FIRMWARE:
+            return REFUSED
+        return self._accept(base, length, signature.identify)
+
+    def _accept(self, base: int, length: int, judge: Callable[..., signature.VerifiedPayload]) -> int:
         number = len(self._verified)
         try:
             staged = self._ram.read(base, length)
         except MachineError:
             return REFUSED
-        self._clock.spend(length * VERIFY_NS_PER_BYTE)
         self._emit(events.PayloadMeasured, number, length, hashlib.sha256(staged).hexdigest())
         try:
-            verified = signature.verify(staged, self._anchors, production=self._production)
+            verified = judge(staged, self._anchors, production=self._production)
             module, code = artefact.split(verified.content)
+            if code is not None:  # it runs on the host, so the kernel's word is not enough
+                signature.verify(staged, self._anchors, production=self._production)
         except PayloadRejected as rejected:
             return self._reject(number, rejected)
         self._verified.append((module, code))

@@ -66,7 +66,7 @@ class Navigation:
                 self._desk.say(str(error), failed=True)
 
         asked = "Show the bytes, or in the code pane the code, at"
-        self._desk.ask_user(Question(asked, "heap+0x100, 0x124000, gdt"), answered)
+        self._desk.ask_user(Question(asked, "heap+0x100, 0x130000, gdt"), answered)
 
     def _show_memory(self, address: int, *, code: bool = False) -> None:
         def change() -> None:

@@ -10,7 +10,7 @@ from enclave_sim.inspector.screens import Question
 
 _FILTER_HELP = """kinds of events, a ring transition, a text in quotes; nothing shows all
 host_called signal_emitted
-3->0 "rip=0x11e002\""""
+3->0 "rip=0x12a002\""""
 
 
 class TextSearch:

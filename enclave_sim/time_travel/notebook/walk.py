@@ -31,7 +31,7 @@ class Walk:
         """Ask the run.
 
         Args:
-            question: The question, such as `step 10` or `last_write 0x130ff8 8`.
+            question: The question, such as `step 10` or `last_write 0x16eff8 8`.
 
         Returns:
             The answer.

@@ -39,9 +39,9 @@ def test_with_the_script_of_the_server_gdb_looks_again_after_each_monitor_comman
     directory.mkdir()
     prepare = "shell enclave-sim gdb counter --script > enclave.gdb\nsource enclave.gdb\nshell rm enclave.gdb\n"
     target = "target remote | enclave-sim gdb counter --cycles 2 --stdio\n"
-    moves = "monitor go 1_345_115\nprint $cpl\nprint $now_ns\nframe\nmonitor reset\nprint $now_ns\nframe\n"
+    moves = "monitor go 1_389_048\nprint $cpl\nprint $now_ns\nframe\nmonitor reset\nprint $now_ns\nframe\n"
     output = run_gdb(f"cd {directory}\n{prepare}{target}{moves}", tmp_path)
-    assert_in_order(output, "$1 = 3", "$2 = 1345115", "#0  gate () at gate.S", "gate:   ud2", "$3 = 0", "_start () at")
+    assert_in_order(output, "$1 = 3", "$2 = 1389048", "#0  gate () at gate.S", "gate:   ud2", "$3 = 0", "_start () at")
     assert "flushed" not in output
 
 

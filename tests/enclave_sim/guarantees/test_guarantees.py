@@ -40,7 +40,7 @@ from machine.devices.engines.scrub_engine import ScrubEngine
 from payloads import flat_names, names, read
 from tests.sampling import sampled
 
-BOOTED = 1_352_500
+BOOTED = 1_396_500
 """A time in the first cycle of these payloads, or in the sleep after it."""
 
 

@@ -35,7 +35,7 @@ _LONG: tuple[Callable[[InspectedRun], object], ...] = (
     lambda run: run.reverse_resume(),
     lambda run: run.back(5),
     lambda run: run.next_line(),
-    lambda run: run.last_write(0x130FF8, 8),
+    lambda run: run.last_write(0x16EFF8, 8),
     lambda run: run.reverse_to(symbol="host_call"),
     lambda run: run.run_to(symbol="annihilate"),
 )

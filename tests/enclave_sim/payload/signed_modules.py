@@ -5,6 +5,7 @@ from hashlib import sha256
 
 import pytest
 import wasmtime
+from hypothesis import strategies as st
 
 from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
 from enclave_sim.payload.keys import SigningKey, TrustAnchor
@@ -77,3 +78,35 @@ def check_of(data: bytes, anchors: Sequence[TrustAnchor] = ANCHORS, *, productio
     assert caught.value.message in text
     assert "\n" not in text
     return caught.value.check
+
+
+OFFSETS = st.integers(0, len(SIGNED))
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> bytes:
+    """The signed module, changed in up to three places."""
+    data = SIGNED
+    for _ in range(draw(st.integers(1, 3))):
+        start, end = sorted((draw(OFFSETS), draw(OFFSETS)))
+        kind = draw(st.sampled_from(["flip", "truncate", "insert", "delete", "duplicate", "move", "overwrite"]))
+        piece = data[start:end]
+        match kind:
+            case "flip":
+                mask = draw(st.integers(1, 255))
+                data = data[:start] + bytes(each ^ mask for each in data[start : start + 1]) + data[start + 1 :]
+            case "truncate":
+                data = data[:end]
+            case "insert":
+                data = data[:start] + draw(st.binary(min_size=1, max_size=8)) + data[start:]
+            case "delete":
+                data = data[:start] + data[end:]
+            case "duplicate":
+                data = data[:end] + piece + data[end:]
+            case "move":
+                rest = data[:start] + data[end:]
+                to = draw(st.integers(0, len(rest)))
+                data = rest[:to] + piece + rest[to:]
+            case "overwrite":
+                data = data[:start] + draw(st.binary(max_size=64)) + data[end:]
+    return data

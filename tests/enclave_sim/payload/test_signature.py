@@ -25,6 +25,7 @@ from tests.enclave_sim.payload.signed_modules import (
     message,
     ml_dsa_65,
     module,
+    mutations,
     prefixed,
     record,
 )
@@ -140,37 +141,6 @@ def test_cutting_the_file_anywhere_is_rejected() -> None:
     for end in range(len(SIGNED)):
         with pytest.raises(PayloadRejected):
             verify(SIGNED[:end], ANCHORS)
-
-
-OFFSETS = st.integers(0, len(SIGNED))
-
-
-@st.composite
-def mutations(draw: st.DrawFn) -> bytes:
-    data = SIGNED
-    for _ in range(draw(st.integers(1, 3))):
-        start, end = sorted((draw(OFFSETS), draw(OFFSETS)))
-        kind = draw(st.sampled_from(["flip", "truncate", "insert", "delete", "duplicate", "move", "overwrite"]))
-        piece = data[start:end]
-        match kind:
-            case "flip":
-                mask = draw(st.integers(1, 255))
-                data = data[:start] + bytes(each ^ mask for each in data[start : start + 1]) + data[start + 1 :]
-            case "truncate":
-                data = data[:end]
-            case "insert":
-                data = data[:start] + draw(st.binary(min_size=1, max_size=8)) + data[start:]
-            case "delete":
-                data = data[:start] + data[end:]
-            case "duplicate":
-                data = data[:end] + piece + data[end:]
-            case "move":
-                rest = data[:start] + data[end:]
-                to = draw(st.integers(0, len(rest)))
-                data = rest[:to] + piece + rest[to:]
-            case "overwrite":
-                data = data[:start] + draw(st.binary(max_size=64)) + data[end:]
-    return data
 
 
 @settings(max_examples=400)

@@ -18,8 +18,8 @@ MOTIONS = st.sampled_from(
         *("step", "step 7", "back", "back 3", "step_over", "back_over", "step_out", "back_out", "next_line"),
         *("previous_line", "next_transition", "previous_transition", "next_host_call", "previous_host_call"),
         *("next_phase", "previous_phase", "run_to event=scrubbed", "reverse_to symbol=scrub", "run_to at_ns=1.3ms"),
-        *("where", "registers rax rip", "memory 0x130ff8 16", "events 3", "go_to 1345126", "go_to 5+9"),
-        *("last_register_write rax", "last_write 0x130ff8 8"),
+        *("where", "registers rax rip", "memory 0x16eff8 16", "events 3", "go_to 1389059", "go_to 5+9"),
+        *("last_register_write rax", "last_write 0x16eff8 8"),
     ]
 )
 

@@ -53,7 +53,7 @@ RUNS: dict[str, tuple[Any, dict[str, Any], int]] = {
         {"event": "ring_transition"},
         500,
     ),
-    "tampered": (lambda: Session("counter", inputs=(Tamper(at_ns=1_345_500),)), {"at_ns": 1_345_200}, 500),
+    "tampered": (lambda: Session("counter", inputs=(Tamper(at_ns=1_389_433),)), {"at_ns": 1_389_133}, 500),
     "kernel": (lambda: Travel(lambda log: BareKernel("kernel", kernel(), ram_bytes=8 << 20, recorder=log)), {}, 400),
 }
 

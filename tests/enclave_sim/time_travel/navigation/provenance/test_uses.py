@@ -55,7 +55,7 @@ def test_limits_are_uses_of_their_own() -> None:
 
 
 @settings(max_examples=25)
-@given(at=st.integers(1_342_000, 1_410_000), name=st.sampled_from(["rax", "rcx", "rdx", "rdi", "rsi", "r8"]))
+@given(at=st.integers(1_386_000, 1_454_000), name=st.sampled_from(["rax", "rcx", "rdx", "rdi", "rsi", "r8"]))
 def test_a_source_of_a_value_has_the_value_among_its_uses(at: int, name: str) -> None:
     run = session()
     try:

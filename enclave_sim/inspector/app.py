@@ -21,6 +21,7 @@ from enclave_sim.inspector.actions.breakpoints import Breakpoints
 from enclave_sim.inspector.actions.history import History
 from enclave_sim.inspector.actions.keys import COMMON, KEYS, Group, key_text
 from enclave_sim.inspector.actions.navigation import Navigation
+from enclave_sim.inspector.actions.origins import Origins
 from enclave_sim.inspector.actions.queries import Queries
 from enclave_sim.inspector.actions.text_search import TextSearch
 from enclave_sim.inspector.actions.walk import WalkKeeper
@@ -85,6 +86,7 @@ class Inspector(App[None]):
         self.breakpoints = Breakpoints(self.desk)
         self.text_search = TextSearch(self.desk, self.history)
         self.queries = Queries(self.desk)
+        self.origins = Origins(self.desk, self.history)
 
     def _notify(self, update: Update) -> None:
         """Post an update to the app's thread. The session's thread calls this."""
@@ -240,6 +242,10 @@ class Inspector(App[None]):
     def action_writer(self) -> None:
         """Search for the last write to the row's memory."""
         self.queries.find_writer()
+
+    def action_origins(self) -> None:
+        """Find where the value of the row came from."""
+        self.origins.find()
 
     def action_find_guest(self) -> None:
         """Find the function that the guest is in."""

@@ -49,6 +49,7 @@ KEYS = (
     Key("w", "watchpoint", "set a watchpoint", Group.POINTS),
     Key("B", "points", "list breakpoints and watchpoints, to remove one", Group.POINTS),
     Key("W", "writer", "find the last write to the memory of the row", Group.ROWS),
+    Key("X", "origins", "show where the value of the row came from", Group.ROWS),
     Key("slash", "search", "search for a text in the pane", Group.ROWS),
     Key("n", "search_next(1)", "go to the next match of the search", Group.ROWS),
     Key("N", "search_next(-1)", "go to the previous match of the search", Group.ROWS),

@@ -40,6 +40,8 @@ class Target:
     """A physical address."""
     size: int = 1
     """The number of bytes at `memory`."""
+    register: str | None = None
+    """A register whose value the row shows, by its name in lower case."""
     event: int | None = None
     """The number (`seq`) of an event."""
     at_ns: int | None = None

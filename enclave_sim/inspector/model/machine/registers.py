@@ -116,7 +116,8 @@ class _Rows:
         if changed:
             parts.append((f"  was {old:x}", Meaning.DIM))
         code = value if self._program.is_code(value) else None
-        return Row(tuple(parts), Target(code=code, memory=self._memory(value), size=8))
+        target = Target(code=code, memory=self._memory(value), size=8, register=name.lower())
+        return Row(tuple(parts), target)
 
     def _memory(self, address: int) -> int | None:
         """Return the physical address of a linear one if it is in a region, or None."""
@@ -134,7 +135,8 @@ class _Rows:
         words = f" {bits.selector(selector)}; {bits.segment_flags(flags_word)}"
         meaning = Meaning.CHANGED if changed else Meaning.PLAIN
         mark = " *" if changed else "  "
-        return Row(((f"{name:<6}", Meaning.NAME), (mark, meaning), (text, meaning), (words, Meaning.DIM)))
+        parts = ((f"{name:<6}", Meaning.NAME), (mark, meaning), (text, meaning), (words, Meaning.DIM))
+        return Row(parts, Target(register=name.lower()))
 
     def _table(self, name: str) -> Row:
         keys = [name, f"{name}.base", f"{name}.limit"]

@@ -167,46 +167,59 @@ def _collect(value: Value, found: dict[Ending, None]) -> None:
                 _collect(source.value, found)
 
 
-def lines(value: Value, steps: list[Position] | None = None, depth: int = 0) -> Iterator[str]:
+def lines(value: Value, steps: list[Position] | None = None) -> Iterator[str]:
     """Yield the lines of a tree.
 
     Args:
         value: The tree.
         steps: Gets the positions of its steps, whose lines are then numbered from 1. None not to number them.
-        depth: The indentation.
 
     Yields:
         A line for each value, write and end.
     """
-    indent = _INDENT * depth
+    for text, step, position in _lines(value, 0):
+        number = ""
+        if steps is not None and step and position is not None:
+            steps.append(position)
+            number = f"[{len(steps)}] "
+        indent = len(text) - len(text.lstrip())
+        yield f"{text[:indent]}{number}{text[indent:]}"
+
+
+def located_lines(value: Value) -> list[tuple[str, Position | None]]:
+    """Return the lines of a tree, each with its position: after a write, and of a value; None for an end."""
+    return [(text, position) for text, _, position in _lines(value, 0)]
+
+
+_Line = tuple[str, bool, Position | None]
+"""A line, True for a step, and its position."""
+
+
+def _lines(value: Value, depth: int) -> Iterator[_Line]:
     content = f" = {value.number:#x}" if 0 < len(value.content) <= 16 else ""
-    yield f"{indent}{value.place}{content} at {value.position}"
+    yield f"{_INDENT * depth}{value.place}{content} at {value.position}", False, value.position
     for origin in value.origins:
-        yield from _origin(origin, value, steps, depth + 1)
+        yield from _origin(origin, value, depth + 1)
     if value.limit is not None:
-        yield f"{indent}{_INDENT}{value.limit}"
+        yield f"{_INDENT * (depth + 1)}{value.limit}", False, None
 
 
-def _origin(origin: Origin, value: Value, steps: list[Position] | None, depth: int) -> Iterator[str]:
+def _origin(origin: Origin, value: Value, depth: int) -> Iterator[_Line]:
     what = f"{origin.place}: " if origin.place != value.place else ""
     when = f"{origin.position}, " if origin.position is not None else ""
     instruction = f": {origin.instruction}" if origin.instruction else ""
     ending = f"; {origin.ending}" if origin.ending is not None else ""
-    number = ""
-    if steps is not None and origin.position is not None:
-        steps.append(origin.position)
-        number = f"[{len(steps)}] "
-    yield f"{_INDENT * depth}{number}{what}{when}{origin.by}{instruction}{ending}"
+    yield f"{_INDENT * depth}{what}{when}{origin.by}{instruction}{ending}", True, origin.position
     for source in origin.sources:
-        yield from _source(source, steps, depth + 1)
+        yield from _source(source, depth + 1)
 
 
-def _source(source: Source, steps: list[Position] | None, depth: int) -> Iterator[str]:
+def _source(source: Source, depth: int) -> Iterator[_Line]:
     indent = _INDENT * depth
     role = "" if source.role is Role.DATA else f"{source.role.value} "
     if source.ending is not None:
-        yield f"{indent}{role}{source.ending}"
+        yield f"{indent}{role}{source.ending}", False, None
     elif source.value is not None:
-        first, *others = lines(source.value, steps, depth)
-        yield f"{indent}{role}{first.strip()}"
+        (first, _, position), *others = _lines(source.value, depth)
+        yield f"{indent}{role}{first.strip()}", False, position
         yield from others if source.value.limit != LISTED else ()

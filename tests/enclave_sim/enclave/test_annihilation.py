@@ -11,6 +11,7 @@ import payloads
 from enclave_sim import Attestation, Cause, Enclave, Phase, events
 from enclave_sim.attestation import ReferenceValues
 from enclave_sim.events import AnnihilationBegan, AnnihilationStep
+from enclave_sim.memory_map import region
 from tests.enclave_sim.enclave.lives import assert_annihilated, kinds, run
 
 # Every cause ends the same way.
@@ -67,7 +68,7 @@ def test_cause_kernel_fault_when_ring_0_faults() -> None:
     """A kernel defect: its stack pointer is set to a guard page, so even the push faults."""
     enclave = Enclave("spinner")
     enclave.run_to(Phase.MEM_MAP)
-    enclave.machine.cpu.write_register("RSP", 0x11_A800)
+    enclave.machine.cpu.write_register("RSP", region("kernel_stack").base - 0x800)
     result = enclave.run()
     assert_annihilated(enclave, result, "KERNEL_FAULT")
     assert "double fault" in result.detail
@@ -135,10 +136,11 @@ def test_residue_is_empty_whatever_the_guest_writes(
 
 def test_the_residue_scan_sees_a_single_byte() -> None:
     enclave, _ = run("beacon")
-    for address, region in ((0x0, "unmapped"), (0x12_F000, "call_stack"), (0xFF_FFFF, "heap"), (0x90_0123, "unmapped")):
+    call_stack = region("call_stack").base
+    for address, name in ((0x0, "unmapped"), (call_stack, "call_stack"), (0xFF_FFFF, "heap"), (0x90_0123, "unmapped")):
         enclave.machine.ram.write(address, b"\x01")
         residue = enclave.scan_residue()
-        assert [(r.base, r.data, r.region) for r in residue.ranges] == [(address, b"\x01", region)]
+        assert [(r.base, r.data, r.region) for r in residue.ranges] == [(address, b"\x01", name)]
         enclave.machine.ram.write(address, b"\0")
 
 

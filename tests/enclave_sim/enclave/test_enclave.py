@@ -12,6 +12,7 @@ import payloads
 from enclave_sim import Enclave, Phase, Status, events
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import AnnihilationBegan, PhaseCompleted, PhaseEntered, Scrubbed
+from enclave_sim.memory_map import region
 from machine import events as machine_events
 from tests.enclave_sim.enclave.lives import GUEST_FAULTS, assert_annihilated, kinds, run
 
@@ -61,7 +62,10 @@ def test_a_trap_is_a_real_exception_in_ring_3_through_the_idt(name: str, vector:
     assert kinds(enclave, AnnihilationBegan)[0].detail == vector
 
 
-@pytest.mark.parametrize(("name", "guard", "error_code"), [("trespasser", 0x100_0000, 4), ("abyss", 0x13_AFFF, 6)])
+@pytest.mark.parametrize(
+    ("name", "guard", "error_code"),
+    [("trespasser", region("heap").end, 4), ("abyss", region("guest_stack").base - 1, 6)],
+)
 def test_a_memory_trap_touches_its_guard_page(name: str, guard: int, error_code: int) -> None:
     raised = kinds(run(name)[0], machine_events.InterruptRaised)[-1]
     assert (raised.address, raised.error_code) == (guard, error_code)

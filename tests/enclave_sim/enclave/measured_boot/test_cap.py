@@ -13,6 +13,7 @@ from enclave_sim import Attestation, Enclave, Phase, events
 from enclave_sim.attestation import Challenge, Evidence, ReferenceValues, verify
 from enclave_sim.attestation.formats.event_log import EV_ACTION, EventLog, PcrEvent, parse_event_log
 from enclave_sim.inputs import Tamper
+from enclave_sim.memory_map import region
 from tests.enclave_sim.enclave.measured_boot.support import (
     CAP,
     CAPPED,
@@ -69,7 +70,7 @@ def unasked_interrupt(device: Interposer) -> Enclave:
 def ring_0_fault(device: Interposer) -> Enclave:
     enclave = Enclave("spinner", tpm=device)
     enclave.run_to(Phase.MEM_MAP)
-    enclave.machine.cpu.write_register("RSP", 0x11_A800)
+    enclave.machine.cpu.write_register("RSP", region("kernel_stack").base - 0x800)
     return enclave
 
 

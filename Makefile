@@ -7,7 +7,7 @@ RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: run test test-fast test-long test-speed oracle oracle-long mutants mutation fuzz-machine fuzz-vmm check rooms bench docs firmware payloads release clean
+.PHONY: run test test-fast test-long test-speed oracle oracle-long mutants mutation fuzz-machine fuzz-vmm check rooms pages bench docs firmware payloads release clean
 .DEFAULT_GOAL := run
 
 # Tests start hundreds of processes; without files of bytecode each would compile anew what it imports.
@@ -88,6 +88,13 @@ fuzz-vmm: $(READY)  ## the VMM of the firmware under libFuzzer with sanitizers, 
 rooms: $(READY)  ## files, rooms and arrows of the packages, and docs/rooms.svg anew
 	$(BIN)/python -m tests.house --draw
 	$(BIN)/python -m tests.house
+
+pages: $(READY)  ## anew what the program makes for the repository: table of digests, output on pages, schemas, pictures
+	$(BIN)/python -m tests.digests
+	$(BIN)/python -m tests.documents
+	$(BIN)/python -m enclave_sim.inspector.serving.screenshots
+	RENEW=1 $(BIN)/python -m pytest -q -p no:cacheprovider tests/enclave_sim/inspector/test_panes_look.py \
+		tests/enclave_sim/recording/exports/test_pictures.py tests/enclave_sim/gdb/test_gdb.py
 
 bench: $(READY)  ## figures as JSON, each beside a reference of the same run
 	$(BIN)/python tests/bench.py

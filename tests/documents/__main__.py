@@ -8,7 +8,7 @@ from pathlib import Path
 
 from enclave_sim.cli.schema import Output, schema_of
 from tests.documents.blocks import PAGES, ROOT, blocks
-from tests.documents.comparing import replaced
+from tests.documents.comparing import chosen, replaced
 from tests.documents.reader import Reader
 
 
@@ -16,13 +16,10 @@ def rewrite(page: Path) -> int:
     """Run the page, replace wrong output with the printed one, and return the number of replacements."""
     reader = Reader()
     wrong = [shown for block in blocks(page) for shown in reader.follow(block) if not shown.right]
-    for shown in wrong:
-        if shown.block.argument("from") is not None:
-            print(f"{shown.block.place}: choose the lines yourself, from\n{shown.printed}")
-    wrong = [shown for shown in wrong if shown.block.argument("from") is None]
     text = page.read_text()
     for shown in reversed(wrong):
-        text = text[: shown.start] + replaced(shown.text, shown.printed) + text[shown.start + len(shown.text) :]
+        renew = replaced if shown.block.argument("from") is None else chosen
+        text = text[: shown.start] + renew(shown.text, shown.printed) + text[shown.start + len(shown.text) :]
     page.write_text(text)
     return len(wrong)
 

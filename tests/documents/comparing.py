@@ -3,6 +3,7 @@
 import re
 
 _DOTS = re.compile(r"^ *\.\.\.(?: (\d+) lines?\b.*)?$")
+_NUMBER = re.compile(r"\d+")
 _CODE = re.compile(r"^\(exit code (\d+)\)\n", re.MULTILINE)
 
 
@@ -34,6 +35,19 @@ def replaced(shown: str, printed: str) -> str:
     left_out = len(now) - dots[0] - after
     middle = re.sub(r"(?<=\.\.\. )\d+(?= line)", str(left_out), before[dots[0]])
     return "".join([*now[: dots[0]], middle, *now[len(now) - after :]])
+
+
+def chosen(shown: str, printed: str) -> str:
+    """The lines of a file for the page: the first ones like those shown, which differ in nothing but numbers."""
+    before, now = shown.splitlines(), printed.splitlines()
+    starts = [at for at in range(len(now)) if _alike(before, now[at : at + len(before)])]
+    if not starts:
+        raise ValueError(f"no lines are like\n{shown}")
+    return "".join(f"{line}\n" for line in now[starts[0] :][: len(before)])
+
+
+def _alike(before: list[str], now: list[str]) -> bool:
+    return [_NUMBER.sub("0", line) for line in before] == [_NUMBER.sub("0", line) for line in now]
 
 
 def _pattern(line: str) -> str:

@@ -1,7 +1,6 @@
-"""The look of every pane, compared with stored pictures. INSPECTOR_PICTURES=new in the environment redraws them."""
+"""The look of every pane, compared with stored pictures, which RENEW=1 draws anew."""
 
 import asyncio
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.session.sources import Source, source_of
 from tests.enclave_sim.inspector.driving import NARROW, NEVER, WIDE, Driven, Size
 from tests.machine.boot import images
+from tests.renewing import RENEW
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def drawn_of(source: Source, size: Size, *keys: str) -> str:
 
 def assert_as_it_was(name: str, drawn: str) -> None:
     path = PICTURES / f"{name}.svg"
-    if os.environ.get("INSPECTOR_PICTURES") == "new":
+    if RENEW:
         path.write_text(drawn, encoding="utf-8")
     assert words(drawn) == words(path.read_text(encoding="utf-8"))
     assert drawn == path.read_text(encoding="utf-8"), f"{path} is of other colours or places"

@@ -1,12 +1,12 @@
-"""The look of reports, compared with stored pages. REPORT_PAGES=new in the environment rewrites them."""
+"""The look of reports, compared with stored pages, which RENEW=1 rewrites."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from enclave_sim.recording.exports.formats import Format
 from tests.enclave_sim.recording.exports.runs import HEADER, exported, host_calls
+from tests.renewing import RENEW
 
 PAGES = Path(__file__).with_name("pages")
 
@@ -15,6 +15,6 @@ PAGES = Path(__file__).with_name("pages")
 def test_a_report_looks_as_before(count: int) -> None:
     page = exported(HEADER, list(host_calls(count)), Format.HTML).decode()
     kept = PAGES / f"host_calls_{count}.html"
-    if os.environ.get("REPORT_PAGES") == "new":
+    if RENEW:
         kept.write_text(page)
     assert page.split("<") == kept.read_text().split("<")

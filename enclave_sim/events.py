@@ -241,7 +241,7 @@ class GuestReplaced(Event, frozen=True, tag="guest_replaced", gc=False):
 
 
 class KernelStopped(Event, frozen=True, tag="kernel_stopped", gc=False):
-    """A memory fault, given as an input, stopped the kernel before it could annihilate itself."""
+    """The kernel stopped before it could annihilate itself: after a memory fault, or by its own mistake."""
 
     reason: str
     post_code: int

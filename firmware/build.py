@@ -21,6 +21,8 @@ from typing import Any
 
 from elftools.elf.elffile import ELFFile
 
+from firmware import NOTE_NAME, NOTE_SECTION, NOTE_TYPE
+
 HERE = Path(__file__).parent
 SOURCES = HERE / "src"
 COMPILER = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-freestanding-none"]
@@ -67,20 +69,36 @@ HANDLERS = ("irq_entry", "exception_entry", "interrupt_stubs")
 LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"]
 
 
+class BuildError(Exception):
+    """The sources do not build; the compiler has said why on standard error."""
+
+
+def _compiled(what: str, command: Sequence[str], **settings: Any) -> "subprocess.CompletedProcess[Any]":
+    """Run the compiler. Raises BuildError, which says that `what` does not build."""
+    try:
+        return subprocess.run(command, check=True, **settings)
+    except subprocess.CalledProcessError:
+        raise BuildError(f"{what} does not build") from None
+
+
 def build(
     sources: Path = SOURCES, monitor: Path = VMM, signatures: Path = SIGNATURES, kept: Path | None = None
 ) -> tuple[bytes, str]:
     """Compile and link the kernel's sources with those of the VMM and of the verification of signatures.
 
     Args:
-        sources: The directory of the kernel's sources.
-        monitor: The directory of the VMM's.
-        signatures: The directory of those that verify signatures.
+        sources: The directory of the kernel's sources, absolute.
+        monitor: The directory of the VMM's, absolute.
+        signatures: The directory of those that verify signatures, absolute.
         kept: A directory for compiled files, so that another build compiles only files that are different, or all if a
             header is. None to compile everything.
 
     Returns:
         The image and the text of its description.
+
+    Raises:
+        BuildError: They do not build.
+        OSError: A source is missing.
     """
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
@@ -111,18 +129,37 @@ def build(
         objects.append(str(algorithms))
         script = work / "link.ld"
         preprocess = [*COMPILER, "-E", "-P", "-x", "c", "link.ld"]
-        script.write_bytes(subprocess.run(preprocess, cwd=sources, check=True, capture_output=True).stdout)
+        script.write_bytes(_compiled("link.ld", preprocess, cwd=sources, stdout=subprocess.PIPE).stdout)
+        said = {
+            "version": (sources / "VERSION").read_text().strip(),
+            "layout": _layout(sources),
+            "reasons": ["", *_texts(monitor / "reasons.h", r'REASON\(\w+, \w+, "([^"]+)"\)')],
+            "checks": ["", *_texts(signatures / "checks.h", r"CHECK\((?!name)(\w+)\)")],
+            "traps": [["", ""], *_texts(monitor / "traps.h", r'TRAP_\(\w+, "([^"]+)", "([^"]+)"\)')],
+        }
+        objects.append(_note(said, work))
         image = work / "aether.elf"
-        subprocess.run([*COMPILER, *LINK, f"-Wl,-T,{script}", *objects, "-o", str(image)], check=True)
+        _compiled("the image", [*COMPILER, *LINK, f"-Wl,-T,{script}", *objects, "-o", str(image)])
         elf = _with_interrupts_marked(image.read_bytes())
-    description = {
-        "layout": _layout(sources),
-        "symbols": _symbols(elf),
-        "reasons": ["", *_texts(monitor / "reasons.h", r'REASON\(\w+, \w+, "([^"]+)"\)')],
-        "checks": ["", *_texts(signatures / "checks.h", r"CHECK\((?!name)(\w+)\)")],
-        "traps": [["", ""], *_texts(monitor / "traps.h", r'TRAP_\(\w+, "([^"]+)", "([^"]+)"\)')],
-    }
-    return elf, json.dumps(description, indent=1) + "\n"
+    return elf, json.dumps(said | {"symbols": _symbols(elf)}, indent=1) + "\n"
+
+
+def _note(description: dict[str, Any], work: Path) -> str:
+    """Compile an ELF note that holds the description (System V ABI, chapter 5). Return the object file."""
+    content, source, target = work / "note.json", work / "note.S", work / "note.o"
+    content.write_text(json.dumps(description, separators=(",", ":")))
+    name, size = NOTE_NAME.decode().rstrip("\0"), content.stat().st_size
+    lines = (
+        f'.section {NOTE_SECTION}, "", @note',
+        f".long {len(NOTE_NAME)}, {size}, {NOTE_TYPE}",
+        f'.asciz "{name}"',
+        ".balign 4",
+        '.incbin "note.json"',
+        ".balign 4",
+    )
+    source.write_text("".join(f"{line}\n" for line in lines))
+    _compiled("the note", [*COMPILER, "-c", source.name, "-o", str(target)], cwd=work)
+    return str(target)
 
 
 def compile_algorithms(output: Path, target: Sequence[str]) -> None:
@@ -139,13 +176,13 @@ def _algorithms(output: Path, target: Sequence[str]) -> list[str]:
 def _compile(command: Sequence[str], source: Path, target: Path, headers: bytes, kept: Path | None) -> None:
     """Compile a file, unless its object file is kept."""
     if kept is None:
-        subprocess.run(command, cwd=source.parent, check=True)
+        _compiled(str(source), command, cwd=source.parent)
         return
     known = kept / sha256(b"\0".join([headers, target.name.encode(), source.read_bytes()])).hexdigest()
     if known.exists():
         shutil.copyfile(known, target)
     else:
-        subprocess.run(command, cwd=source.parent, check=True)
+        _compiled(str(source), command, cwd=source.parent)
         shutil.copyfile(target, known)
 
 
@@ -171,7 +208,7 @@ def _layout(sources: Path) -> dict[str, int]:
     names = sorted(line.split()[1] for line in lines if line.startswith("#define") and len(line.split()) > 2)
     asked = '#include "layout.h"\n' + "".join(f'"{name}" {name}\n' for name in names)
     command = [*COMPILER, "-E", "-P", "-x", "c", "-I", str(sources), "-"]
-    expanded = subprocess.run(command, input=asked, check=True, capture_output=True, text=True).stdout
+    expanded = _compiled("layout.h", command, input=asked, stdout=subprocess.PIPE, text=True).stdout
     pairs = (line.split(" ", 1) for line in expanded.splitlines() if line.startswith('"'))
     return {name.strip('"'): int(eval(value, {"__builtins__": {}})) for name, value in pairs}
 

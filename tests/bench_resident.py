@@ -66,7 +66,7 @@ def _at_entry(name: str) -> tuple[bytes, int]:
 def _alone(name: str) -> float:
     """Return the processor time of the same code in Unicorn alone, with the same permissions of pages."""
     ram, stack = _at_entry(name)
-    layout, entry_point = firmware.layout(), firmware.symbols()["vmm_entry"]
+    layout, entry_point = firmware.layout(), firmware.built_in().symbols["vmm_entry"]
     uc = Uc(UC_ARCH_X86, UC_MODE_64)
     code, heap = region("vmm_text"), region("heap")
     uc.mem_map(0, code.base, UC_PROT_READ)

@@ -18,7 +18,6 @@ OTHERS = {
     ("cli/runs/recording.py", "RecordingWriter.open"): "writes",
     ("inspector/serving/screenshots.py", "source_of(('counter',), EnclaveOptions.of(cycles=2)).open"): "a run",
     ("cli/streams.py", "os.open"): "the null device",
-    ("enclave/kernel/program.py", "path.read_text"): "of this package",
     ("recording/recording.py", "RecordingWriter.open"): "writes",
 }
 """Allowed calls, by file and function, with the reason."""

@@ -35,6 +35,7 @@ _COMMANDS = {
     "verify-evidence": "trust.attestation",
     "reference-values": "trust.attestation",
     "verifier": "trust.verifier",
+    "firmware": "firmware",
     "schema": "schema",
     "completion": "completion",
 }

@@ -40,7 +40,7 @@ class ExitCode(IntEnum):
     REFUSED = 13
     """`verify-evidence`: the evidence was refused."""
     KERNEL_STOPPED = 14
-    """A memory fault from `--inputs` stopped the kernel before annihilation."""
+    """The kernel stopped before annihilation, by a memory fault from `--inputs` or a mistake of its own."""
     HOST_LIMIT = 16
     """The host-time limit `--host-limit` expired: there is no result and no recording."""
     DEFECT = 70

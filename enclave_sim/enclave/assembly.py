@@ -73,19 +73,22 @@ class Assembly:
         )
         machine, block, host = self.node.machine, self.node.block, self.node.host
         self.loaded, self._measured = load_kernel(machine, configuration, self.payloads, packed)
-        self.trace = self._memory_trace(configuration.trace_memory)
+        self.trace = self._memory_trace(configuration)
         """The memory trace, if the configuration names a region."""
         self.environment = Environment(machine, block, host, len(self.payloads), schedule)
-        self.loop = EnclaveLoop(machine, block, self.environment, self.recorders.summary)
+        self.loop = EnclaveLoop(
+            machine, block, self.environment, self.recorders.summary, own_kernel=configuration.firmware is not None
+        )
 
-    def _memory_trace(self, name: str | None) -> "MemoryTrace | None":
+    def _memory_trace(self, configuration: EnclaveConfiguration) -> "MemoryTrace | None":
         """Return the trace of a region, if there is one. Few runs need its modules, and the kernel's symbols."""
+        name = configuration.trace_memory
         if name is None:
             return None
         from enclave_sim.enclave.kernel.program import aether  # noqa: PLC0415
         from enclave_sim.enclave.memory_trace import MemoryTrace  # noqa: PLC0415
 
-        return MemoryTrace(name, self.node, aether())
+        return MemoryTrace(name, self.node, aether(configuration.kernel))
 
     def reference_values(self) -> ReferenceValues:
         """Return the values with which a verifier accepts this enclave; see `Enclave.reference_values`."""

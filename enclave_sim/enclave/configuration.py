@@ -14,6 +14,8 @@ from enclave_sim.memory_map import region, regions
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import Attestation, EngineName, Verification
+from firmware import Firmware
+from firmware import built_in as built_in_firmware
 
 PayloadSource = str | Path | bytes
 """The name of a built-in payload, a path, or the payload itself."""
@@ -79,6 +81,8 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
 
     trace_memory: str | None = None
     """A region of the memory map whose writes are recorded as events `memory_written`; by default none."""
+    firmware: Firmware | None = None
+    """The kernel to boot instead of the built-in one: `enclave_sim.enclave.kernel.firmware_file.read_firmware`."""
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
@@ -107,6 +111,11 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
             self._check_native()
         if self.engine is EngineName.RESIDENT and self.features:
             raise ConfigurationError("engine is resident, which has no WebAssembly features beyond the profile")
+
+    @property
+    def kernel(self) -> Firmware:
+        """The firmware that boots."""
+        return self.firmware or built_in_firmware()
 
     def _check_trace(self) -> None:
         traced, names = self.trace_memory, [one.name for one in regions()]

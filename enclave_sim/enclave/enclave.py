@@ -162,7 +162,7 @@ class Enclave:
         """The kernel, which runs in ring 0."""
         from enclave_sim.enclave.kernel.program import aether  # noqa: PLC0415 - only debuggers need symbols
 
-        return aether()
+        return aether(self.configuration.kernel)
 
     @property
     def loaded(self) -> Loaded:

@@ -14,11 +14,15 @@ from machine.machine import Machine, Outcome
 class EnclaveLoop:
     """Runs the machine of one enclave. Virtual times are in ns since reset; None for no limit."""
 
-    def __init__(self, machine: Machine, block: EnclaveBlock, environment: Environment, summary: Summary) -> None:
+    def __init__(
+        self, machine: Machine, block: EnclaveBlock, environment: Environment, summary: Summary, *, own_kernel: bool
+    ) -> None:
         self._machine = machine
         self._block = block
         self._environment = environment
         self._summary = summary
+        self._own_kernel = own_kernel
+        """The kernel is not the built-in one, so it may stop anywhere."""
         self.reached: set[Phase] = set()
         """The boot phases that have reached their target state."""
         self._awaited: Phase | None = None
@@ -36,12 +40,12 @@ class EnclaveLoop:
         return reached
 
     def run(self, limit_ns: int | None) -> Outcome:
-        """Run to the end or the limit; see `Enclave.run`. A kernel that a memory fault stopped is recorded."""
+        """Run to the end or the limit; see `Enclave.run`. A kernel that may stop and does so is recorded."""
         try:
             while (outcome := self._continue(limit_ns)) is Outcome.STOPPED:
                 pass
         except (KernelDied, UnicornStopped) as error:
-            if not self._damaged:
+            if not self._may_stop:
                 raise
             self._kernel_stopped(str(error))
             return Outcome.HALTED
@@ -50,8 +54,8 @@ class EnclaveLoop:
         return outcome
 
     def conclude(self) -> bool:
-        """Record that a memory fault stopped the kernel for good. Return False if the run ended in another way."""
-        stopped = self._damaged and not self._block.dormant
+        """Record that the kernel stopped for good, if it may. Return False if the run ended in another way."""
+        stopped = self._may_stop and not self._block.dormant
         if stopped:
             self._kernel_stopped("triple fault" if self._machine.shut_down else "halted for good")
         return stopped
@@ -92,14 +96,14 @@ class EnclaveLoop:
 
     def _check_alive(self, outcome: Outcome) -> None:
         ended = outcome in (Outcome.HALTED, Outcome.SHUTDOWN)
-        if ended and not self._block.dormant and not self._damaged:
+        if ended and not self._block.dormant and not self._may_stop:
             post, rip = self._machine.post_code.code, self._machine.cpu.rip
             raise KernelDied(f"the kernel stopped before annihilation: POST code {post:#x}, RIP {rip:#x}")
 
     @property
-    def _damaged(self) -> bool:
-        """True if an input has changed memory or registers, so that the kernel may do anything."""
-        return self._summary.memory_faults > 0
+    def _may_stop(self) -> bool:
+        """True if the kernel is not the built-in one, or an input has changed memory or registers."""
+        return self._own_kernel or self._summary.memory_faults > 0
 
     def _kernel_stopped(self, reason: str) -> None:
         post, rip = self._machine.post_code.code, self._machine.cpu.rip

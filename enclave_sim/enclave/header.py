@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 
-import firmware
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.inputs.validation import ordered
 from enclave_sim.inputs import AnyInput
@@ -41,7 +40,7 @@ def header_of(
     return Header(
         configuration=configuration.describe(anchors)
         | {"tpm": _origin(built_in_tpm), "verifier": _origin(built_in_verifier)},
-        firmware_sha256=hashlib.sha256(firmware.image()).hexdigest(),
+        firmware_sha256=configuration.kernel.sha256,
         payload_sha256=tuple(hashlib.sha256(payload).hexdigest() for payload in payloads),
         inputs=ordered(inputs, region("heap").end),
         payloads=embedded_payloads(payloads),

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import firmware
 from enclave_sim.enclave.attester.expected_measurements import Measured
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from machine.boot import loader
@@ -27,10 +26,10 @@ def load_kernel(
     command_line = configuration.command_line(payloads)
     loaded = loader.load(
         machine,
-        firmware.image(),
+        configuration.kernel.image,
         command_line,
         modules if anchors is None else [*modules, loader.Module(anchors, "anchors")],
         unallocated_sections=False,  # debug information in RAM would be residue
     )
     information = machine.ram.read(*loaded.information)
-    return loaded, Measured(information, command_line, anchors, tuple(payloads))
+    return loaded, Measured(configuration.kernel, information, command_line, anchors, tuple(payloads))

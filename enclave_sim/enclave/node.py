@@ -1,6 +1,5 @@
 """The node of an enclave: the machine, the enclave's own devices, its TPM, and AetherHost with its engine."""
 
-import firmware
 from enclave_sim import events
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.attester import tpm_events
@@ -38,7 +37,11 @@ class Node:
             MachineConfiguration(end, configuration.ns_per_instruction, _GUARD_BYTES, portable), recorder
         )
         self.block = enclave_block.EnclaveBlock(
-            machine.journal, machine.local_apic, configuration.sensors, machine.request_nmi
+            machine.journal,
+            machine.local_apic,
+            configuration.sensors,
+            configuration.kernel,
+            machine.request_nmi,
         )
         machine.bus.attach_memory(self.block, enclave_block.ADDRESS)
         machine.scrub_engine.on_fill = self._scrubbed
@@ -51,7 +54,7 @@ class Node:
         elif configuration.engine is EngineName.RESIDENT:
             from enclave_sim.enclave.engine.resident_engine import ResidentEngine  # noqa: PLC0415 - slow to import
 
-            self._attach_host(configuration, ResidentEngine(machine.ram))
+            self._attach_host(configuration, ResidentEngine(machine.ram, configuration.kernel.symbols))
 
     def _attach_host(self, configuration: EnclaveConfiguration, engine: HostedEngine) -> None:
         """Attach AetherHost to its mailbox."""
@@ -78,7 +81,7 @@ class Node:
         profile = GuestProfile(heap.size, configuration.features)
         engine = WasmtimeEngine(window, profile, cancellation, portable=portable)
         self._attach_host(configuration, engine)
-        gate = firmware.symbols()["gate"]
+        gate = configuration.kernel.symbols["gate"]
         machine.coprocessor = self.gate = GateCoprocessor(gate, engine, machine.clock, machine.journal)
 
     def _scrubbed(self, base: int, size: int, verified: bool) -> None:

@@ -7,8 +7,8 @@ stop. So gdb itself must drop its caches after each of these commands.
 import re
 from pathlib import Path
 
-import firmware
 from enclave_sim.errors import ConfigurationError
+from firmware import Firmware, built_in
 
 _LOOK_AGAIN = """\
 define hookpost-monitor
@@ -18,19 +18,20 @@ end
 """
 
 
-def script(image: Path | None) -> str:
+def script(image: Path | None, kernel: Firmware | None = None) -> str:
     """Return the commands as text.
 
     Args:
-        image: The served kernel image; None for the enclave's.
+        image: The served kernel image; None for an enclave's.
+        kernel: The enclave's firmware; None for the built-in one.
 
     Raises:
         ConfigurationError: The path has a line break, which a command cannot contain.
     """
-    home = Path(firmware.__file__).parent
     if image is not None:
         return f"file {_quoted(image)}\n{_LOOK_AGAIN}"
-    return f"file {_quoted(home / 'aether.elf')}\ndirectory {_quoted(home / 'src')}\n{_LOOK_AGAIN}"
+    path = (kernel or built_in()).path
+    return f"file {_quoted(path)}\ndirectory {_quoted(path.parent / 'src')}\n{_LOOK_AGAIN}"
 
 
 def _quoted(path: Path) -> str:

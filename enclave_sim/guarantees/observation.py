@@ -133,7 +133,7 @@ class Observer(Stateful):
                 watcher.payload = enclave.payloads[0]
             if isinstance(watcher, AttestationWatcher):
                 watcher.enclave = enclave
-            watcher.engine = enclave.configuration.engine
+            watcher.engine, watcher.kernel = enclave.configuration.engine, enclave.configuration.kernel
 
     def record(self, event: Event) -> None:
         """Take one event as it happens."""

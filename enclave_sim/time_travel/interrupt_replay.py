@@ -25,7 +25,7 @@ def interrupt_windows(path: Path | str, payloads: Iterable[PayloadSource] = ()) 
         ConfigurationError: The file or a payload cannot be opened.
     """
     traces: list[InterruptFlagTrace] = []
-    result = replay(path, payloads, lambda enclave: traces.append(InterruptFlagTrace(enclave)))
+    result = replay(path, payloads, prepare=lambda enclave: traces.append(InterruptFlagTrace(enclave)))
     if not result.equal:
         raise RecordingError(f"{path}: its run differs from it here; enclave-sim replay shows where")
     (trace,) = traces

@@ -12,13 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-import firmware
 from enclave_sim import events
 from enclave_sim.enclave.attester.replayed import RecordedVerifier
 from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource, read_payload
@@ -31,6 +29,7 @@ from enclave_sim.recording.embedded import find_anchors, find_payloads
 from enclave_sim.recording.format import Digest, Header, RecordingError
 from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.recording.reader import RecordingFile
+from firmware import Firmware, built_in
 from machine.events import Event
 from machine.machine import Outcome
 
@@ -59,6 +58,7 @@ class ReplayResult:
 def replay(
     path: Path | str,
     payloads: Iterable[PayloadSource] = (),
+    kernel: Firmware | None = None,
     prepare: Callable[[Enclave], object] = lambda _enclave: None,
 ) -> ReplayResult:
     """Repeat a recorded run and compare it. It stops a few events after the first difference.
@@ -66,6 +66,7 @@ def replay(
     Args:
         path: The recording file.
         payloads: Candidates, by SHA-256, for payloads that are neither embedded nor built in.
+        kernel: The firmware of the run; None for the built-in one.
         prepare: Called with the enclave before it runs, to observe it.
 
     Returns:
@@ -82,7 +83,7 @@ def replay(
     digest = Digest(file.header)
     with closing(iter(file)) as recorded:
         comparer = _Comparer(recorded, open_end=survey.open_end)
-        enclave = _enclave(file, payloads, comparer, digest, survey.answers)
+        enclave = _enclave(file, payloads, comparer, digest, survey.answers, kernel=kernel)
         comparer.on_divergence = enclave.machine.request_stop
         prepare(enclave)
         result = _run(enclave, survey, comparer)
@@ -220,12 +221,18 @@ def _is_counted(event: Event) -> bool:
 
 
 def _enclave(
-    file: RecordingFile, payloads: Iterable[PayloadSource], comparer: _Comparer, digest: Digest, answers: list[Event]
+    file: RecordingFile,
+    payloads: Iterable[PayloadSource],
+    comparer: _Comparer,
+    digest: Digest,
+    answers: list[Event],
+    *,
+    kernel: Firmware | None,
 ) -> Enclave:
     """Make the enclave of the recording, at power-on."""
     header = file.header
     try:
-        sources, options = making(header, payloads, answers)
+        sources, options = making(header, payloads, answers, kernel)
         enclave = options.enclave(
             sources,
             inputs=header.inputs,
@@ -241,7 +248,7 @@ def _enclave(
 
 
 def making(
-    header: Header, payloads: Iterable[PayloadSource], answers: Iterable[Event]
+    header: Header, payloads: Iterable[PayloadSource], answers: Iterable[Event], kernel: Firmware | None = None
 ) -> tuple[list[bytes], EnclaveOptions]:
     """Return the payloads and options of a recorded run.
 
@@ -249,6 +256,7 @@ def making(
         header: The header of the recording.
         payloads: Candidates, by SHA-256, for payloads that are neither embedded nor built in.
         answers: The recorded events of the verifier. They replace an external verifier.
+        kernel: The firmware of the run; None for the built-in one.
 
     Returns:
         The payloads, in the order of the header, and the options.
@@ -257,7 +265,7 @@ def making(
         RecordingError: This program cannot make the run. The message does not name a file.
         ConfigurationError: A payload cannot be read.
     """
-    configuration = _configuration(header)
+    configuration = _configuration(header, kernel)
     given = [read_payload(source, configuration.engine) for source in payloads]
     external = header.configuration.get("verifier") == EXTERNAL
     return list(find_payloads(header, given)), EnclaveOptions(
@@ -267,7 +275,7 @@ def making(
     )
 
 
-def _configuration(header: Header) -> EnclaveConfiguration:
+def _configuration(header: Header, kernel: Firmware | None) -> EnclaveConfiguration:
     if "cycles" not in header.configuration:
         raise RecordingError(
             "it is not the recording of an enclave; that of a kernel is re-executed by "
@@ -275,12 +283,16 @@ def _configuration(header: Header) -> EnclaveConfiguration:
         )
     if header.configuration.get("tpm") == EXTERNAL:
         raise RecordingError("it was made with a TPM outside the emulator, whose answers are not in the recording")
-    ours = sha256(firmware.image()).hexdigest()
-    if header.firmware_sha256 != ours:
-        raise RecordingError(f"it was made with firmware {header.firmware_sha256}; this program has {ours}")
+    ours = kernel or built_in()
+    if header.firmware_sha256 != ours.sha256:
+        offered = "this program has" if kernel is None else "the one given is"
+        raise RecordingError(
+            f"it was made with firmware {header.firmware_sha256}; {offered} {ours.sha256}; --firmware takes another one"
+        )
     try:
         msgspec.convert(header.configuration.get("trust_anchors"), list[str])
-        return msgspec.convert(header.configuration, EnclaveConfiguration)
+        found = msgspec.convert(header.configuration, EnclaveConfiguration)
+        return msgspec.structs.replace(found, firmware=kernel)
     except ValueError as error:
         raise RecordingError(f"its configuration is not one of this program: {error}") from None
 

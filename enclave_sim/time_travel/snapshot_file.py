@@ -16,6 +16,7 @@ import msgspec
 import unicorn
 
 from enclave_sim.enclave.enclave import Enclave, EnclaveSnapshot
+from enclave_sim.enclave.kernel.firmware_file import firmware_of
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.events import AnyEvent
 from enclave_sim.files.reading import IMAGE, read_file
@@ -29,7 +30,7 @@ from machine.bus.ram import RamImage
 from machine.snapshot import MachineSnapshot
 
 MAGIC = b"enclave-sim-snapshot "
-VERSION = 9
+VERSION = 10
 _DIGEST_BYTES = 32
 
 
@@ -43,6 +44,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     unicorn: str
     header: Header
     """The configuration of the enclave, as in a recording."""
+    firmware: bytes | None
+    """The image of a kernel that is not the built-in one."""
     payloads: list[bytes]
     events: list[AnyEvent]
     reached: list[Phase]
@@ -99,6 +102,7 @@ def _file_of(enclave: Enclave) -> _File:
     return _File(
         unicorn.__version__,
         enclave.header,
+        None if enclave.configuration.firmware is None else enclave.configuration.firmware.image,
         list(enclave.payloads),
         list(enclave.recording.events),  # type: ignore[arg-type]
         sorted(snapshot.reached),
@@ -146,7 +150,8 @@ def _decoded(body: bytes) -> _File:
 
 
 def _made(file: _File) -> Enclave:
-    payloads, options = making(file.header, file.payloads, file.events)
+    kernel = None if file.firmware is None else firmware_of(file.firmware)
+    payloads, options = making(file.header, file.payloads, file.events, kernel)
     enclave = options.enclave(payloads, inputs=file.header.inputs)
     state = decode(file.state)
     machine = MachineSnapshot(

@@ -25,7 +25,7 @@ def pc(ram_size: int = RAM_SIZE, ns_per_instruction: int = 1, recorder: Recorder
 def load(machine: Machine, command: str, payloads: Sequence[bytes]) -> loader.Loaded:
     """The committed kernel with its payloads."""
     modules = [loader.Module(payload, f"payload{i}") for i, payload in enumerate(payloads)]
-    return loader.load(machine, firmware.image(), command, modules)
+    return loader.load(machine, firmware.built_in().image, command, modules)
 
 
 def lines(machine: Machine) -> list[str]:

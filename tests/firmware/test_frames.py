@@ -42,8 +42,8 @@ class Caller(NamedTuple):
 
 @cache
 def entries() -> list[FDE]:
-    assert firmware.image().count(HANDLER) == 1
-    dwarf = ELFFile(io.BytesIO(firmware.image().replace(HANDLER, CALLED))).get_dwarf_info()
+    assert firmware.built_in().image.count(HANDLER) == 1
+    dwarf = ELFFile(io.BytesIO(firmware.built_in().image.replace(HANDLER, CALLED))).get_dwarf_info()
     return [entry for entry in dwarf.CFI_entries() if isinstance(entry, FDE)]
 
 
@@ -107,7 +107,7 @@ def is_return(code: bytes) -> bool:
 
 def follow(run: Travel[Any], end: str | None = None, step: Callable[[], Any] | None = None) -> Iterator[Caller]:
     """Step over calls until the code returns, or reaches a symbol. Yield the information at each step."""
-    machine, stop = run.machine, firmware.symbols().get(end or "")
+    machine, stop = run.machine, firmware.built_in().symbols.get(end or "")
     while True:
         said = caller(machine)
         yield said
@@ -137,7 +137,7 @@ def to(run: Travel[Any], symbol: str) -> Travel[Any]:
 
 def on_a_plain_pc(payload: bytes = b"") -> Travel[BareKernel]:
     """The kernel without scrub engine and enclave block, so that it zeroes RAM itself, and prints."""
-    image, words, modules = firmware.image(), command_line(payload), [(payload, "payload0")]
+    image, words, modules = firmware.built_in().image, command_line(payload), [(payload, "payload0")]
     return Travel(
         lambda recorder: BareKernel(
             "aether.elf", image, command_line=words, modules=modules, ram_bytes=16 << 20, recorder=recorder
@@ -178,7 +178,7 @@ def test_a_host_call_comes_from_the_gate_and_goes_back_there() -> None:
     stack = run.machine.cpu.registers.rsp
     run.run_to(event="ring_transition", when=lambda event: event.to_ring == 0)
     said = assert_constant(follow(run))  # from the stub
-    assert said[:2] == (firmware.symbols()["gate"], stack)
+    assert said[:2] == (firmware.built_in().symbols["gate"], stack)
     assert run.machine.cpu.registers.cpl == 3
 
 
@@ -191,7 +191,7 @@ def test_entering_and_leaving_the_guest_return_to_the_kernel_with_its_registers(
     assert function(run, said.rip) == "exec_loop"
     assert list(said.kept) == [NAMES[number] for number in KEPT]
     if name == "enter_guest":
-        assert caller(run.machine).rip == firmware.symbols()["gate"]
+        assert caller(run.machine).rip == firmware.built_in().symbols["gate"]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_an_exception_comes_from_the_gate(payload: str) -> None:
         run.back()
     assert function(run, run.machine.cpu.linear_rip) == "interrupt_stubs"
     said = assert_constant(follow(run, "exception", step=run.step))
-    assert said.rip in range(firmware.symbols()["gate"], firmware.symbols()["gate"] + 64)
+    assert said.rip in range(firmware.built_in().symbols["gate"], firmware.built_in().symbols["gate"] + 64)
 
 
 def test_a_frame_at_a_handlers_last_call_is_found_after_the_call() -> None:
@@ -231,7 +231,7 @@ def test_a_frame_at_a_handlers_last_call_is_found_after_the_call() -> None:
     run = to(Session("divider"), "exception")
     run.back()
     registers, here = run.machine.cpu.registers, caller(run.machine)
-    behind, stack = firmware.symbols()["spurious_entry"], registers.rsp
+    behind, stack = firmware.built_in().symbols["spurious_entry"], registers.rsp
     assert caller(run.machine, behind)[:2] == here[:2]
     frame = 40  # where nothing but the frame is on the stack of interrupts
     registers.rsp = region("irq_stack").end - frame

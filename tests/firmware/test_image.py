@@ -35,7 +35,7 @@ def rebuilt() -> tuple[bytes, str]:
 
 def test_the_committed_image_is_what_the_sources_build(rebuilt: tuple[bytes, str]) -> None:
     assert importlib.metadata.version("ziglang") == PINNED_ZIG
-    assert rebuilt[0] == firmware.image()
+    assert rebuilt[0] == firmware.built_in().image
 
 
 def test_the_committed_description_belongs_to_the_image(rebuilt: tuple[bytes, str]) -> None:
@@ -44,19 +44,19 @@ def test_the_committed_description_belongs_to_the_image(rebuilt: tuple[bytes, st
 
 
 def test_the_image_holds_no_path_of_the_machine_that_built_it() -> None:
-    assert str(SOURCES).encode() not in firmware.image()
-    assert b"/firmware" in firmware.image()
+    assert str(SOURCES).encode() not in firmware.built_in().image
+    assert b"/firmware" in firmware.built_in().image
 
 
 def test_debug_lines_lead_back_to_the_sources() -> None:
-    elf = ELFFile(io.BytesIO(firmware.image()))
+    elf = ELFFile(io.BytesIO(firmware.built_in().image))
     names = {unit.get_top_DIE().attributes["DW_AT_name"].value.decode() for unit in elf.get_dwarf_info().iter_CUs()}
     assert {"kernel.c", "boot.S", "annihilate.c"} <= {Path(name).name for name in names}
 
 
 def test_no_function_of_ring_0_uses_vector_registers() -> None:
     """Those in assembly, which zero them, have no size."""
-    elf = ELFFile(io.BytesIO(firmware.image()))
+    elf = ELFFile(io.BytesIO(firmware.built_in().image))
     text, code = elf.get_section_by_name(".text"), elf.get_section_by_name(".text").data()
     found = [one for one in elf.get_section_by_name(".symtab").iter_symbols() if one["st_info"]["type"] == "STT_FUNC"]
     functions = [one for one in found if one["st_size"] and one["st_shndx"] == elf.get_section_index(".text")]
@@ -123,7 +123,7 @@ def test_every_detail_the_kernel_can_report_has_words() -> None:
 @pytest.fixture(scope="module")
 def ram() -> Ram:
     machine = Machine(MachineConfiguration(LAYOUT["RAM_SIZE"]))
-    loader.load(machine, firmware.image(), unallocated_sections=False)
+    loader.load(machine, firmware.built_in().image, unallocated_sections=False)
     return machine.ram
 
 

@@ -32,7 +32,7 @@ def run(kernel: bytes | None = None, payload: bytes = QUITTER, outcome: Outcome 
     """A plain PC on which the kernel hashes and scrubs by itself, so that it accesses the guest's pages."""
     machine = pc()
     modules = [loader.Module(payload, "payload0")]
-    loader.load(machine, kernel or firmware.image(), command_line(payload), modules)
+    loader.load(machine, kernel or firmware.built_in().image, command_line(payload), modules)
     assert machine.run(60_000_000_000) is outcome
     return machine
 
@@ -88,8 +88,8 @@ def test_a_processor_without_leaf_7_offers_nothing(monkeypatch: Any) -> None:
 )
 def test_prot_entry_does_not_end_while_one_is_off(line: str) -> None:
     with ExitStack() as stack:
-        Kernel((Edit("boot.S", f"        offered {line}\n"),)).made(stack)
-        result = Enclave("counter").run()
+        kernel = Kernel((Edit("boot.S", f"        offered {line}\n"),)).made(stack)
+        result = Enclave("counter", firmware=kernel).run()
     assert (result.outcome, result.detail) == ("KERNEL_FAULT", describe_detail(Cause.KERNEL_FAULT, CHECK_FAILED))
     assert [phase.state for phase in result.phases] == [None]
 

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any, Protocol
 from unittest.mock import patch
 
+import msgspec
+
+from firmware import Firmware, built_in
 from machine.bus.host_memory import executable, native_architecture
 from machine.processor import step_hook
 from machine.processor.native import build as native
@@ -40,8 +43,8 @@ SEARCH_INTERRUPTS = "search with interrupts"
 class Change(Protocol):
     """One way to break something."""
 
-    def made(self, stack: ExitStack) -> None:
-        """Apply the change until the stack is closed."""
+    def made(self, stack: ExitStack) -> Firmware | None:
+        """Apply the change until the stack is closed. Return the firmware to boot; None for the built-in one."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,10 @@ class Kernel:
         """Put the changed sources into a directory."""
         copy_sources(directory, self.edits)
 
-    def made(self, stack: ExitStack) -> None:
-        """Build the changed kernel, and make the enclave boot it."""
+    def made(self, stack: ExitStack) -> Firmware:  # noqa: ARG002 - nothing to undo
+        """Build the changed kernel, and return it."""
         image, description = build_changed(self.edits)
-        stack.enter_context(patch("firmware.image", lambda: image))
-        symbols = json.loads(description)["symbols"]
-        stack.enter_context(patch("firmware.symbols", lambda: symbols))
+        return msgspec.structs.replace(built_in(), image=image, symbols=json.loads(description)["symbols"])
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,7 @@ class Defect:
     """The guarantees that must not hold. Others may notice, too."""
 
     @contextmanager
-    def made(self) -> Iterator[None]:
-        """The enclave with this defect."""
+    def made(self) -> Iterator[Firmware | None]:
+        """Make the defect. Yields the firmware to boot; None for the built-in one."""
         with ExitStack() as stack:
-            self.change.made(stack)
-            yield
+            yield self.change.made(stack)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from enclave_sim.errors import KernelDied
+from enclave_sim.events import KernelStopped
 from enclave_sim.guarantees import (
     Report,
     Run,
@@ -17,6 +18,8 @@ from enclave_sim.guarantees import (
     zero_trace,
 )
 from enclave_sim.recording.outcome.residue import Residue
+from enclave_sim.recording.outcome.summary import KERNEL_STOPPED
+from firmware import Firmware
 from machine.errors import EmulatorFault
 from tests.machine.fuzz import oracle
 from tests.machine.fuzz.properties import search
@@ -45,13 +48,19 @@ class Verdict:
         return bool(self.findings)
 
 
-def judge(names: Sequence[str], examples: int = MAX_EXAMPLES, enough: frozenset[str] = frozenset()) -> Verdict:
+def judge(
+    names: Sequence[str],
+    examples: int = MAX_EXAMPLES,
+    enough: frozenset[str] = frozenset(),
+    kernel: Firmware | None = None,
+) -> Verdict:
     """Run these trials and check every guarantee; a search tries up to `examples`.
 
     Args:
         names: The trials.
         examples: The most that a search tries.
         enough: Guarantees; the run stops once all of them are known to be broken. If empty, everything runs.
+        kernel: The firmware to boot; None for the built-in one.
     """
     findings: dict[str, str] = {}
     if SEARCH in names and (found := search(_SEED, examples)) is not None:
@@ -60,7 +69,7 @@ def judge(names: Sequence[str], examples: int = MAX_EXAMPLES, enough: frozenset[
         if name in names and (found := search_cases(_SEED, examples, rules)) is not None:
             findings[broken] = f"{found.rule}: {found.what} (example {found.examples})"
     try:
-        for report in _reports([name for name in names if name in TRIALS]):
+        for report in _reports([name for name in names if name in TRIALS], kernel):
             if report.findings:  # a defect may leave no guest that runs, and so no evidence about secrets
                 findings.setdefault(report.guarantee, report.findings[0].what)
                 if enough and enough <= findings.keys():
@@ -72,16 +81,18 @@ def judge(names: Sequence[str], examples: int = MAX_EXAMPLES, enough: frozenset[
 
 def judge_mutant(defect: Defect, *, briefly: bool = False) -> Verdict:
     """Make the defect and run its trials; if `briefly`, only until the guarantees that must catch it have done so."""
-    with defect.made():
-        return judge(defect.trials, enough=frozenset(defect.caught_by if briefly else ()))
+    with defect.made() as kernel:
+        return judge(defect.trials, enough=frozenset(defect.caught_by if briefly else ()), kernel=kernel)
 
 
-def _reports(names: Sequence[str]) -> Iterator[Report]:
+def _reports(names: Sequence[str], kernel: Firmware | None) -> Iterator[Report]:
     runs = []
     for name in names:
-        scenario, *others = TRIALS[name].scenarios()
+        scenario, *others = TRIALS[name].scenarios(kernel)
         first = observe_scenario(scenario)
         runs.append(first)
+        if kernel is not None and first.result.outcome == KERNEL_STOPPED:
+            raise KernelDied(next(one.reason for one in first.events if isinstance(one, KernelStopped)))
         yield zero_trace([_briefly(first)])
         yield isolated([first])
         yield admitted([first])

@@ -9,6 +9,7 @@ from enclave_sim.guarantees import isolated, observe, zero_trace
 from enclave_sim.memory_map import GUEST_MEMORY, regions
 from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
+from firmware import Firmware
 from tests.mutants.defect import Defect, Edit, Kernel
 
 pytestmark = pytest.mark.slow
@@ -26,10 +27,11 @@ PLACES = {one.name: one.base for one in regions() if one.name not in GUEST_MEMOR
 PLACES |= {"no page": 0x1000, "a guard": 0x60_0000, "the enclave block": 0xFEF0_0000, "the APIC": 0xFEE0_0300}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def broken() -> Iterator[None]:
-    with WILD.made():
-        yield
+@pytest.fixture(scope="module")
+def broken() -> Iterator[Firmware]:
+    with WILD.made() as kernel:
+        assert kernel is not None
+        yield kernel
 
 
 def writing(address: int) -> bytes:
@@ -41,16 +43,20 @@ def writing(address: int) -> bytes:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_flaw_in_the_interpreter_does_not_reach(place: str) -> None:
-    run = observe(writing(PLACES[place]), engine="resident")
+def test_a_flaw_in_the_interpreter_does_not_reach(place: str, broken: Firmware) -> None:
+    run = observe(writing(PLACES[place]), engine="resident", firmware=broken)
     assert (run.result.outcome, run.result.detail) == ("GUEST_FAULT", "#PF page fault")
     assert run.result.signals == ()
     isolated([run]).check()
     zero_trace([run]).check()
 
 
-def test_the_loop_is_broken_indeed() -> None:
+def test_the_loop_is_broken_indeed(broken: Firmware) -> None:
     """The interpreter's own stack can be written: the build is really another one."""
-    run = observe(writing(next(one.base for one in regions() if one.name == "calls") + 0x3_0000), engine="resident")
+    run = observe(
+        writing(next(one.base for one in regions() if one.name == "calls") + 0x3_0000),
+        engine="resident",
+        firmware=broken,
+    )
     assert run.result.signals == (666,)
     isolated([run]).check()

@@ -25,6 +25,7 @@ from tests.mutants.defect import (
     Edit,
     Kernel,
     NativeHook,
+    Replacement,
     Several,
 )
 from tests.mutants.defects import ALL, DEFECTS, documented
@@ -91,11 +92,18 @@ def test_a_defect_names_trials_that_there_are() -> None:
 
 @pytest.mark.slow
 def test_a_defect_is_gone_afterwards() -> None:
-    genuine = firmware.image()
-    with DEFECTS["idt-dormant"].made():
-        assert firmware.image() != genuine
-        assert firmware.symbols()["gate"]
-    assert firmware.image() is genuine
+    with DEFECTS["idt-dormant"].made() as kernel:
+        assert kernel is not None
+        assert kernel.image != firmware.built_in().image
+        assert kernel.symbols["gate"]
+    replaced = next(one for one in ALL if isinstance(one.change, Replacement))
+    assert isinstance(replaced.change, Replacement)
+    owner, name = replaced.change.owner, replaced.change.name
+    genuine = getattr(owner, name)
+    with replaced.made() as kernel:
+        assert kernel is None
+        assert getattr(owner, name) is replaced.change.value
+    assert getattr(owner, name) is genuine
 
 
 @pytest.mark.parametrize("text", ["no such line", "scrub(ARENA_BASE"])

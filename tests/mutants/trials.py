@@ -33,18 +33,19 @@ class Trial:
     guest: Callable[[int], bytes] | None = None
     inputs: tuple[AnyInput, ...] = ()
 
-    def scenarios(self) -> list[Scenario]:
-        """One or two. The time of replacement is taken from the enclave in its current form."""
+    def scenarios(self, kernel: firmware.Firmware | None = None) -> list[Scenario]:
+        """One or two, of an enclave that boots this kernel. The time of replacement is taken from that enclave."""
+        options = self.options.with_configuration(firmware=kernel)
         if self.guest is None:
-            return [self._scenario(self.inputs)]
-        booted = self.options.enclave(self.payload)
+            return [self._scenario(options, self.inputs)]
+        booted = options.enclave(self.payload)
         booted.run_to(Phase.EXEC_LOOP)
         at_ns = booted.machine.clock.now_ns
         replaced = (GuestReplaced(at_ns=at_ns, payload=0, code=self.guest(secret)) for secret in _SECRETS)
-        return [self._scenario([first, *self.inputs]) for first in replaced]
+        return [self._scenario(options, [first, *self.inputs]) for first in replaced]
 
-    def _scenario(self, inputs: Iterable[AnyInput]) -> Scenario:
-        return Scenario(self.payload, self.options, tuple(inputs), _LIMIT_NS)
+    def _scenario(self, options: EnclaveOptions, inputs: Iterable[AnyInput]) -> Scenario:
+        return Scenario(self.payload, options, tuple(inputs), _LIMIT_NS)
 
 
 def _wasm(payload: Any, guest: Callable[[int], bytes] | None = None, **options: Any) -> Trial:
@@ -69,7 +70,7 @@ def _interrupted(trial: Trial) -> Trial:
 _LOG_EDITED = MemoryFault(
     at_ns=0,
     after=AfterEvent("pcr_extended", {"pcr": 13}),
-    address=firmware.symbols()["event_log"] + 80,
+    address=firmware.built_in().symbols["event_log"] + 80,
     bits=1,
 )
 """A digest in the log is changed before the first quote."""

@@ -55,7 +55,7 @@ USABLE_BESIDE_A_TPM = [USABLE[0], range(USABLE[1].start, USABLE[1].stop - 0x1_10
 
 def image_of(attestation: str, kernel: bytes | None = None) -> Image:
     words = (f"attestation={attestation}", f"cycles={CYCLES}", "wake_ns=50000")
-    return Image(kernel or firmware.image(), command_line(PAYLOAD, *words), (("payload0", PAYLOAD),))
+    return Image(kernel or firmware.built_in().image, command_line(PAYLOAD, *words), (("payload0", PAYLOAD),))
 
 
 @dataclass(frozen=True)

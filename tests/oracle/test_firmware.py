@@ -49,7 +49,7 @@ ENDS = {
 
 
 def image_of(payload: bytes, kernel: bytes | None = None) -> Image:
-    return Image(kernel or firmware.image(), command_line(payload, *OPTIONS), (("payload0", payload),))
+    return Image(kernel or firmware.built_in().image, command_line(payload, *OPTIONS), (("payload0", payload),))
 
 
 @cache

@@ -59,7 +59,7 @@ PAYLOAD_REJECTED = ["PAYLOAD_REJECTED 00000000", *ANNIHILATION]
 def image_of(payload: bytes, quantum_ns: int = QUANTUM_NS, *words: str, anchors: bytes = ANCHORS) -> Image:
     """Return the kernel with a module and trust anchors."""
     command = (f"cycles={CYCLES}", f"wake_ns={WAKE_NS}", f"quantum_ns={quantum_ns}", "guest=resident", *words)
-    return Image(firmware.image(), " ".join(command), (("payload0", payload), ("anchors", anchors)))
+    return Image(firmware.built_in().image, " ".join(command), (("payload0", payload), ("anchors", anchors)))
 
 
 @cache
@@ -129,7 +129,7 @@ REFUSED = {
 def test_the_kernel_itself_refuses_and_erases_a_module_that_is_signed_wrongly(what: str) -> None:
     image, check = REFUSED[what]
     theirs = qemu.run(image, memory=True)
-    refused = f"REFUSED {firmware.checks().index(check.name):08x}"
+    refused = f"REFUSED {firmware.built_in().description.checks.index(check.name):08x}"
     assert theirs.lines == ["PROT_ENTRY", "MEM_MAP", refused, *PAYLOAD_REJECTED]
     assert residue(theirs, image, USABLE).ranges == ()
 

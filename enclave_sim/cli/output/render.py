@@ -37,7 +37,7 @@ _IN_WORDS = {
     "ATTESTATION_REFUSED": "attestation is required and was refused",
     "KERNEL_FAULT": "the kernel raised an exception or failed a check",
     "TAMPER": "the tamper line was pulled",
-    "KERNEL_STOPPED": "a memory fault stopped the kernel before annihilation",
+    "KERNEL_STOPPED": "the kernel stopped before annihilation",
     "LIMIT": "virtual time ran out before the enclave was dormant",
 }
 _COLOURS = {"COMPLETED": "green", "SHRED_SELF": "green", "LIMIT": "yellow"}

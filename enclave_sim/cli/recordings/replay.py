@@ -10,6 +10,7 @@ from enclave_sim.cli.command import command, option
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options.common import as_json as as_json_option
 from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
 from enclave_sim.cli.options.types import FILE
@@ -17,6 +18,7 @@ from enclave_sim.recording.text import plural, printable
 
 if TYPE_CHECKING:
     from enclave_sim.time_travel.replay import ReplayResult
+    from firmware import Firmware
 
 EXIT_CODES = """\b
 Exit codes
@@ -36,9 +38,12 @@ Exit codes
     multiple=True,
     help="Payload that the recording does not embed; may be repeated.",
 )
+@firmware_option
 @host_limit_option
 @as_json_option
-def replay(file: Path, payload: Sequence[str], host_limit: float | None, as_json: bool) -> ExitCode:
+def replay(
+    file: Path, payload: Sequence[str], firmware: "Firmware | None", host_limit: float | None, as_json: bool
+) -> ExitCode:
     """Repeat the run of a recording, from the recording alone, and compare it event by event.
 
     Example: enclave-sim replay counter.jsonl
@@ -46,7 +51,7 @@ def replay(file: Path, payload: Sequence[str], host_limit: float | None, as_json
     from enclave_sim.time_travel.replay import replay as repeat  # noqa: PLC0415
 
     with limited(host_limit):
-        found = repeat(file, payload)
+        found = repeat(file, payload, firmware)
     write(_as_json(found) if as_json else _as_text(file, found))
     return ExitCode.OK if found.equal else ExitCode.DIVERGED
 

@@ -11,6 +11,7 @@ from enclave_sim.cli.command import OUTPUT, command, option
 from enclave_sim.cli.options import applicability, common, kernel
 from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
+from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.place import at as at_option
 from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.types import FILE, PORT
@@ -22,6 +23,7 @@ from enclave_sim.specification import Attestation, EngineName, Verification
 if TYPE_CHECKING:
     from enclave_sim.time_travel.link import Link
     from enclave_sim.time_travel.travel import Travel
+    from firmware import Firmware
 
 EXIT_CODES = """\b
 Exit codes
@@ -62,6 +64,7 @@ _PORT, _LOOPBACK = 1234, "127.0.0.1"
 @options.inputs
 @options.engine
 @options.verify
+@firmware_option
 @options.trust_anchor
 @options.feature
 @options.attestation
@@ -87,6 +90,7 @@ def gdb(
     inputs: Path | None,
     engine: EngineName,
     verify: Verification,
+    firmware: "Firmware | None",
     trust_anchor: Sequence[Path],
     feature: Sequence[str],
     attestation: Attestation,
@@ -111,7 +115,7 @@ def gdb(
     image = image_among(names)
     applicability.check(PAYLOADS if image is None else KERNEL, _OWN)
     if script:
-        _print_script(image, names, engine)
+        _print_script(image, names, engine, firmware)
         return
     session: Travel[Any]
     if image is not None:
@@ -128,6 +132,7 @@ def gdb(
             inputs=options.read_given_inputs(inputs, engine),
             engine=engine,
             verify=verify,
+            firmware=firmware,
             trust_anchors=[development_anchor(), *map(TrustAnchor.load, trust_anchor)],
             features=frozenset(feature),
             attestation=attestation,
@@ -161,14 +166,14 @@ def _recorded(session: "Travel[Any]", path: Path | None) -> Iterator[None]:
             writer.record(event)
 
 
-def _print_script(image: str | None, names: list[str], engine: EngineName) -> None:
+def _print_script(image: str | None, names: list[str], engine: EngineName, kernel: "Firmware | None") -> None:
     from enclave_sim.enclave.configuration import read_payload  # noqa: PLC0415
     from enclave_sim.gdb.script import script  # noqa: PLC0415
 
     if image is None:
         for name in names:
             read_payload(name, engine)  # a mistyped image is taken for a payload
-    click.echo(script(None if image is None else Path(image)), nl=False)
+    click.echo(script(None if image is None else Path(image), kernel), nl=False)
 
 
 def _serve_stdio(session: "Travel[Any]") -> None:

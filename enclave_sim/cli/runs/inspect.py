@@ -15,6 +15,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import applicability, common, kernel
 from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS, RECORDING
+from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.place import at as at_option
 from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.tpm import chosen_tpm
@@ -43,6 +44,7 @@ _OWN = {
     **dict.fromkeys(("ns_per_instruction", "portable"), (KERNEL, PAYLOADS)),
     **dict.fromkeys(("what", "at", "bookmarks", "syntax", "web", "port", "host"), (KERNEL, PAYLOADS, RECORDING)),
     "payload": (RECORDING,),
+    "firmware": (PAYLOADS, RECORDING),
     "serial": (KERNEL,),
 }
 
@@ -66,6 +68,7 @@ _OWN = {
 @kernel.portable
 @options.engine
 @options.verify
+@firmware_option
 @options.production
 @options.trust_anchor
 @options.attestation

@@ -17,6 +17,7 @@ from enclave_sim.cli.exit_codes import ExitCode, of_run
 from enclave_sim.cli.options import common, kernel
 from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
 from enclave_sim.cli.options.tpm import chosen_tpm
@@ -45,7 +46,7 @@ Exit codes; the highest one that applies
   5  kernel fault, tampering, or attestation refused
   6  virtual time reached --limit-ns
   7  residue: data was left in RAM
- 14  a memory fault from --inputs stopped the kernel
+ 14  the kernel stopped, by a memory fault or a mistake of its own
  16  the host-time limit --host-limit expired
  70  a defect of the emulator or its firmware"""
 
@@ -65,6 +66,7 @@ Exit codes; the highest one that applies
 @kernel.portable
 @options.engine
 @options.verify
+@firmware_option
 @options.production
 @options.trust_anchor
 @options.attestation

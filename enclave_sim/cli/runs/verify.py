@@ -11,6 +11,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import common
 from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
 from enclave_sim.cli.options.types import NUMBER, TIME
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from enclave_sim.guarantees import Report
+    from firmware import Firmware
 
 EXIT_CODES = """\b
 Exit codes
@@ -54,6 +56,7 @@ Exit codes
 )
 @options.engine
 @options.verify
+@firmware_option
 @options.production
 @options.trust_anchor
 @options.feature
@@ -70,6 +73,7 @@ def verify(
     secret: Sequence[str],
     engine: EngineName,
     verify: Verification,
+    firmware: "Firmware | None",
     production: bool,
     trust_anchor: Sequence[Path],
     feature: Sequence[str],
@@ -93,6 +97,7 @@ def verify(
         cycles=cycles,
         engine=engine,
         verify=verify,
+        firmware=firmware,
         production=production,
         features=frozenset(feature),
     )

@@ -14,6 +14,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import common
 from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.tpm import chosen_tpm
 from enclave_sim.cli.options.tpm import tpm as tpm_option
 from enclave_sim.cli.options.types import DIRECTORY, FILE, NUMBER, Parsed
@@ -90,7 +91,7 @@ def _enclave(
 def _measured_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Declare the options that change the measurements: `attest` and `reference-values` must have the same."""
     measured = (options.cycles, options.wake_ns, options.quantum_ns, options.arena_bytes)
-    policy = (options.engine, options.verify, options.attestation, options.trust_anchor, tpm_option)
+    policy = (options.engine, options.verify, firmware_option, options.attestation, options.trust_anchor, tpm_option)
     for declare in reversed((*measured, *policy)):
         function = declare(function)
     return function

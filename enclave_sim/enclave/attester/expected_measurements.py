@@ -5,9 +5,9 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
-import firmware
 from enclave_sim.attestation import NO_TRUST_ANCHORS, EvidenceError, ReferenceValues, key_name
 from enclave_sim.attestation.formats.public_area import AK_ATTRIBUTES
+from firmware import Firmware, layout
 from machine.boot import elf
 from machine.tpm import messages
 from machine.tpm.backend import TpmBackend, TpmUnavailable
@@ -26,21 +26,19 @@ _TEMPLATES = (
 class Measured(NamedTuple):
     """The values measured by the kernel of one enclave."""
 
+    firmware: Firmware
     loader_information: bytes
     command_line: str
     trust_anchors: bytes | None
     payloads: tuple[bytes, ...]
 
 
-def kernel_image() -> bytes:
+@lru_cache(maxsize=2)  # a process measures one kernel, rarely two
+def kernel_image(kernel: Firmware) -> bytes:
     """Return the measured kernel: everything that the loader copies from the file to RAM, from text to data."""
-    return _loaded(firmware.image(), firmware.layout()["TEXT_BASE"], firmware.symbols()["data_end"])
-
-
-@lru_cache(maxsize=1)  # a process measures one kernel
-def _loaded(file: bytes, base: int, end: int) -> bytes:
+    base, end = layout()["TEXT_BASE"], kernel.symbols["data_end"]
     image = bytearray(end - base)
-    for segment in elf.parse(file).segments:
+    for segment in elf.parse(kernel.image).segments:
         data = segment.data[: max(0, end - segment.physical)]
         image[segment.physical - base : segment.physical - base + len(data)] = data
     return bytes(image)
@@ -49,7 +47,7 @@ def _loaded(file: bytes, base: int, end: int) -> bytes:
 def reference_values(measured: Measured, key_names: Iterable[bytes]) -> ReferenceValues:
     """Return the values for the measurements and for the Names of the TPM's attestation keys."""
     return ReferenceValues(
-        firmware=_digests(kernel_image()),
+        firmware=_digests(kernel_image(measured.firmware)),
         loader_information=_digests(measured.loader_information),
         configurations=_digests(measured.command_line.encode()),
         payloads=_digests(*measured.payloads),

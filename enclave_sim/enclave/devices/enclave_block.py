@@ -22,11 +22,11 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TypeVar
 
-import firmware
 from enclave_sim import events
 from enclave_sim.errors import KernelDied
 from enclave_sim.payload.errors import PayloadCheck
 from enclave_sim.specification import Cause, HostFunction, Phase, Step, describe_detail
+from firmware import Firmware
 from machine.bus.bus import Device
 from machine.devices.apic.local_apic import LocalApic
 from machine.journal import Journal
@@ -63,12 +63,18 @@ class EnclaveBlock(Device):
         "steps",
         "dormant",
     )
-    WIRING = ("_emit", "_apic", "_raise_nmi", "_on_target_state_reached", "_actions")
+    WIRING = ("_emit", "_apic", "_raise_nmi", "_on_target_state_reached", "_actions", "_kernel")
 
     def __init__(
-        self, journal: Journal, apic: LocalApic, sensors: tuple[int, int], raise_nmi: Callable[[], None]
+        self,
+        journal: Journal,
+        apic: LocalApic,
+        sensors: tuple[int, int],
+        kernel: Firmware,
+        raise_nmi: Callable[[], None],
     ) -> None:
         super().__init__()
+        self._kernel = kernel
         self._emit = journal.emit
         self._apic = apic
         self.sensors = list(sensors)
@@ -202,7 +208,8 @@ class EnclaveBlock(Device):
     def _report_guest(self, value: int) -> None:
         payload, number, what = value >> 16, value >> 8 & 0xFF, value & 0xFF
         extra = self._latched.get(GUEST_VALUE, 0)
-        reasons, traps, checks = firmware.reasons(), firmware.traps(), firmware.checks()
+        words = self._kernel.description
+        reasons, traps, checks = words.reasons, words.traps, words.checks
         if what == _VALIDATED:
             self._emit(events.PayloadCompiled, payload, False)
         elif what == _REJECTED and number < len(reasons):

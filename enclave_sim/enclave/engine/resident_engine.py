@@ -4,9 +4,9 @@ So there is nothing to run or to save here. The host only puts another guest in 
 """
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
-import firmware
 from enclave_sim.enclave.engine.compilation import compile_module
 from enclave_sim.enclave.engine.contract import Backtrace, HeapWindow, StoreFinder
 from enclave_sim.enclave.engine.linear_memory import LinearMemory
@@ -26,8 +26,9 @@ _LINE = 64
 class ResidentEngine:
     """The host's part of the resident engine."""
 
-    def __init__(self, ram: Ram) -> None:
+    def __init__(self, ram: Ram, symbols: Mapping[str, int]) -> None:
         self._ram = ram
+        self._symbols = symbols
         self._profile = GuestProfile(region("heap").size)
 
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
@@ -59,7 +60,7 @@ class ResidentEngine:
         size = check(
             module, compile_module(new_engine(self._profile, memory, check_bounds=False), module), self._profile
         )
-        staging, symbols = region("staging"), firmware.symbols()
+        staging, symbols = region("staging"), self._symbols
         count = int.from_bytes(self._ram.read(symbols["payload_count"], 4), "little")
         table = self._ram.read(symbols["payloads"], (count + 1) * _PAYLOAD.size)  # and the trust anchors
         end = max(base + length for base, length in _PAYLOAD.iter_unpack(table))

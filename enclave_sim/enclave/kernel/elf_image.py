@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
+from elftools.elf.sections import Section, SymbolTableSection
 
 from enclave_sim.memory_map import Region, rights
 
@@ -27,12 +27,22 @@ class ElfImage:
         """Sections of linear memory, or segments where there are no sections, in order."""
         self.symbols: dict[str, int] = {}
         """Linear addresses by name."""
+        self._notes: dict[str, bytes] = {}
         with suppress(Exception):  # pyelftools raises anything for damaged files; the image still runs
             file = ELFFile(io.BytesIO(image))
             self.bits = file.elfclass
             found = _sections(file) if file.num_sections() else _segments(file)
             self.sections = tuple(sorted(found, key=lambda one: one.base))
             self.symbols = dict(_symbols(file))
+            self._notes = {one.name: bytes(one.data()) for one in file.iter_sections() if _is_note(one)}
+
+    def note(self, section: str) -> bytes:
+        """Return the content of a section of notes; empty if there is none."""
+        return self._notes.get(section, b"")
+
+
+def _is_note(section: Section) -> bool:
+    return bool(section["sh_type"] == "SHT_NOTE")
 
 
 def _symbols(file: ELFFile) -> Iterator[tuple[str, int]]:

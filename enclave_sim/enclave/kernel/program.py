@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib import resources
 from pathlib import Path
 
-import firmware
 from enclave_sim.enclave.kernel.functions import Functions
 from enclave_sim.enclave.kernel.source_lines import SourceLines
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import DOCUMENT, read_file
 from enclave_sim.memory_map import Region, regions, rights
+from firmware import PARTS, Firmware, built_in
 from machine.boot.loader import Loaded
 
 _SPAN = 0x1000
@@ -87,19 +86,23 @@ def _base(one: Region) -> int:
     return one.base
 
 
-def aether() -> Program:
-    """Return the enclave's kernel."""
-    return _aether(firmware.image())
+def aether(kernel: Firmware | None = None) -> Program:
+    """Return the enclave's kernel: the built-in firmware unless another one is given."""
+    return _aether(kernel or built_in())
 
 
-@lru_cache(maxsize=2)  # the kernel, and one built by a test
-def _aether(image: bytes) -> Program:
-    def text(file: str) -> str:
-        path = resources.files(firmware).joinpath("src", file)
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+@lru_cache(maxsize=2)  # the built-in one, and another
+def _aether(kernel: Firmware) -> Program:
+    lines = SourceLines(kernel.image, lambda file, _path: _source(kernel, file))
+    return Program("aether.elf", kernel.symbols, regions(), regions(), lines, Functions(kernel.image))
 
-    lines = SourceLines(image, lambda file, _path: text(file))
-    return Program("aether.elf", firmware.symbols(), regions(), regions(), lines, Functions(image))
+
+def _source(kernel: Firmware, file: str) -> str:
+    """Return the text of one of the kernel's sources; empty if it is not there."""
+    for path in (kernel.path.parent / directory / file for directory in PARTS):
+        with suppress(ConfigurationError):
+            return read_file(path, DOCUMENT).decode("utf-8", "replace")
+    return ""
 
 
 def program_of(name: str, image: bytes, loaded: Loaded) -> Program:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-import firmware
 from enclave_sim import events
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Run, Scenario
@@ -90,7 +89,7 @@ def jitter_free(runs: Sequence[Run]) -> Report:
 
 def _taken_awake(run: Run) -> Iterator[Finding]:
     """Find interrupts taken in ring 0, where they are disabled except right after the HLT in idle()."""
-    after_halt = firmware.symbols()["idle"] + _STI_HLT_BYTES
+    after_halt = run.scenario.configuration.kernel.symbols["idle"] + _STI_HLT_BYTES
     for event in run.events:
         if isinstance(event, InterruptRaised) and (event.source, event.ring) == ("external", 0):
             if event.rip == after_halt:

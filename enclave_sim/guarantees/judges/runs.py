@@ -7,6 +7,7 @@ from enclave_sim.guarantees.judges.noninterference import context
 from enclave_sim.guarantees.last_writer import describe_last_writer
 from enclave_sim.guarantees.observation import Run, gathered
 from enclave_sim.guarantees.report import Finding, Report, hex_dump
+from enclave_sim.recording.outcome.summary import KERNEL_STOPPED
 from machine.events import Event
 
 _TRACED = 3
@@ -70,6 +71,8 @@ def zero_trace(runs: Sequence[Run]) -> Report:
                 evidence += (describe_last_writer(run.scenario, found.base, len(found.data)),)
             what = f"residue in {found.region}: {len(found.data)} bytes at {found.base:#x}"
             findings.append(Finding(what, run.final.at_ns, evidence))
+        if run.result.outcome == KERNEL_STOPPED and run.scenario.configuration.firmware is not None:
+            findings.append(Finding("the kernel stopped before annihilation, so nothing was erased", run.final.at_ns))
     scanned = sum(run.residue.scanned_bytes for run in runs)
     return Report("zero-trace", tuple(findings), {**switches.looked_at, "bytes scanned": scanned})
 

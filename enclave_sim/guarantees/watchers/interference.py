@@ -6,7 +6,7 @@ an input has changed it. There a secret may be, and if it is nowhere, two runs a
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -115,7 +115,7 @@ class InterferenceWatcher(Watcher):
             self._probe("the sleeping enclave", event.at_ns, pages, {})
 
     def _word(self, variable: str) -> int:
-        return int.from_bytes(self.machine.ram.read(firmware.symbols()[variable], _WORD), "little")
+        return int.from_bytes(self.machine.ram.read(self.kernel.symbols[variable], _WORD), "little")
 
     def _probe(self, what: str, at_ns: int, pages: list[int], own: dict[str, bytes | int]) -> None:
         cpu, ram = self.machine.cpu, self.machine.ram
@@ -124,16 +124,15 @@ class InterferenceWatcher(Watcher):
         for page in pages:
             where = region_at(page)
             name = f"{where.name if where else 'unmapped'}, page {page:#x}"
-            seen[name] = hashlib.sha256(_without_records(page, ram.read(page, PAGE_SIZE))).digest()
+            seen[name] = hashlib.sha256(_without_records(self.kernel.symbols, page, ram.read(page, PAGE_SIZE))).digest()
         if not own:
             seen |= {name: self._word(variable) for variable, name in STATUS_RECORDS.items()}
         self.probes.append(Probe(what, at_ns, seen, own))
         self.count("probes")
 
 
-def _without_records(page: int, content: bytes) -> bytes:
+def _without_records(symbols: Mapping[str, int], page: int, content: bytes) -> bytes:
     """Return a page of RAM, with zeros in place of the kernel's measurement log and of its status words."""
-    symbols = firmware.symbols()
     sizes = {"event_log": firmware.layout()["EVENT_LOG_SIZE"], **dict.fromkeys(STATUS_RECORDS, _WORD)}
     for symbol, size in sizes.items():
         start, end = max(symbols[symbol] - page, 0), min(symbols[symbol] + size - page, PAGE_SIZE)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from enclave_sim.guarantees.report import Finding
 from enclave_sim.specification import EngineName
+from firmware import Firmware
 from machine.machine import Machine
 from machine.state import Stateful
 
@@ -20,7 +21,7 @@ class Watcher(Stateful):
     """Base of all watchers: counts checks, and keeps findings."""
 
     STATE: ClassVar[tuple[str, ...]] = ("looked_at", "findings")
-    WIRING: ClassVar[tuple[str, ...]] = ("machine", "engine")
+    WIRING: ClassVar[tuple[str, ...]] = ("machine", "engine", "kernel")
 
     NAME: ClassVar[str]
 
@@ -28,6 +29,7 @@ class Watcher(Stateful):
         self.looked_at: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self.machine: Machine
+        self.kernel: Firmware
         self.engine = EngineName.WASMTIME
         """The engine that runs the guest."""
 

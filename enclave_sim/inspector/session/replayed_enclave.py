@@ -14,6 +14,7 @@ from enclave_sim.recording.event_pages import EventPages
 from enclave_sim.recording.format import BEGINNING, RecordingError
 from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.time_travel.replay import making
+from firmware import Firmware
 from machine.events import Event
 
 
@@ -28,17 +29,20 @@ class Recorded:
     Args:
         file: The recording.
         payloads: Where to look for payloads that it does not embed.
+        kernel: The firmware of the run; None for the built-in one.
 
     Raises:
         RecordingError: The file is damaged, or its run cannot be repeated here.
     """
 
-    def __init__(self, file: RecordingFile, payloads: tuple[PayloadSource, ...] = ()) -> None:
+    def __init__(
+        self, file: RecordingFile, payloads: tuple[PayloadSource, ...] = (), kernel: Firmware | None = None
+    ) -> None:
         answering = events.VerifierChallenged, events.AttestationDecided
         self.events = EventPages(file, kept=(*answering, events.InputTaken))
         answers = [e for e in self.events.kept if isinstance(e, answering)]
         try:
-            self.payloads, self.options = making(file.header, payloads, answers)
+            self.payloads, self.options = making(file.header, payloads, answers, kernel)
         except (RecordingError, ConfigurationError) as error:
             raise RecordingError(f"{file.path}: {error}") from None
         inputs = (e for e in self.events.kept if isinstance(e, events.InputTaken))

@@ -20,6 +20,7 @@ from enclave_sim.inspector.session.replayed_enclave import Recorded, RunningComp
 from enclave_sim.inspector.session.replayed_kernel import RecordedKernel, is_of_kernel
 from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.time_travel.session import enclave_of
+from firmware import Firmware
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class RecordingSource:
     kind: ClassVar[str] = "a recording"
     path: Path
     payloads: tuple[PayloadSource, ...] = ()
+    kernel: Firmware | None = None
 
     def open(self, cancellation: Cancellation) -> Opened:
         """See `Source`."""
@@ -72,7 +74,7 @@ class RecordingSource:
             kernel = RecordedKernel(file, [Path(str(one)) for one in self.payloads])
             run = _kernel_run(kernel.path, kernel.image, kernel.options, cancellation)
             return Opened(run, None, RunningComparison(kernel.events))
-        recorded = Recorded(file, self.payloads)
+        recorded = Recorded(file, self.payloads, self.kernel)
         return _opened(
             list(recorded.payloads), recorded.options, recorded.inputs, cancellation, RunningComparison(recorded.events)
         )
@@ -135,7 +137,7 @@ def source_of(
     for path in paths:
         alone: Source | None = None
         if is_recording(path):
-            alone = RecordingSource(path, files)
+            alone = RecordingSource(path, files, None if options is None else options.configuration.firmware)
         elif is_kernel_image(path):
             alone = KernelSource(path, kernel_options or KernelOptions())
         if alone is not None and len(paths) > 1:

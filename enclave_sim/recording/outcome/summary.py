@@ -16,7 +16,7 @@ from machine.events import Event
 from machine.state import Stateful
 
 KERNEL_STOPPED = "KERNEL_STOPPED"
-"""The outcome if a memory fault stopped the kernel before annihilation."""
+"""The outcome if the kernel stopped before annihilation: after a memory fault, or by its own mistake."""
 _SIGNALS_SHOWN = 16
 
 

@@ -37,7 +37,7 @@ def addresses() -> tuple[int, ...]:
         layout["APIC"] + layout["APIC_INITIAL_COUNT"],
     ]
     tables = [layout[name] for name in sorted(layout) if name.startswith(("PML4_", "PDPT_", "PD_", "PT_"))]
-    kernel = [firmware.symbols()[name] for name in _KERNEL]
+    kernel = [firmware.built_in().symbols[name] for name in _KERNEL]
     top = 1 << 64
     nowhere = (0, 8, 0xFFF, layout["RAM_SIZE"], layout["HEAP_WINDOW"], 0xB8000, (1 << 32) - 4, 1 << 32)
     edges = (_CANONICAL_END - 8, _CANONICAL_END - 1, _CANONICAL_END, 1 << 63, top - _CANONICAL_END, top - 1, top - 8)

@@ -158,7 +158,7 @@ def test_ram_after_the_run_is_the_measured_image_and_nothing_else() -> None:
 
     enclave, _ = run("trespasser")
     ram = bytearray(16 << 20)
-    for segment in parse(firmware.image()).segments:
+    for segment in parse(firmware.built_in().image).segments:
         if not segment.flags & 2:
             ram[segment.physical : segment.physical + len(segment.data)] = segment.data
     assert enclave.machine.ram.read(0, 16 << 20) == bytes(ram)

@@ -226,7 +226,7 @@ def test_without_a_mailbox_the_kernel_verifies_by_itself() -> None:
 @pytest.mark.parametrize("what", sampled(FORGERIES, "changed", "forged ML-DSA-65"))
 def test_without_a_mailbox_a_forgery_is_refused(what: str) -> None:
     module, check = FORGERIES[what]
-    refused = f"REFUSED {firmware.checks().index(check.name):08x}"
+    refused = f"REFUSED {firmware.built_in().description.checks.index(check.name):08x}"
     assert reported(module, ANCHORS) == ["PROT_ENTRY", "MEM_MAP", refused, "PAYLOAD_REJECTED 00000000", *ENDED]
 
 
@@ -236,5 +236,5 @@ def test_without_a_mailbox_anchors_are_the_last_module() -> None:
 
 
 def test_the_word_production_refuses_a_development_key_there_too() -> None:
-    refused = f"REFUSED {firmware.checks().index('DEVELOPMENT_KEY'):08x}"
+    refused = f"REFUSED {firmware.built_in().description.checks.index('DEVELOPMENT_KEY'):08x}"
     assert refused in reported(COUNTER, ANCHORS, words="production=1")

@@ -92,7 +92,7 @@ def test_each_window_names_what_began_it() -> None:
 
 
 def test_a_bare_kernel_is_traced_too() -> None:
-    kernel = BareKernel("aether.elf", firmware.image(), ram_bytes=16 << 20)
+    kernel = BareKernel("aether.elf", firmware.built_in().image, ram_bytes=16 << 20)
     trace = InterruptFlagTrace(kernel)
     kernel.advance(1_000_000)
     (window,) = trace.windows()

@@ -14,7 +14,7 @@ from enclave_sim.time_travel import Position, Session
 from tests.enclave_sim.gdb.rig import Client, served, wait_until
 from tests.enclave_sim.inspector.driving import million_additions_s
 
-SYMBOLS = firmware.symbols()
+SYMBOLS = firmware.built_in().symbols
 CYCLE = SYMBOLS["cycle"]
 RIP = b"p%x" % X86_64.numbers["rip"]
 CPL = b"p%x" % X86_64.numbers["cpl"]

@@ -61,7 +61,7 @@ def test_writers_and_calls(session: Session) -> None:
             rf"last written at {here} by host_call_entry\S* \(interrupts\.S:\d+\)", one_line(client, "writer rsp")
         )
         status = one_line(client, "writer status 4")
-        assert one_line(client, f"writer {firmware.symbols()['status']:#x} 4") == status
+        assert one_line(client, f"writer {firmware.built_in().symbols['status']:#x} 4") == status
         assert re.fullmatch(r"last written at \d+ ns by \S+ \(\w+\.c:\d+\)", status)
         *_, last = calls = client.monitor("calls scrub 3").splitlines()
         assert len(calls) == 3
@@ -204,7 +204,7 @@ def test_the_page_names_every_command_and_every_register_of_the_system() -> None
 def test_reset_goes_to_the_beginning(session: Session) -> None:
     session.run_to(at_ns=5_000)
     with served(session) as client:
-        assert client.monitor("reset").startswith(f"{firmware.symbols()['_start']:#x} _start")
+        assert client.monitor("reset").startswith(f"{firmware.built_in().symbols['_start']:#x} _start")
         assert session.now.at_ns == 0
         assert one_line(client, "reset now") == "reset takes nothing"
 

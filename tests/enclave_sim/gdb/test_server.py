@@ -86,16 +86,16 @@ def test_the_run_that_gdb_leaves_is_recorded_with_what_it_wrote_and_replayed(tmp
     with listening("counter", "--cycles", "3", "--record", str(path)) as (started, port):
         with connect(port) as connection:
             client = Client(connection)
-            client.ask(b"Z0,%x,1" % firmware.symbols()["exec_loop"])
+            client.ask(b"Z0,%x,1" % firmware.built_in().symbols["exec_loop"])
             client.ask(b"c")
-            assert client.ask(b"M%x,4:01000000" % firmware.symbols()["cycle"]) == b"OK"
+            assert client.ask(b"M%x,4:01000000" % firmware.built_in().symbols["cycle"]) == b"OK"
             client.ask(b"c")
             client.ask(b"bs")
         started.send_signal(signal.SIGINT)
         assert started.wait(300) == 0
     assert replay(path).equal
     taken = [event.given for event in Recording.load(path).of_kind(InputTaken)]
-    assert taken == [MemoryWrite(at_ns=0, address=firmware.symbols()["cycle"], data="01000000")]
+    assert taken == [MemoryWrite(at_ns=0, address=firmware.built_in().symbols["cycle"], data="01000000")]
 
 
 HEAVY = ("click", "unicorn", "msgspec", "wasmtime", "cryptography", "elftools", "capstone", "machine")

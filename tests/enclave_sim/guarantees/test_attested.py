@@ -1,11 +1,10 @@
 """The guarantee `attested`: it holds for the genuine enclave, and for no kernel or verifier that omits a step."""
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 from elftools.elf.elffile import ELFFile
 
@@ -20,25 +19,26 @@ from enclave_sim.enclave.attester.expected_measurements import attestation_key_n
 from enclave_sim.events import PhaseCompleted
 from enclave_sim.guarantees import ObservedTemplate, Report, attested, observe
 from enclave_sim.inputs import AfterEvent, MemoryFault, Tamper
+from firmware import Firmware
 from machine.state import Stateful
 from tests.enclave_sim.enclave.measured_boot.support import Interposer, model, without_ml_dsa
 
 RETURN, RETURN_TRUE = b"\xc3", b"\xb8\x01\x00\x00\x00\xc3"
 REQUIRE: dict[str, Any] = {"attestation": Attestation.REQUIRE}
-EDITED = MemoryFault(at_ns=0, after=AfterEvent("verifier_challenged"), address=firmware.symbols()["event_log"], bits=1)
+EDITED = MemoryFault(
+    at_ns=0, after=AfterEvent("verifier_challenged"), address=firmware.built_in().symbols["event_log"], bits=1
+)
 
 
-@contextmanager
-def kernel(function: str, code: bytes) -> Iterator[None]:
-    """A kernel with one function replaced by this code."""
-    image = bytearray(firmware.image())
+def kernel(function: str, code: bytes) -> Firmware:
+    """Return a kernel with one function replaced by this code."""
+    image = bytearray(firmware.built_in().image)
     for segment in ELFFile(io.BytesIO(image)).iter_segments():
-        at = firmware.symbols()[function] - segment["p_paddr"]
+        at = firmware.built_in().symbols[function] - segment["p_paddr"]
         if 0 <= at < segment["p_filesz"]:
             image[segment["p_offset"] + at : segment["p_offset"] + at + len(code)] = code
-    assert image != firmware.image()
-    with patch("firmware.image", lambda: bytes(image)):
-        yield
+    assert image != firmware.built_in().image
+    return msgspec.structs.replace(firmware.built_in(), image=bytes(image))
 
 
 def accepting(_verifier: BuiltInVerifier, _evidence: Evidence) -> Judgement:
@@ -107,8 +107,7 @@ def test_it_holds_of_every_run_from_a_template() -> None:
 
 
 def test_a_cap_left_out() -> None:
-    with kernel("cap_tpm", RETURN):
-        run = observe("beacon")
+    run = observe("beacon", firmware=kernel("cap_tpm", RETURN))
     assert run.result.outcome == "COMPLETED"
     assert findings(attested([run])) == ["the runtime PCR was not capped: a later quote could claim the active state"]
 
@@ -147,8 +146,7 @@ class Accepting(Stateful):
     ],
 )
 def test_a_phase_without_a_measurement(function: str, phase: str, registers: list[int]) -> None:
-    with kernel(function, RETURN):
-        found = findings(attested([observe("beacon")]))
+    found = findings(attested([observe("beacon", firmware=kernel(function, RETURN))]))
     for pcr in registers:
         assert f"{phase} ended with 0 measurements in PCR {pcr}, not 1" in found
     if phase == "WASM_INIT":
@@ -156,14 +154,12 @@ def test_a_phase_without_a_measurement(function: str, phase: str, registers: lis
 
 
 def test_measurements_that_are_logged_and_never_reach_the_tpm() -> None:
-    with kernel("tpm_extend", RETURN_TRUE):
-        found = findings(attested([observe("beacon")]))
+    found = findings(attested([observe("beacon", firmware=kernel("tpm_extend", RETURN_TRUE))]))
     assert len([what for what in found if "ended with 0 measurements" in what]) == 6
 
 
 def test_a_quote_that_is_not_demanded_where_the_policy_is_require() -> None:
-    with kernel("attested", RETURN_TRUE):
-        run = observe("beacon", cycles=2, **REQUIRE)
+    run = observe("beacon", firmware=kernel("attested", RETURN_TRUE), cycles=2, **REQUIRE)
     assert run.result.outcome == "COMPLETED"
     wanted = "a cycle was entered although its evidence is not good: no quote was shown"
     assert findings(attested([run])) == [wanted] * 2

@@ -249,7 +249,7 @@ def test_a_byte_that_ring_3_changes_is_shown_before_and_after() -> None:
 
 
 def test_a_gate_that_becomes_reachable_is_found() -> None:
-    address = firmware.symbols()["idt"] + 16 * 14 + 5
+    address = firmware.built_in().symbols["idt"] + 16 * 14 + 5
     text = finding(
         isolated([observe("counter", cycles=2, inputs=[MemoryFault(at_ns=BOOTED, address=address, bits=0x60)])])
     )

@@ -21,13 +21,13 @@ class Elsewhere(TpmModel):
 
 
 def test_it_is_whom_a_session_names() -> None:
-    session, status = Session("beacon"), firmware.symbols()["status"]
+    session, status = Session("beacon"), firmware.built_in().symbols["status"]
     session.resume()
     assert describe_last_writer(BEACON, status, 4) == str(session.last_write(status, 4))
 
 
 def test_what_comes_after_the_limit_does_not_count() -> None:
-    status = firmware.symbols()["status"]
+    status = firmware.built_in().symbols["status"]
     early = describe_last_writer(Scenario("beacon", limit_ns=1_000_000), status, 4)
     assert early.startswith("last written at ")
     assert early != describe_last_writer(BEACON, status, 4)

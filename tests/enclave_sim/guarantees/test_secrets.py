@@ -154,7 +154,7 @@ def test_another_bit_of_the_status_word_may_not_differ() -> None:
 
     def other_answer(enclave: Enclave, event: Event) -> None:
         if isinstance(event, CycleEnded) and enclave.block.status & Status.SIGNAL_READY:
-            address = firmware.symbols()["status"]
+            address = firmware.built_in().symbols["status"]
             enclave.machine.ram.write(address + 2, b"\1")
 
     report = leaking("uplink", scenario(cycles=2), other_answer)

@@ -168,7 +168,7 @@ def test_registers_mark_what_changed_and_say_what_it_was() -> None:
 @pytest.mark.parametrize("symbol", ["host_call", "annihilate", "gate", "host_call_entry", "tpm_execute"])
 def test_a_disassembly_has_an_instruction_exactly_where_it_was_asked_for(shared: Moment, symbol: str) -> None:
     shared.run.go_to_event(50)
-    address = firmware.symbols()[symbol]
+    address = firmware.built_in().symbols[symbol]
     found = list(disassembly(shared.machine, shared.program, address))
     assert address in [one.address for one in found]
     for first, second in pairwise(found):

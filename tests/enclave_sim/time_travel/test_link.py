@@ -17,6 +17,8 @@ from enclave_sim.time_travel import Link, Position, Session, Travel, follow_link
 from enclave_sim.time_travel.link import LONGEST, LONGEST_NOTE, LinkError
 from enclave_sim.time_travel.run_identity import RunIdentity
 
+IMAGE = firmware.built_in().image
+
 DIGESTS = st.text("0123456789abcdef", min_size=16, max_size=16)
 TEXTS = st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"])).filter(str.isprintable)
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True)
@@ -107,7 +109,10 @@ def test_a_link_to_any_position_leads_there_in_another_session(at_ns: int, steps
             lambda: Session("counter", cycles=2, inputs=[SensorValue(at_ns=5, sensor=0, value=7)]),
             "its inputs up to there are others",
         ),
-        (lambda: Travel(lambda log: BareKernel("a", firmware.image(), recorder=log)), "its payloads are others"),
+        (
+            lambda: Travel(lambda log: BareKernel("a", IMAGE, recorder=log)),
+            "its payloads are others",
+        ),
     ],
 )
 def test_a_link_to_another_run_is_refused_and_says_what_differs(other: Callable[[], Any], words: str) -> None:
@@ -159,7 +164,7 @@ def test_inputs_count_up_to_the_position_and_whether_given_or_scheduled() -> Non
 def test_a_link_to_a_bare_kernel_leads_there_whenever_its_run_ends() -> None:
     def made(**options: Any) -> Travel[BareKernel]:
         sized = {"ram_bytes": 16 << 20, **options}
-        return Travel(lambda log: BareKernel("aether.elf", firmware.image(), recorder=log, **sized))
+        return Travel(lambda log: BareKernel("aether.elf", IMAGE, recorder=log, **sized))
 
     run = made()
     run.run_to(event="mode_switched", when=lambda event: event.mode == "long")

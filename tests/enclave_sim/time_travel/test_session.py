@@ -188,7 +188,7 @@ def test_every_visit_of_a_symbol_is_met_in_both_directions(symbol: str) -> None:
     try:
         while True:
             session.run_to(symbol=symbol)
-            assert session.enclave.machine.cpu.rip == firmware.symbols()[symbol]
+            assert session.enclave.machine.cpu.rip == firmware.built_in().symbols[symbol]
             forward.append(session.now)
     except NoSuchPosition:
         pass
@@ -249,10 +249,10 @@ def test_the_next_line_follows_a_call() -> None:
 
 
 def test_source_lines_are_found_by_address_and_back() -> None:
-    at = aether().lines.at(firmware.symbols()["annihilate"])
+    at = aether().lines.at(firmware.built_in().symbols["annihilate"])
     assert at is not None
     assert at.file == "annihilate.c"
-    assert firmware.symbols()["annihilate"] in aether().lines.addresses_of(at.file, at.line)
+    assert firmware.built_in().symbols["annihilate"] in aether().lines.addresses_of(at.file, at.line)
     assert aether().lines.addresses_of("annihilate.c", 100_000) == ()
     assert aether().lines.at(0x1000) is None
     assert str(SourceLine("a.c", 3)) == "a.c:3"

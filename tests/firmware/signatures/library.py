@@ -18,7 +18,7 @@ KERNEL = Path(firmware.__file__).parent / "src"
 HOST = Path(__file__).parent / "host.c"
 _C = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-none", "-nostdlib", "-shared", "-fPIC", "-O2"]
 _FLAGS = ["-std=gnu17", "-ffreestanding", "-fno-stack-protector", "-fno-sanitize=all", "-Wall", "-Wextra", "-Werror"]
-_CHECKS = (None, *(PayloadCheck[name] for name in firmware.checks()[1:]))
+_CHECKS = (None, *(PayloadCheck[name] for name in firmware.built_in().description.checks[1:]))
 
 
 @cache

@@ -153,7 +153,7 @@ def test_an_elf_header_that_is_cut_short_is_said_to_be_so(bits: int, length: int
     ],
 )
 def test_an_image_that_is_not_bootable_is_refused(damage: Damage, message: str) -> None:
-    assert re.search(message, refusal_of(damage(firmware.image())))
+    assert re.search(message, refusal_of(damage(firmware.built_in().image)))
 
 
 def test_a_header_for_another_processor_is_refused() -> None:
@@ -182,7 +182,7 @@ def test_segments_that_cannot_be_are_refused(segments: list[tuple[int, int, int,
 
 
 def test_an_image_that_does_not_fit_is_refused() -> None:
-    assert "does not fit into 8 MiB" in refusal_of(firmware.image(), ram=8 * MIB)
+    assert "does not fit into 8 MiB" in refusal_of(firmware.built_in().image, ram=8 * MIB)
 
 
 def test_less_ram_than_a_pc_has_is_refused() -> None:
@@ -192,7 +192,7 @@ def test_less_ram_than_a_pc_has_is_refused() -> None:
 
 def test_modules_that_do_not_fit_are_refused() -> None:
     modules = [loader.Module(bytes(7 * MIB))]
-    assert "no room in 16 MiB of RAM for modules (7340032 bytes)" in refusal_of(firmware.image(), "", modules)
+    assert "no room in 16 MiB of RAM for modules (7340032 bytes)" in refusal_of(firmware.built_in().image, "", modules)
 
 
 @pytest.mark.parametrize(("line", "words"), [("a\0b", "holds a NUL"), ("\ud800", "have no encoding")])

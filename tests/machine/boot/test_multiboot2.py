@@ -44,7 +44,7 @@ def words(*values: int) -> bytes:
 
 def test_boot_information_has_real_tags(machine: Machine) -> None:
     modules = [loader.Module(b"first", "one"), loader.Module(bytes(5000), "two words")]
-    loaded = loader.load(machine, firmware.image(), "cycles=3", modules)
+    loaded = loader.load(machine, firmware.built_in().image, "cycles=3", modules)
     found = told(machine, loaded.information[0])
     assert found[multiboot2.COMMAND_LINE] == [b"cycles=3\0"]
     assert found[multiboot2.BOOT_LOADER_NAME] == [b"python-machine multiboot\0"]
@@ -62,7 +62,7 @@ def test_boot_information_has_real_tags(machine: Machine) -> None:
 
 
 def test_nothing_overlaps_the_image(machine: Machine) -> None:
-    loaded = loader.load(machine, firmware.image(), "", [loader.Module(bytes(100_000))])
+    loaded = loader.load(machine, firmware.built_in().image, "", [loader.Module(bytes(100_000))])
     taken = [(s.physical, s.memory_size) for s in loaded.executable.segments]
     taken += [*loaded.modules, loaded.information]
     assert all(a + n <= b for (a, n), (b, _) in pairwise(sorted(taken)))
@@ -70,7 +70,7 @@ def test_nothing_overlaps_the_image(machine: Machine) -> None:
 
 
 def test_the_processor_starts_as_the_specification_says(machine: Machine) -> None:
-    loaded = loader.load(machine, firmware.image())
+    loaded = loader.load(machine, firmware.built_in().image)
     cpu = machine.cpu
     assert loaded.protocol == "Multiboot 2"
     assert cpu.read_register("EAX") == 0x36D7_6289

@@ -41,7 +41,7 @@ def test_qemu_and_this_machine_agree_on_a_multiboot_1_kernel(tmp_path: Path, ima
         (FLAT, "multiboot"),
         (images.kernel2(), "multiboot2"),
         (images.kernel2(bits=32), "multiboot2"),
-        (firmware.image(), "multiboot2"),
+        (firmware.built_in().image, "multiboot2"),
     ],
     ids=[
         "ELF32",

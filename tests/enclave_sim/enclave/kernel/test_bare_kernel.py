@@ -124,7 +124,7 @@ def test_what_cannot_be_loaded_is_one_clear_error() -> None:
 
 
 def test_the_enclaves_kernel_has_the_same_symbols_and_lines_when_it_is_any_image() -> None:
-    program, known = BareKernel("aether.elf", firmware.image()).program, aether()
+    program, known = BareKernel("aether.elf", firmware.built_in().image).program, aether()
     for name, address in known.symbols.items():
         if program.symbols.get(name) == address and known.symbol(address) == name:
             assert program.lines.at(address) == known.lines.at(address)
@@ -149,9 +149,9 @@ def test_symbols_of_a_kernel_in_the_higher_half_are_linear_and_its_regions_physi
 
 
 @pytest.mark.slow
-@given(st.integers(0, len(firmware.image()) - 1), st.binary(min_size=1, max_size=16))
+@given(st.integers(0, len(firmware.built_in().image) - 1), st.binary(min_size=1, max_size=16))
 def test_damaged_symbols_and_lines_never_keep_a_kernel_from_being_looked_at(at: int, data: bytes) -> None:
-    image = bytearray(firmware.image())
+    image = bytearray(firmware.built_in().image)
     image[at : at + len(data)] = data
     try:
         program = BareKernel("damaged", bytes(image), ram_bytes=32 << 20).program

@@ -193,7 +193,7 @@ def log_length() -> int:
 @given(part=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
 def test_a_byte_of_the_event_log_changed_in_ram_is_refused(part: float, bits: int) -> None:
     """Anywhere: header, register, type, digest, data."""
-    enclave = edited(firmware.symbols()["event_log"] + int(part * log_length()), bits)
+    enclave = edited(firmware.built_in().symbols["event_log"] + int(part * log_length()), bits)
     assert_refused(enclave)
     (decided,) = kinds(enclave, events.AttestationDecided)
     assert decided.verdict == "refused"
@@ -203,7 +203,7 @@ def test_a_byte_of_the_event_log_changed_in_ram_is_refused(part: float, bits: in
 def test_a_digest_changed_in_the_log_is_a_replay_that_does_not_come_out(index: int) -> None:
     log = evidence_of(NEW).event_log
     at = log.index(parse_event_log(log).events[index].digest)
-    result = assert_refused(edited(firmware.symbols()["event_log"] + at, 1))
+    result = assert_refused(edited(firmware.built_in().symbols["event_log"] + at, 1))
     assert "quote 1 PCR digest: " in result.detail
     assert "quote 2 PCR digest: " in result.detail
 
@@ -212,14 +212,14 @@ def test_a_digest_changed_in_the_log_is_a_replay_that_does_not_come_out(index: i
 def test_data_changed_in_the_log_is_named(index: int, check: str) -> None:
     log = evidence_of(NEW).event_log
     at = log.index(parse_event_log(log).events[index].data)
-    assert_refused(edited(firmware.symbols()["event_log"] + at + 1, 1), f"{check}: ")
+    assert_refused(edited(firmware.built_in().symbols["event_log"] + at + 1, 1), f"{check}: ")
 
 
 @pytest.mark.parametrize("bits", [1, 4, 0x80])
 @pytest.mark.parametrize("byte", range(4))
 def test_a_length_of_the_log_that_is_not_its_own_is_refused(byte: int, bits: int) -> None:
     """Too short, too long, beyond the limit, beyond RAM."""
-    assert_refused(edited(firmware.symbols()["event_log_length"] + byte, bits))
+    assert_refused(edited(firmware.built_in().symbols["event_log_length"] + byte, bits))
 
 
 KEY_BYTES = 8 + 2048
@@ -230,12 +230,12 @@ KEY_BYTES = 8 + 2048
 @given(key=st.integers(0, 1), at=st.integers(0, 8 + 89), bit=st.integers(0, 7))
 def test_keys_changed_in_ram_are_refused(key: int, at: int, bit: int) -> None:
     """Handle, length of the public area, public area."""
-    enclave = edited(firmware.symbols()["keys"] + key * KEY_BYTES + at, 1 << bit)
+    enclave = edited(firmware.built_in().symbols["keys"] + key * KEY_BYTES + at, 1 << bit)
     assert_refused(enclave)
 
 
 def test_what_is_changed_so_is_recorded_and_the_cycle_begins_where_the_policy_is_record() -> None:
-    enclave = edited(firmware.symbols()["event_log"] + 100, 1, Attestation.RECORD)
+    enclave = edited(firmware.built_in().symbols["event_log"] + 100, 1, Attestation.RECORD)
     result = enclave.run()
     assert (result.outcome, result.attestation.refused, len(result.signals)) == ("COMPLETED", 1, 1)
     assert not result.signals[0] & (1 << 4)

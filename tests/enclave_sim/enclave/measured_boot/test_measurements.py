@@ -43,7 +43,7 @@ NAMED = pytest.mark.parametrize(("payload", "options", "command_line"), ENCLAVES
 
 def loaded_image() -> bytes:
     """The kernel's RAM image by its ELF file, from the text to the end of initialized data."""
-    file = ELFFile(io.BytesIO(firmware.image()))
+    file = ELFFile(io.BytesIO(firmware.built_in().image))
     parts = sorted((s["p_paddr"], s.data()) for s in file.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"])
     base, memory = parts[0][0], bytearray()
     for at, data in parts:

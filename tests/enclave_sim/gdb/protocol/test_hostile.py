@@ -69,7 +69,9 @@ packets = st.builds(
     st.lists(numbers, max_size=4),
     st.sampled_from([b",", b";", b":", b"=", b""]),
 )
-places = st.sampled_from([firmware.symbols()[name] for name in ("host_call", "gate", "cycle", "status", "exec_loop")])
+places = st.sampled_from(
+    [firmware.built_in().symbols[name] for name in ("host_call", "gate", "cycle", "status", "exec_loop")]
+)
 well_formed = st.one_of(
     st.builds(
         lambda sign, kind, place, size: b"%b%d,%x,%x" % (sign, kind, place, size),

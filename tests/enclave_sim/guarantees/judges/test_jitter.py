@@ -124,9 +124,9 @@ def test_a_wake_that_no_sleep_came_before_is_none() -> None:
 @pytest.mark.parametrize(
     ("rip", "ring", "source", "taken"),
     [
-        (firmware.symbols()["idle"] + 2, 0, "external", False),
-        (firmware.symbols()["idle"] + 1, 0, "external", True),
-        (firmware.symbols()["idle"] + 3, 0, "external", True),
+        (firmware.built_in().symbols["idle"] + 2, 0, "external", False),
+        (firmware.built_in().symbols["idle"] + 1, 0, "external", True),
+        (firmware.built_in().symbols["idle"] + 3, 0, "external", True),
         (0x40_0000, 3, "external", False),
         (0x10_2000, 0, "nmi", False),
     ],

@@ -157,7 +157,7 @@ def test_two_that_do_not_go_dormant_are_not_compared_there() -> None:
     assert noninterference(first, other).holds
 
 
-OWN = firmware.symbols()["event_log"], firmware.layout()["EVENT_LOG_SIZE"]
+OWN = firmware.built_in().symbols["event_log"], firmware.layout()["EVENT_LOG_SIZE"]
 
 
 @pytest.mark.parametrize(("log", "size"), [OWN, (0x1F00, 0x400), (0x1F00, 0x1400), (0x2000, 0x1000), (0x2800, 0x800)])
@@ -165,12 +165,12 @@ def test_the_log_of_measurements_is_left_out_wherever_it_lies(
     monkeypatch: pytest.MonkeyPatch, log: int, size: int
 ) -> None:
     """Its digests cover what a payload declares."""
-    monkeypatch.setattr(firmware, "symbols", lambda: {"event_log": log, **dict.fromkeys(STATUS_RECORDS, 1 << 40)})
+    symbols = {"event_log": log, **dict.fromkeys(STATUS_RECORDS, 1 << 40)}
     monkeypatch.setattr(firmware, "layout", lambda: {"EVENT_LOG_SIZE": size})
     content = bytes([0xAA]) * PAGE_SIZE
     start = log & -PAGE_SIZE
     for page in range(start - PAGE_SIZE, log + size + 2 * PAGE_SIZE, PAGE_SIZE):
-        kept = _without_records(page, content)
+        kept = _without_records(symbols, page, content)
         assert len(kept) == PAGE_SIZE
         for at in (0, PAGE_SIZE - 1, log - page, log - page - 1, log + size - page, log + size - page - 1):
             if 0 <= at < PAGE_SIZE:

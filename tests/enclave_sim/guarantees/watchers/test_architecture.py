@@ -12,7 +12,7 @@ from enclave_sim.memory_map import region
 from machine.machine import Machine
 from tests.enclave_sim.guarantees.spoiling import field, memory
 
-LAYOUT, SYMBOLS = firmware.layout(), firmware.symbols()
+LAYOUT, SYMBOLS = firmware.layout(), firmware.built_in().symbols
 IDT, TEXT = SYMBOLS["idt"], region("text")
 
 

@@ -97,7 +97,7 @@ def test_memory_outside_of_all_regions_is_seen_by_the_kernel(machine: Machine, w
 
 
 def test_the_log_of_measurements_is_not_seen(machine: Machine, watcher: InterferenceWatcher) -> None:
-    log = firmware.symbols()["event_log"]
+    log = firmware.built_in().symbols["event_log"]
     (before,) = given(watcher, ASLEEP)
     with memory(machine, log + 5, bytes([machine.ram.read(log + 5, 1)[0] ^ 1])):
         (after,) = given(watcher, ASLEEP)

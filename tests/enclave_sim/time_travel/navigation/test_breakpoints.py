@@ -51,7 +51,7 @@ def test_a_condition_is_asked_where_the_run_is() -> None:
 
 
 def test_reads_and_writes_are_distinguished() -> None:
-    symbols = firmware.symbols()
+    symbols = firmware.built_in().symbols
     hits: dict[str, list[Position]] = {}
     watched: dict[str, dict[str, Any]] = {
         "reads": {"reads": True, "writes": False},
@@ -122,7 +122,7 @@ def test_bytes_know_who_wrote_them_last() -> None:
     session = Session("counter", cycles=2)
     session.run_to(symbol="annihilate")
     here = session.now
-    status = session.last_write(firmware.symbols()["status"], 4)
+    status = session.last_write(firmware.built_in().symbols["status"], 4)
     assert status is not None
     assert status.rip is not None
     assert "exec_loop.c" in status.by
@@ -133,7 +133,7 @@ def test_bytes_know_who_wrote_them_last() -> None:
     assert nobody is None
     assert session.now == here
     before = session.go_to(status.position)
-    assert session.last_write(firmware.symbols()["status"], 4) == status
+    assert session.last_write(firmware.built_in().symbols["status"], 4) == status
     assert before == status.position
 
 

@@ -63,7 +63,7 @@ def test_out_of_a_function_follows_its_call_and_back_out_before_it() -> None:
     flow, behind = flow_at(session.enclave.machine.cpu)
     assert flow is Flow.DEEPER
     assert session.step() == entered
-    assert behind != firmware.symbols()["host_call"]
+    assert behind != firmware.built_in().symbols["host_call"]
 
 
 def test_out_of_a_handler_is_back_in_ring_3() -> None:
@@ -71,7 +71,7 @@ def test_out_of_a_handler_is_back_in_ring_3() -> None:
     assert session.enclave.machine.cpu.registers.cpl == 0
     session.step_out()
     assert session.enclave.machine.cpu.registers.cpl == 3
-    assert session.enclave.machine.cpu.rip == firmware.symbols()["gate"]
+    assert session.enclave.machine.cpu.rip == firmware.built_in().symbols["gate"]
     session.back_over()
     assert session.enclave.machine.cpu.registers.cpl == 3  # before the INT
     assert session.line is not None

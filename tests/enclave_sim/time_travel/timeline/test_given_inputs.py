@@ -20,7 +20,7 @@ from enclave_sim.time_travel.replay import replay
 from enclave_sim.time_travel.travel import Travel
 from tests.machine.boot import images
 
-CYCLE = firmware.symbols()["cycle"]
+CYCLE = firmware.built_in().symbols["cycle"]
 NOW = 0
 """The time of an input that is given does not count."""
 
@@ -92,7 +92,12 @@ def test_registers_are_written() -> None:
     run = session()
     run.run_to(symbol="host_call")
     registers = run.machine.cpu.registers
-    for name, value in (("rax", 5), ("r15", (1 << 64) - 1), ("rip", firmware.symbols()["idle"]), ("rsp", 0x11_E000)):
+    for name, value in (
+        ("rax", 5),
+        ("r15", (1 << 64) - 1),
+        ("rip", firmware.built_in().symbols["idle"]),
+        ("rsp", 0x11_E000),
+    ):
         run.take(RegisterWrite(at_ns=NOW, register=name, value=value))
         assert getattr(registers, name) == value
     run.take(RegisterWrite(at_ns=NOW, register="rflags", value=0xFFFF_FFFF))
@@ -101,7 +106,7 @@ def test_registers_are_written() -> None:
     assert run.machine.cpu.rflags == 2
     assert run.now.step == 6
     run.back(6)
-    assert run.machine.cpu.linear_rip == firmware.symbols()["host_call"]
+    assert run.machine.cpu.linear_rip == firmware.built_in().symbols["host_call"]
 
 
 def test_code_that_was_executed_is_executed_as_it_is_written() -> None:

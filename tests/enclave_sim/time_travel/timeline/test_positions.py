@@ -70,7 +70,7 @@ def test_a_breakpoint_that_comes_before_any_time_passes_is_met() -> None:
     run = session("inputs and the interrupt that they raise")
     run.run_to(event="input_taken")
     asleep = run.now
-    run.add_breakpoint(firmware.symbols()["interrupt_stubs"] + 16 * firmware.layout()["VECTOR_EXTERNAL"])
+    run.add_breakpoint(firmware.built_in().symbols["interrupt_stubs"] + 16 * firmware.layout()["VECTOR_EXTERNAL"])
     stop = run.resume()
     assert stop.why is not None
     assert stop.position.at_ns == asleep.at_ns

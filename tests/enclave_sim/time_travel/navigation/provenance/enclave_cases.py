@@ -11,7 +11,8 @@ from enclave_sim.time_travel import Session
 
 FLAT = bytes.fromhex("b801000000 bf2a000000 cd80 b803000000 cd80")
 """mov eax, 1; mov edi, 42; int 80h: emits 42. mov eax, 3; int 80h: returns."""
-PATCHED = firmware.symbols()["status"]
+SYMBOLS = firmware.built_in().symbols
+PATCHED = SYMBOLS["status"]
 
 
 class Case(NamedTuple):
@@ -90,7 +91,7 @@ CASES = (
          "scrub engine, at scrub", IMAGE_ENDS),
     Case("a staged payload", beacon, _at(event="annihilation_began"), (region("staging").base + 4, 4), "move+",
          {"payload: payload 0, byte 0x4"}),
-    Case("code of the kernel", beacon, _at(symbol="host_call"), (firmware.symbols()["host_call"], 1), "power-on",
+    Case("code of the kernel", beacon, _at(symbol="host_call"), (SYMBOLS["host_call"], 1), "power-on",
          {"boot image: segment 0 at 0x100000, byte {host_call}"}),
     Case("a register at power-on", beacon, _at(at_ns=1), "rbx", "power-on", {"power-on: rbx as the loader left it"}),
     Case("memory that nothing has written", beacon, _at(at_ns=900), (0x25_0000, 4), "power-on", {"power-on: zero"}),

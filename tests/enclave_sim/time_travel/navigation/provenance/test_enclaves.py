@@ -21,7 +21,7 @@ def _found(case: Case) -> Value:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_ends_are_the_labelled_ones(case: Case) -> None:
     value = _found(case)
-    code = firmware.symbols()["host_call"] - region("text").base
+    code = firmware.built_in().symbols["host_call"] - region("text").base
     assert value.origins[0].by.startswith(case.first)
     found, labelled = {str(one) for one in value.endings}, {one.format(host_call=f"{code:#x}") for one in case.endings}
     assert found >= labelled if case.some else found == labelled

@@ -13,7 +13,7 @@ from enclave_sim.time_travel.navigation.provenance.answers import Happened, Role
 from enclave_sim.time_travel.navigation.provenance.places import Place
 from enclave_sim.time_travel.position import NoSuchPosition, Position
 
-STATUS = firmware.symbols()["status"]
+STATUS = firmware.built_in().symbols["status"]
 
 
 @functools.cache

@@ -29,7 +29,7 @@ RUNS: dict[str, tuple[str, int | None, dict[str, Any]]] = {
     "trespasser": ("trespasser", None, {}),
     "native": ("surveyor", None, {"engine": "native"}),
     "rejected": ("beacon", None, {"production": True}),
-    "limit": ("beacon", 340_000, {}),
+    "limit": ("beacon", 380_000, {}),
 }
 
 

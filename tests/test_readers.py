@@ -18,6 +18,7 @@ OTHERS = {
     ("cli/runs/recording.py", "RecordingWriter.open"): "writes",
     ("inspector/serving/screenshots.py", "source_of(('counter',), EnclaveOptions.of(cycles=2)).open"): "a run",
     ("cli/streams.py", "os.open"): "the null device",
+    ("labs/lab.py", "files(f'enclave_sim.labs.{self.name}').joinpath('lab.toml').read_text"): "of this package",
     ("recording/recording.py", "RecordingWriter.open"): "writes",
 }
 """Allowed calls, by file and function, with the reason."""

@@ -36,6 +36,7 @@ _COMMANDS = {
     "reference-values": "trust.attestation",
     "verifier": "trust.verifier",
     "firmware": "firmware",
+    "lab": "labs.lab",
     "schema": "schema",
     "completion": "completion",
 }

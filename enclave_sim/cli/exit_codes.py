@@ -38,7 +38,7 @@ class ExitCode(IntEnum):
     DIFFERENT = 12
     """`diff`: the recordings differ."""
     REFUSED = 13
-    """`verify-evidence`: the evidence was refused."""
+    """`verify-evidence`: the evidence was refused. `lab verify`: the receipt was refused."""
     KERNEL_STOPPED = 14
     """The kernel stopped before annihilation, by a memory fault from `--inputs` or a mistake of its own."""
     HOST_LIMIT = 16

@@ -78,6 +78,14 @@ READERS = {
     "verifier serve database": "verifier serve --reference values.json --database {}",
     "verifier serve tls_cert": "verifier serve --reference values.json --port 0 --tls-cert {} --tls-key key.pem",
     "verifier serve tls_key": "verifier serve --reference values.json --port 0 --tls-cert cert.pem --tls-key {}",
+    "lab check directory": "lab check boot {}",
+    "lab hint directory": "lab hint boot {}",
+    "lab submit directory": "lab submit boot {}",
+    "lab submit key": "lab submit boot lab-boot --key {}",
+    "lab verify receipt": "lab verify {}",
+    "lab verify directory": "lab verify lab-boot/receipt.json {}",
+    "lab verify anchor": "lab verify lab-boot/receipt.json --anchor {}",
+    "lab grade directories": "",  # a directory that cannot be judged is a line of the grades
     "boot image": "boot {}",
     "boot module": "boot kernel.elf --module {},text",
     "boot fw_cfg": "boot kernel.elf --fw-cfg opt/x={}",
@@ -85,11 +93,15 @@ READERS = {
 }
 """A command line for each parameter that names an input file."""
 REASONS = {
-    "pipe": ("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database"),
-    "sparse": ("cannot read sparse: it is larger than", "sparse is not a recording", "sparse: is not a database"),
+    "pipe": ("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database", "'pipe': Not a directory"),
+    "sparse": (
+        *("cannot read sparse: it is larger than", "sparse is not a recording", "sparse: is not a database"),
+        "'sparse': Not a directory",
+    ),
 }
 """The expected message, by the name of the file."""
 WRITERS = {
+    "lab start directory",
     "run record",
     "gdb record",
     "export output",
@@ -104,7 +116,7 @@ WRITERS = {
     "boot record",
     "boot screen",
 }
-_FILES = re.compile(r"FILE|PATH|IMAGE|PAYLOAD|RECORDING|MODULE|TPM|DIR|^A$|^B$")
+_FILES = re.compile(r"FILE|PATH|IMAGE|PAYLOAD|RECORDING|RECEIPT|MODULE|TPM|DIR|^A$|^B$")
 
 
 def test_every_option_that_names_a_file_is_here() -> None:
@@ -136,6 +148,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert enclave.recording is not None
     enclave.recording.save(directory / "beacon.jsonl")
     (directory / "walk.md").write_text(Notebook(enclave.header).markdown())
+    assert command("lab", "start", "boot", directory / "lab-boot").code == 0
+    assert command("lab", "submit", "boot", directory / "lab-boot").code == 0
     return directory
 
 

@@ -1,0 +1,49 @@
+"""`enclave-sim lab grade`: judge the directories of many students."""
+
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+
+import click
+
+from enclave_sim.cli.command import command, option
+from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.types import DIRECTORY, Choice
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.recording.text import printable
+
+
+class Format(Enum):
+    """The formats of grades."""
+
+    JSON = "json"
+    JUNIT = "junit"
+    CSV = "csv"
+    GRADESCOPE = "gradescope"
+    AUTOLAB = "autolab"
+
+
+@command()
+@click.argument("directories", nargs=-1, required=True, type=DIRECTORY, metavar="DIR...", help="Directories of labs.")
+@option("--format", "kind", type=Choice(Format), default=Format.CSV.value, help="Format of the grades.")
+@option("--student", metavar="ID", help="Who handed it in, if that is known: another student's case earns nothing.")
+def grade(directories: Sequence[Path], kind: Format, student: str | None) -> None:
+    """Judge what was handed in, and print the grades.
+
+    A directory that cannot be judged earns nothing, and so do several of one student.
+
+    Example: enclave-sim lab grade handed-in/* --format csv
+    """
+    from enclave_sim.cli.output.progress import ProgressLine, terminal_of  # noqa: PLC0415
+    from enclave_sim.labs.grades import FORMATS, grade_directory, unique  # noqa: PLC0415
+
+    if student is not None and len(directories) != 1:
+        raise ConfigurationError(f"--student is for one directory, not {len(directories)}")
+    line, grades = ProgressLine(terminal_of(sys.stderr)), []
+    for done, one in enumerate(directories):
+        if line.is_due:
+            line.draw(f"{done} of {len(directories)}: {printable(str(one))}")
+        grades.append(grade_directory(one, student))
+    line.erase()
+    write(FORMATS[kind.value](unique(grades)).encode("utf-8", "replace"))

@@ -1,0 +1,223 @@
+"""`enclave-sim lab`: start labs, check answers, ask for hints, hand in, and grade.
+
+The judges load much, so they are imported inside the functions.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from enclave_sim.cli.command import Group, option
+from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.labs.grade import grade
+from enclave_sim.cli.labs.output import print_judgement, print_list
+from enclave_sim.cli.options.common import as_json as as_json_option
+from enclave_sim.cli.options.types import DIRECTORY, FILE
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.labs.case import GUEST
+
+if TYPE_CHECKING:
+    from enclave_sim.labs.judging import Judgement
+    from enclave_sim.labs.lab import Lab
+    from enclave_sim.labs.workplace import Assignment
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _number(function: _F) -> _F:
+    return click.argument("number", metavar="N", help="Number or name of the lab.")(function)
+
+
+def _directory(function: _F) -> _F:
+    told = "Directory of the lab. Default: lab-NAME."
+    return click.argument("directory", type=DIRECTORY, metavar="[DIR]", required=False, help=told)(function)
+
+
+@click.group(cls=Group, no_args_is_help=True)
+def lab() -> None:
+    """Learn by teaching labs: start one, check the answers, ask for hints, hand it in; grade what was handed in.
+
+    Example: enclave-sim lab start 1
+    """
+
+
+@lab.command("list")
+@as_json_option
+def list_labs(as_json: bool) -> None:
+    """List the labs, with their points.
+
+    Example: enclave-sim lab list
+    """
+    from enclave_sim.labs.catalogue import LABS  # noqa: PLC0415
+
+    rows = [
+        {"number": number, "name": one.name, "version": one.version, "points": one.points, "title": one.text.title}
+        for number, one in enumerate(LABS, 1)
+    ]
+    if as_json:
+        click.echo(json.dumps({"labs": rows}))
+    else:
+        print_list(rows)
+
+
+@lab.command()
+@_number
+@_directory
+@option("--student", metavar="ID", default=GUEST, help="Your ID in the course: it determines your case.")
+def start(number: str, directory: Path | None, student: str) -> None:
+    """Make a directory with the text and the starting point of a lab.
+
+    Example: enclave-sim lab start 1 --student ada
+    """
+    from enclave_sim.labs import workplace  # noqa: PLC0415
+    from enclave_sim.labs.catalogue import find_lab  # noqa: PLC0415
+
+    wanted = find_lab(number)
+    goal = directory or _default(wanted)
+    names = workplace.start(wanted, goal, student)
+    click.echo(f"wrote {goal}: {', '.join(names)}")
+    click.echo(f"read {goal / workplace.PAGE}; then: enclave-sim lab check {number}{_again(directory)}")
+
+
+@lab.command()
+@_number
+@_directory
+@as_json_option
+def check(number: str, directory: Path | None, as_json: bool) -> None:
+    """Judge your answers, as often as you like.
+
+    Example: enclave-sim lab check 1
+    """
+    judgement = _judged(number, directory)[2]
+    _show(judgement, as_json)
+
+
+@lab.command()
+@_number
+@_directory
+@option("--part", metavar="NAME", help="The part. Default: the first one that lacks points.")
+def hint(number: str, directory: Path | None, part: str | None) -> None:
+    """Show one more hint. Hints cost nothing.
+
+    Example: enclave-sim lab hint 1 --part modes
+    """
+    from enclave_sim.labs import workplace  # noqa: PLC0415
+
+    place, found, assignment, files = _read(number, directory)
+    if part is None:
+        judgement = _judge(found, assignment, files)
+        part = next((mark.part for mark in judgement.parts if mark.points < mark.of), None)
+        if part is None:
+            click.echo("nothing is missing; name a part with --part for its hints")
+            return
+    given = workplace.next_hint(place, found, assignment, part)
+    if given is None:
+        click.echo(f"part {part}: there are no more hints")
+    else:
+        click.echo(f"part {part}, hint {given[0]}: {given[1]}")
+
+
+@lab.command()
+@_number
+@_directory
+@option("--key", type=FILE, metavar="FILE", help="The course's key (NAME.key.json), which signs the receipt.")
+@as_json_option
+def submit(number: str, directory: Path | None, key: Path | None, as_json: bool) -> None:
+    """Judge your answers and write a receipt into the directory, then show the idea of the solution.
+
+    Example: enclave-sim lab submit 1
+    """
+    from enclave_sim.labs import workplace  # noqa: PLC0415
+    from enclave_sim.labs.receipt import RECEIPT, make_receipt  # noqa: PLC0415
+    from enclave_sim.payload.keys import SigningKey  # noqa: PLC0415
+
+    signing_key = None if key is None else SigningKey.load(key)
+    place, found, judgement = _judged(number, directory)
+    workplace.write_own(place, RECEIPT, make_receipt(judgement, signing_key))
+    _show(judgement, as_json)
+    if not as_json:
+        signed = "" if signing_key is None else f", signed by {signing_key.name}"
+        click.echo(f"wrote {place / RECEIPT}{signed}")
+        click.echo(f"\n{found.text.debrief.strip()}")
+
+
+@lab.command()
+@click.argument("receipt", type=FILE, metavar="RECEIPT", help="Receipt, written by lab submit.")
+@click.argument(
+    "directory",
+    type=DIRECTORY,
+    metavar="[DIR]",
+    required=False,
+    help="Directory with the files handed in. Default: that of the receipt.",
+)
+@option("--anchor", type=FILE, metavar="FILE", help="The course's trust anchor: the receipt must be signed by its key.")
+@as_json_option
+def verify(receipt: Path, directory: Path | None, anchor: Path | None, as_json: bool) -> None:
+    """Repeat the judgement of a receipt. Exit code 13 if it does not confirm the receipt.
+
+    Example: enclave-sim lab verify lab-boot/receipt.json
+    """
+    from enclave_sim.labs import workplace  # noqa: PLC0415
+    from enclave_sim.labs.receipt import differences, read_receipt, signed_by  # noqa: PLC0415
+    from enclave_sim.payload.keys import TrustAnchor  # noqa: PLC0415
+
+    claimed = read_receipt(receipt)
+    found, assignment, files = workplace.read(directory or receipt.parent)
+    problems = differences(claimed.judgement, _judge(found, assignment, files))
+    if anchor is not None:
+        trusted = TrustAnchor.load(anchor)
+        if not signed_by(claimed, trusted):
+            problems.insert(0, f"signature: it was not made by the key of {trusted.name}")
+    if as_json:
+        click.echo(json.dumps({"confirmed": not problems, "problems": problems}))
+    else:
+        click.echo("refused:\n" + "\n".join(f"  {one}" for one in problems) if problems else "confirmed")
+    if problems:
+        raise click.exceptions.Exit(ExitCode.REFUSED)
+
+
+lab.add_command(grade)
+
+
+def _default(found: "Lab") -> Path:
+    return Path(f"lab-{found.name}")
+
+
+def _again(directory: Path | None) -> str:
+    return "" if directory is None else f" {directory}"
+
+
+def _read(number: str, directory: Path | None) -> "tuple[Path, Lab, Assignment, dict[str, bytes]]":
+    """Read the directory of a lab. Raises ConfigurationError if it is of another lab."""
+    from enclave_sim.labs import workplace  # noqa: PLC0415
+    from enclave_sim.labs.catalogue import find_lab, number_of  # noqa: PLC0415
+
+    wanted = find_lab(number)
+    place = directory or _default(wanted)
+    found, assignment, files = workplace.read(place)
+    if found is not wanted:
+        raise ConfigurationError(f"{place} is of lab {number_of(found)}, {found.name}, not of lab {number}")
+    return place, found, assignment, files
+
+
+def _judge(found: "Lab", assignment: "Assignment", files: dict[str, bytes]) -> "Judgement":
+    from enclave_sim.labs.judging import judge  # noqa: PLC0415
+
+    return judge(found, assignment.student, files)
+
+
+def _judged(number: str, directory: Path | None) -> "tuple[Path, Lab, Judgement]":
+    place, found, assignment, files = _read(number, directory)
+    return place, found, _judge(found, assignment, files)
+
+
+def _show(judgement: "Judgement", as_json: bool) -> None:
+    if as_json:
+        import msgspec  # noqa: PLC0415
+
+        click.echo(msgspec.json.encode(judgement).decode())
+    else:
+        print_judgement(judgement)

@@ -1,0 +1,51 @@
+"""The case of one student: choices that depend on the lab, its version and the student's ID, and on nothing else."""
+
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import TypeVar
+
+from enclave_sim.errors import ConfigurationError
+
+GUEST = "guest"
+"""The ID of someone who names none."""
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+_Value = TypeVar("_Value")
+
+
+class Case:
+    """Deterministic choices for one student. Each has a name, so that a new one changes no other.
+
+    Args:
+        lab: The lab's name.
+        version: Its version.
+        student: The student's ID.
+
+    Raises:
+        ConfigurationError: The ID is malformed.
+    """
+
+    def __init__(self, lab: str, version: int, student: str) -> None:
+        if not _ID.fullmatch(student):
+            raise ConfigurationError(
+                f"{student[:80]!a} is not a student ID: use 1 to 64 letters, digits, '.', '_', '@', '+' or '-', "
+                "starting with a letter or digit"
+            )
+        self.lab, self.version, self.student = lab, version, student
+
+    def bytes(self, name: str) -> bytes:
+        """Return 32 bytes for a name."""
+        return sha256(f"aether-lab/1\n{self.lab}\n{self.version}\n{self.student}\n{name}".encode()).digest()
+
+    def number(self, name: str, least: int, most: int) -> int:
+        """Choose a number from `least` to `most`."""
+        return least + int.from_bytes(self.bytes(name), "big") % (most - least + 1)
+
+    def choose(self, name: str, options: Sequence[_Value]) -> _Value:
+        """Choose one of several values."""
+        return options[self.number(name, 0, len(options) - 1)]
+
+    def sample(self, name: str, options: Sequence[_Value], count: int) -> list[_Value]:
+        """Choose several values, in a chosen order, each at most once."""
+        left = list(options)
+        return [left.pop(self.number(f"{name}.{step}", 0, len(left) - 1)) for step in range(count)]

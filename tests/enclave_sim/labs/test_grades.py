@@ -1,0 +1,90 @@
+"""Grades in the formats of those who take them, by what those publish about their formats."""
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from enclave_sim.labs.grades import FORMATS, Grade, statistics, unique
+from enclave_sim.labs.judging import Judgement, PartMark
+
+JUNIT_ATTRIBUTES = {
+    "testsuites": (set(), {"name", "time", "tests", "failures", "errors"}),
+    "testsuite": ({"name", "tests", "failures", "errors"}, {"time", "skipped", "timestamp", "hostname", "id"}),
+    "testcase": ({"name"}, {"time", "classname", "group"}),
+    "failure": (set(), {"type", "message"}),
+    "error": (set(), {"type", "message"}),
+}
+"""Required and optional attributes by element, from junit-10.xsd of Jenkins' xUnit plugin."""
+JUNIT_CHILDREN = {"testsuites": {"testsuite"}, "testsuite": {"testcase"}, "testcase": {"failure", "error"}}
+GRADESCOPE_TEST = {"name", "score", "max_score", "status", "output", "output_format"}
+"""The fields that we use of those that Gradescope documents for a test; `status` is passed or failed."""
+
+
+def grade(student: str, *points: int, problem: str = "") -> Grade:
+    parts = tuple(
+        PartMark(name, earned, 4, () if earned == 4 else (f"{name} <&> \x07",))
+        for name, earned in zip("ab", points, strict=True)
+    )
+    return Grade(student, Judgement("lab", 1, student, sum(points), 8, parts, (), {}), problem)
+
+
+GRADES = [
+    grade("ada", 4, 2),
+    grade("grace", 0, 4),
+    Grade("=x", None, "cannot be read \x00"),
+    grade("eve", 4, 4, problem="copied"),
+]
+
+
+def test_junit_has_the_elements_and_attributes_of_its_schema() -> None:
+    root = ElementTree.fromstring(FORMATS["junit"](GRADES))
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        required, optional = JUNIT_ATTRIBUTES[element.tag]
+        assert required <= set(element.keys()) <= required | optional
+        assert {child.tag for child in element} <= JUNIT_CHILDREN.get(element.tag, set())
+    for suite in root:
+        for name, tag in (("failures", "failure"), ("errors", "error")):
+            assert suite.get(name) == str(len(suite.findall(f"testcase/{tag}")))
+        assert suite.get("tests") == str(len(suite))
+
+
+def test_gradescope_has_the_documented_fields() -> None:
+    result = json.loads(FORMATS["gradescope"](GRADES[:1]))
+    assert result["score"] == sum(test["score"] for test in result["tests"]) == 6
+    assert all(test.keys() == GRADESCOPE_TEST for test in result["tests"])
+    assert [test["status"] for test in result["tests"]] == ["passed", "failed"]
+    for refused in GRADES[2:]:
+        assert json.loads(FORMATS["gradescope"]([refused]))["score"] == 0
+
+
+def test_autolab_has_one_number_for_each_problem_in_its_last_line() -> None:
+    *_, last = FORMATS["autolab"](GRADES[1:2]).splitlines()
+    assert json.loads(last) == {"scores": {"a": 0, "b": 4}}
+    assert json.loads(FORMATS["autolab"](GRADES[3:])) == {"scores": {"a": 0, "b": 0}}
+
+
+def test_csv_has_no_formulas() -> None:
+    assert not [line for line in FORMATS["csv"](GRADES).splitlines() if ",=" in line or line.startswith("=")]
+
+
+def test_a_grade_with_a_problem_counts_nothing_in_any_format() -> None:
+    assert [one.points for one in GRADES] == [6, 4, 0, 0]
+    assert FORMATS["csv"](GRADES[3:]).count("eve,lab,1") == FORMATS["csv"](GRADES[3:]).count(",0,4,copied")
+
+
+def test_statistics_have_the_hardest_part_first() -> None:
+    rows = statistics([grade("ada", 4, 2), grade("grace", 4, 0), GRADES[2], GRADES[3]])
+    assert [(row["part"], row["students"], row["mean"]) for row in rows] == [("b", 2, 0.25), ("a", 2, 1.0)]
+    assert rows[0]["common"] == {"b <&> \x07": 2}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_format_depends_on_anything_but_the_grades(name: str) -> None:
+    assert FORMATS[name](GRADES[:1]) == FORMATS[name](GRADES[:1])
+
+
+def test_two_labs_of_one_student_are_no_problem() -> None:
+    other = Grade("b", Judgement("other", 1, "ada", 1, 8, (), (), {}))
+    assert not [one for one in unique([GRADES[0], other]) if one.problem]

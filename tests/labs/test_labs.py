@@ -1,0 +1,102 @@
+"""Every lab: its solution gets full marks, its starting point none, and common wrong answers their own messages."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from enclave_sim.labs.catalogue import LABS
+from enclave_sim.labs.judging import Judgement, judge
+from enclave_sim.labs.lab import Lab
+from tests.labs.solutions import boot
+from tests.labs.solutions.solution import Files, Solution, Workplace, Wrong
+
+SOLUTIONS: Mapping[str, Solution] = {"boot": boot.SOLUTION}
+STUDENTS = ("ada", "grace")
+LAB_NAMES = [lab.name for lab in LABS]
+WRONG = [(lab, wrong) for lab in LABS for wrong in SOLUTIONS[lab.name].wrong]
+
+
+def workplace(lab: Lab, student: str) -> Workplace:
+    case = lab.case(student)
+    return Workplace(lab.page(case).decode(), lab.start(case), Path(_directory(lab.name, student).name))
+
+
+@cache
+def _directory(_lab: str, _student: str) -> "TemporaryDirectory[str]":
+    return TemporaryDirectory()
+
+
+@cache
+def solved(lab: Lab, student: str) -> Files:
+    return {**lab.start(lab.case(student)), **SOLUTIONS[lab.name].solve(workplace(lab, student))}
+
+
+@cache
+def judged(lab: Lab, student: str) -> Judgement:
+    return judge(lab, student, solved(lab, student))
+
+
+def messages(judgement: Judgement) -> Iterator[str]:
+    for mark in judgement.parts:
+        yield from mark.messages
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize("lab", LABS, ids=LAB_NAMES)
+def test_the_solution_gets_full_marks(lab: Lab, student: str) -> None:
+    judgement = judged(lab, student)
+    assert list(messages(judgement)) == []
+    assert judgement.points == judgement.of == lab.points
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize("lab", LABS, ids=LAB_NAMES)
+def test_the_starting_point_gets_no_points_in_any_part(lab: Lab) -> None:
+    judgement = judge(lab, "ada", lab.start(lab.case("ada")))
+    assert [mark.points for mark in judgement.parts] == [0] * len(judgement.parts)
+    assert all(mark.messages for mark in judgement.parts)
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize("lab", LABS, ids=LAB_NAMES)
+def test_nothing_handed_in_gets_no_points(lab: Lab) -> None:
+    assert judge(lab, "ada", {}).points == 0
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize(("lab", "wrong"), WRONG, ids=[f"{lab.name}: {wrong.name}" for lab, wrong in WRONG])
+def test_a_common_wrong_answer_gets_its_own_message_and_less_than_full_marks(lab: Lab, wrong: Wrong) -> None:
+    place = workplace(lab, "ada")
+    judgement = judge(lab, "ada", wrong.change(dict(solved(lab, "ada")), place))
+    said = list(messages(judgement))
+    assert any(wrong.message in message for message in said), said
+    assert judgement.points < judgement.of
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize("lab", LABS, ids=LAB_NAMES)
+def test_the_same_files_are_judged_the_same_again(lab: Lab) -> None:
+    assert judge(lab, "ada", solved(lab, "ada")) == judged(lab, "ada")
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize("lab", LABS, ids=LAB_NAMES)
+def test_the_answers_of_another_student_get_nothing(lab: Lab) -> None:
+    assert judge(lab, "grace", solved(lab, "ada")).points == 0
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize("lab", LABS, ids=LAB_NAMES)
+def test_a_lab_is_complete(lab: Lab) -> None:
+    text = lab.text
+    assert len(SOLUTIONS[lab.name].wrong) >= 4
+    assert text.goals
+    assert len(text.debrief) > 100
+    assert all(len(part.hints) >= 2 for part in text.part)
+    assert len({part.name for part in text.part}) == len(text.part)
+    page = lab.page(lab.case("ada")).decode()
+    assert not [name for name in lab.values(lab.case("ada")) if f"{{{name}}}" in page]

@@ -95,6 +95,9 @@ def test_in_failure_mode_the_tpm_says_so_and_nothing_more() -> None:
     for first, count in ((0, 0), (0x10D, 1)):
         found = capability_of(made.execute(tpm.get_capability(PROPERTIES, first, count), 0))
         assert found[1:] == (PROPERTIES, 0, b"")
+    for first in range(0x105, 0x10D):  # one property at a time, and whether there are more
+        found = capability_of(made.execute(tpm.get_capability(PROPERTIES, first, 9), 0))
+        assert (found[0], found[3][:4]) == (first < 0x10C, tpm.u32(first))
     for cut in (tpm.with_size(tpm.get_capability(PROPERTIES)[:-4]), tpm.get_capability(PCRS, 0, 9)):
         assert tpm.code_of(made.execute(cut, 0)) == Rc.FAILURE
     longer = tpm.with_code(tpm.get_capability(PROPERTIES, 0, 0), Code.GET_TEST_RESULT)

@@ -33,6 +33,7 @@ from tests.machine.instructions.processor import (
     entry,
 )
 
+OSFXSR, HFLAG_OSFXSR = 1 << 9, 1 << 22
 CALL, JUMP, IRET = "9a", "ea", "cf"
 NEW_RIP, NEW_STACK = 0x3_4000, 0x1_4000
 ABSENT_TABLE, SHORT_STACK, DOWN_STACK = 0xE8, 0xF0, 0xF8
@@ -299,3 +300,20 @@ def test_a_task_whose_tss_is_too_short_can_be_left(limit: int) -> None:
     processor.execute(far(CALL, OTHER_TASK))
     assert processor.cpu.registers.tr.selector == OTHER_TASK
     assert word(processor, TSS + 0x20) == CODE + 7
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+def test_a_task_switch_refuses_sse_until_clts(cleared: bool) -> None:
+    """#NM (SDM volume 3, 2.5, TS), which ends in a shutdown here: there is no IDT."""
+    processor = processor_with()
+    registers = processor.cpu.registers
+    registers.cr[4] |= OSFXSR
+    registers.hflags |= HFLAG_OSFXSR
+    processor.ram.write(NEW_RIP, bytes.fromhex(("0f06" if cleared else "") + "0f28c1"))  # MOVAPS XMM0, XMM1
+    processor.execute(far(CALL, OTHER_TASK))
+    for _ in range(2):
+        processor.machine.step()
+    assert processor.machine.shut_down != cleared
+    assert bool(registers.cr[0] & 8) != cleared
+    if cleared:
+        assert registers.rip == NEW_RIP + 5

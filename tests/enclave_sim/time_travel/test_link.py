@@ -161,6 +161,7 @@ def test_inputs_count_up_to_the_position_and_whether_given_or_scheduled() -> Non
     follow_link(Session("counter", cycles=2, inputs=[MemoryWrite(at_ns=2_000_000, address=0x500, data="78")]), before)
 
 
+@pytest.mark.slow
 def test_a_link_to_a_bare_kernel_leads_there_whenever_its_run_ends() -> None:
     def made(**options: Any) -> Travel[BareKernel]:
         sized = {"ram_bytes": 16 << 20, **options}

@@ -1,7 +1,7 @@
 """A notebook can be written, read, and repeated: equal runs answer equally, and a changed answer is found."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclave_sim.recording.format import Header
@@ -49,6 +49,8 @@ def test_any_text_is_a_notebook_or_one_error(text: str) -> None:
     assert Notebook.read(found.markdown()).questions == found.questions
 
 
+@pytest.mark.slow
+@settings(max_examples=30)
 @given(st.lists(MOTIONS, min_size=1, max_size=8))
 def test_a_walk_is_repeated_with_the_same_answers(questions: list[str]) -> None:
     walk = Walk(Session("counter", cycles=2))

@@ -7,13 +7,15 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import KINDS
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.similar import did_you_mean
+from enclave_sim.time_travel.link import SCHEME, Link, follow_link
 from enclave_sim.times import UNITS, nanoseconds
 
 HELP = """#120                 an event by its number
 host_called          the next event of a kind
 host_call, 0x105020  a symbol of the kernel, an address that is executed
 traps.c:39           a line of the kernel's source
-1_293_902 ns         a virtual time; also us, ms, s, min, h"""
+1_293_902 ns         a virtual time; also us, ms, s, min, h
+enclave-sim:...      a link"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,14 @@ class Goal:
     kind: str | None = None
     address: int | None = None
     at_ns: int | None = None
+    link: Link | None = None
 
 
 def read_goal(text: str, program: Program) -> Goal:
     """Parse the user's text. Raises ConfigurationError if it is not a goal."""
     words = text.strip()
+    if words.startswith(SCHEME):
+        return Goal(link=Link.parse(words))
     if words.startswith("#"):
         if not words[1:].replace(",", "").isdecimal():
             raise ConfigurationError(f"{words!r} is not the number of an event, such as #120")
@@ -74,11 +79,13 @@ def _base(name: str, program: Program) -> int:
 
 
 def go(run: InspectedRun, goal: Goal, *, back: bool) -> object:
-    """Go to a goal. `back` is the direction of the search; a numbered event or a time needs none."""
+    """Go to a goal. `back` is the direction of the search; a numbered event, a time or a link needs none."""
     if goal.seq is not None:
         if goal.seq < len(run.known):
             return run.go_to_event(goal.seq)
         return run.next_event(lambda event: event.seq == goal.seq)
+    if goal.link is not None:
+        return follow_link(run, goal.link).position
     if goal.at_ns is not None:
         past = goal.at_ns < run.now.at_ns
         return run.reverse_to(at_ns=goal.at_ns) if past else run.run_to(at_ns=goal.at_ns)

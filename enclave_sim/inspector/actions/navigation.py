@@ -51,7 +51,8 @@ class Navigation:
         except ConfigurationError as error:
             self._desk.say(str(error), failed=True)
             return
-        self._history.jump(f"to {text}", lambda run: goals.go(run, goal, back=back), searches=True)
+        what = "to the link" if goal.link is not None else f"to {text}"
+        self._history.jump(what, lambda run: goals.go(run, goal, back=back), searches=True)
 
     def ask_address(self) -> None:
         """Ask for an address to show."""

@@ -11,6 +11,7 @@ from enclave_sim.cancellation import Cancelled
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.recording.event_text import event_line
 from enclave_sim.recording.text import one_line, plural, printable
+from enclave_sim.time_travel.link import SCHEME, follow_link
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.travel import Travel
 from enclave_sim.times import nanoseconds
@@ -145,7 +146,10 @@ def _time(text: str) -> int:
 
 
 def _go_to(run: _Run, words: list[str]) -> str:
-    (text,) = _take("go_to", words, "a position, such as 1345126 or 1345126+1")
+    (text,) = _take("go_to", words, "a position, such as 1345126 or 1345126+1, or a link")
+    if text.startswith(SCHEME):
+        follow_link(run, text)
+        return here(run)
     at_ns, _, step = text.partition("+")
     run.go_to(Position(_number(at_ns, 1 << 62), _number(step or "0", 1 << 30)))
     return here(run)

@@ -252,6 +252,25 @@ def test_a_link_is_copied_and_shown_and_leads_to_moment_and_pane(size: Size) -> 
     drive(script, size)
 
 
+def test_g_takes_a_link_and_refuses_that_of_another_run() -> None:
+    run, other = Session("counter", cycles=2), Session("counter", cycles=3)
+    for one in (run, other):
+        one.run_to(event="host_called")
+
+    async def script(driven: Driven) -> None:
+        driven.app.navigation.go_to(str(link_to_here(run)))
+        await driven.settle()
+        assert driven.standing.position == run.now
+        driven.app.navigation.go_to(str(link_to_here(other)))
+        await driven.settle()
+        assert driven.said.endswith("its cycles is 3, and here 2")
+        driven.app.navigation.go_to("enclave-sim:x")
+        await driven.settle()
+        assert driven.said.startswith("! the link has ")
+
+    drive(script)
+
+
 def test_a_mark_of_another_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "marks.txt"
     other = Session("counter", cycles=3)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclave_sim.recording.format import Header
-from enclave_sim.time_travel import Session
+from enclave_sim.time_travel import Session, link_to_here
 from enclave_sim.time_travel.notebook import Notebook, NotebookError, Question, Walk, repeat
 from enclave_sim.time_travel.notebook.questions import LONGEST, NAMES, QuestionError, answer
 
@@ -62,6 +62,14 @@ def test_a_walk_is_repeated_with_the_same_answers(questions: list[str]) -> None:
     found = Notebook.read(walk.notebook.markdown())
     assert found.questions == walk.notebook.questions
     assert list(repeat(found)) == []
+
+
+def test_a_link_is_a_place_to_go_to_if_it_is_of_this_run() -> None:
+    run = Session("counter", cycles=2)
+    run.run_to(event="host_called")
+    link = link_to_here(run)
+    assert answer(Session("counter", cycles=2), f"go_to {link}") == answer(run, "where")
+    assert answer(Session("counter", cycles=3), f"go_to {link}").startswith("error: the link to ")
 
 
 def test_a_changed_answer_is_found_and_the_others_are_not() -> None:

@@ -145,7 +145,7 @@ class Value:
 
     @property
     def endings(self) -> tuple[Ending, ...]:
-        """All ends of the tree below this value, without repetition, in the order in which they are met."""
+        """All ends of the tree below this value, but those of addresses, in the order in which they are met."""
         found: dict[Ending, None] = {}
         _collect(self, found)
         return tuple(found)
@@ -155,15 +155,17 @@ class Value:
 
 
 def _collect(value: Value, found: dict[Ending, None]) -> None:
-    if value.limit is not None:
+    if value.limit is not None and value.limit != LISTED:
         found[value.limit] = None
     for origin in value.origins:
         if origin.ending is not None:
             found[origin.ending] = None
         for source in origin.sources:
+            if source.role is Role.ADDRESS:
+                continue
             if source.ending is not None:
                 found[source.ending] = None
-            elif source.value is not None and source.role is Role.DATA:
+            elif source.value is not None:
                 _collect(source.value, found)
 
 

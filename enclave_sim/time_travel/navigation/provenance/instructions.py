@@ -21,6 +21,8 @@ _OUTSIDE = {
     "'system register'": End.PROCESSOR,
     "'port'": End.DEVICE,
 }
+_SERIAL_DATA = "port 0x3f8"
+"""The receiver buffer of the serial line, whose bytes come from outside."""
 _ROLES = {"?": Role.FLAGS, "@": Role.ADDRESS, "&": Role.DATA, "": Role.DATA}
 _SPREADS = {".": Spread.EACH, "~": Spread.EACH, "<": Spread.UP_TO, "%": Spread.REVERSED, "": Spread.ALL}
 _STACK = Address("rsp", None, 1, 0, "ss", 64)
@@ -133,7 +135,9 @@ class InstructionEffects:
                 place = Address("rbx", None, 1, self._register("rax") & 0xFF, "ds", 64)
                 where = self._memory(found, place, 1)
                 return [Input(where), *self._address(found, place), Input((REGISTERS["al"],), Role.ADDRESS)]
-            return [Input(Ending(_OUTSIDE[term.what], self._outside(found, term.what)), role)]
+            text = self._outside(found, term.what)
+            kind = End.INPUT if text == _SERIAL_DATA else _OUTSIDE[term.what]
+            return [Input(Ending(kind, text), role)]
         if term.role == "&":
             address = found.operands[int(term.what)].memory
             if address is None:

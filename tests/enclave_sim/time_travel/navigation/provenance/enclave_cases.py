@@ -21,7 +21,7 @@ class Case(NamedTuple):
     name: str
     run: Callable[[], Session]
     go: Callable[[Session], object]
-    ask: str | tuple[int, int]
+    ask: str | tuple[int, int] | Callable[[Session], tuple[int, int]]
     first: str
     """How the description of the first writer begins."""
     endings: set[str]
@@ -80,6 +80,23 @@ def _before_the_end_of_the_guest(session: Session) -> object:
     return session.back()
 
 
+def _after_the_answer(session: Session) -> object:
+    """Go to where the kernel has copied the header of the TPM's answer to a quote."""
+    _at(event="quoted")(session)
+    return session.run_to(symbol="copy_out")
+
+
+def _destination(session: Session) -> tuple[int, int]:
+    """Go to the end of a copy, and return where its first bytes are."""
+    to = session.machine.cpu.registers.rdi
+    session.step_out()
+    return to, 8
+
+
+def _digest(session: Session) -> tuple[int, int]:
+    return session.machine.cpu.registers.rdx, 8
+
+
 HEAP_END = region("heap").end
 STACK = region("call_stack").end
 IMAGE_ENDS = {"constant: 0", "device: scrub engine"}
@@ -117,6 +134,10 @@ CASES = (
          {"input: register_write at 1385983 ns"}),
     Case("whether the uplink is ready", disturbed, _at(symbol="enter_guest"), (PATCHED + 1, 1), "exec_loop+",
          {"input: the uplink, since 1000 ns", "constant: 0x80"}, some=True),
+    Case("an answer of the TPM", attested, _after_the_answer, _destination, "copy_out+",
+         {"TPM: the answer to QUOTE, byte 0x0"}),
+    Case("a digest of the hash engine", attested, _at(symbol="measure"), _digest, "digest+",
+         {"boot image: segment 0 at 0x100000, byte 0x0"}, some=True),
     Case("a signal of a compiled guest", counter, _at(symbol="host_call"), "esi", "host_call_entry+",
          IMAGE_ENDS | {"constant: 0x1"}),
     Case("a store of a compiled guest", counter, _before_the_end_of_the_guest, (HEAP_END - 0x8000, 4),

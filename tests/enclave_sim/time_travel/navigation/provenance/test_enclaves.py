@@ -11,8 +11,9 @@ from tests.enclave_sim.time_travel.navigation.provenance.enclave_cases import CA
 def _found(case: Case) -> Value:
     session = case.run()
     case.go(session)
+    given = case.ask(session) if callable(case.ask) else case.ask
+    ask = (given,) if isinstance(given, str) else given
     here = session.now
-    ask = (case.ask,) if isinstance(case.ask, str) else case.ask
     value = session.where_from(*ask, depth=case.depth)
     assert session.now == here
     return value

@@ -142,6 +142,9 @@ psllw pslld psllq psrlw psrld psrlq psraw psrad pslldq psrldq phaddw phaddd phad
 psignb psignw psignd unpcklps unpcklpd unpckhps unpckhpd addps addpd subps subpd mulps mulpd divps divpd | 0=0 1
 minps minpd maxps maxpd haddps haddpd hsubps hsubpd addsubps addsubpd aesenc aesenclast aesdec aesdeclast | 0=0 1
 palignr shufps shufpd pblendw blendps blendpd pclmulqdq mpsadbw dpps dppd cmpps cmppd | 0=0 1 2
+cmpeqps cmpltps cmpleps cmpunordps cmpneqps cmpnltps cmpnleps cmpordps | 0=0 1
+cmpeqpd cmpltpd cmplepd cmpunordpd cmpneqpd cmpnltpd cmpnlepd cmpordpd | 0=0 1
+pclmullqlqdq pclmulhqlqdq pclmullqhqdq pclmulhqhqdq | 0=0 1
 pblendvb blendvps blendvpd | 0=0 1 xmm0
 pabsb pabsw pabsd pmovsxbw pmovsxbd pmovsxbq pmovsxwd pmovsxwq pmovsxdq pmovzxbw pmovzxbd pmovzxbq | 0=1
 pmovzxwd pmovzxwq pmovzxdq phminposuw aesimc sqrtps sqrtpd rsqrtps rcpps | 0=1
@@ -154,8 +157,10 @@ pcmpestrm | xmm0=0 1 eax edx ; F=0 1 eax edx
 ptest | F=0 1
 
 # SSE: scalars
-addss subss mulss divss minss maxss cmpss cmpeqss cmpltss cmpless cmpneqss | 0[0:4]=0[0:4] 1[0:4]
-addsd subsd mulsd divsd minsd maxsd cmpsd cmpeqsd cmpltsd cmplesd cmpneqsd | 0[0:8]=0[0:8] 1[0:8]
+addss subss mulss divss minss maxss cmpss | 0[0:4]=0[0:4] 1[0:4]
+cmpeqss cmpltss cmpless cmpunordss cmpneqss cmpnltss cmpnless cmpordss | 0[0:4]=0[0:4] 1[0:4]
+addsd subsd mulsd divsd minsd maxsd cmpsd | 0[0:8]=0[0:8] 1[0:8]
+cmpeqsd cmpltsd cmplesd cmpunordsd cmpneqsd cmpnltsd cmpnlesd cmpordsd | 0[0:8]=0[0:8] 1[0:8]
 sqrtss rsqrtss rcpss roundss | 0[0:4]=1[0:4]
 sqrtsd roundsd | 0[0:8]=1[0:8]
 cvtsi2ss | 0[0:4]=1

@@ -119,13 +119,15 @@ class Origins:
                 found += made
                 if not rest:
                     break
+        limit: Ending | None = None
         while rest:
             place = rest.pop()
             made, left, goal_of = self._one_write(place, goal)
+            limit = limit or self._guests.unseen
             found += made
             rest += left
             goal = goal_of if left else goal
-        return _with(value, [self._checked(one, value) for one in found], None)
+        return _with(value, [self._checked(one, value) for one in found], limit)
 
     def _one_write(self, place: Place, goal: Position) -> tuple[list[Origin], list[Place], Position]:
         """Find the last write to some bytes before a position.

@@ -19,6 +19,9 @@ from enclave_sim.time_travel.timeline.timeline import Timeline
 
 _SPACE = re.compile(r"value (\d+) of guest (\d+)")
 _NEAR = 4096
+_UNSEEN = Ending(
+    End.LIMIT, "a guest ran since that is not repeated here; only its stores of other bytes are looked for"
+)
 
 
 @dataclass(slots=True)
@@ -41,6 +44,8 @@ class GuestSources:
         self._timeline = timeline
         self._steps = steps
         self._instances: dict[int, Instance] = {}
+        self.unseen: Ending | None = None
+        """After `store`: a limit, if there is a guest whose stores of equal bytes it cannot see."""
         self._future = timeline.futures
 
     # Questions
@@ -73,20 +78,21 @@ class GuestSources:
         Returns:
             The store, of the first byte and those after it that it wrote too; None if no guest has written it since.
         """
-        heap = region("heap")
+        heap, self.unseen = region("heap"), None
         if self._timeline.machine.coprocessor is None or not heap.base <= place.start < place.end <= heap.end:
             return None
         instance = self._instance(goal)
         if instance is None or (since_ns is not None and instance.made.at_ns <= since_ns):
             return None
         calls = sum(one.at_ns <= goal.at_ns for one in instance.calls)
-        answered = sum(one.at_ns < goal.at_ns for one in instance.returned)
-        refused = self._run(instance, calls if calls > answered else None)
+        waits = calls > sum(one.at_ns < goal.at_ns for one in instance.returned)
+        if not waits and not self._is_over(instance, goal):
+            self.unseen = _UNSEEN  # it was preempted: how far it has come is known only to the host
+            return None
+        refused = self._run(instance, calls if waits else None) or self._differs(instance, goal)
         first = place.start - (heap.end - instance.made.memory_bytes)
-        memory = instance.replay.memory
-        self._timeline.go_to(goal)
-        content = self._timeline.machine.ram.read(place.start, place.size)
-        if refused is not None or first < 0 or bytes(memory[first : first + place.size]) != content:
+        self.unseen = _UNSEEN if refused is not None else None
+        if refused is not None or first < 0:
             return None
         piece = instance.replay.written.get(first)
         if piece is None:
@@ -185,6 +191,13 @@ class GuestSources:
         except UnsupportedError as error:
             return Ending(End.NOT_MODELLED, f"a guest with the instruction {error}")
         return None
+
+    def _is_over(self, instance: Instance, goal: Position) -> bool:
+        """Report whether a guest has returned or trapped before a position."""
+        if instance.destroyed is None:
+            return False
+        last = self._position(instance, len(instance.calls))
+        return last <= goal
 
     def _differs(self, instance: Instance, goal: Position) -> Ending | None:
         """Return an end if the repeated run is not the guest's, because something else has changed its memory."""

@@ -12,6 +12,7 @@ from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inputs import ExternalInterrupt
+from enclave_sim.memory_map import region
 from enclave_sim.strategies import WasmGuest, wasm_guests
 from enclave_sim.time_travel import Session
 from enclave_sim.time_travel.navigation.provenance.answers import End, Value
@@ -77,6 +78,28 @@ def test_a_guest_that_computes_for_long_is_a_limit() -> None:
     session.run_to(event="host_called")
     value = argument(session)
     assert [one.kind for one in value.endings] == [End.LIMIT]
+
+
+def test_a_preempted_guest_s_store_is_one_of_its_past() -> None:
+    body = """(memory 1) (func (export "_start") (local i32) (local.set 0 (i32.const 20000))
+      (loop $again (i32.store (i32.const 8) (local.get 0)) (i32.store (i32.const 12) (i32.const 5))
+        (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+      (i32.store (i32.const 12) (i32.const 5)))"""
+    session = Session(signed(body), cycles=1, quantum_ns=20_000)
+    session.run_to(event="guest_destroyed")
+    session.reverse_to(event="interrupt_delivered", when=lambda event: event.vector == 0x22)
+    base, here = region("heap").end - 65536, session.now
+    for address in (8, 12):
+        value = session.where_from(base + address, 4)
+        assert value.limit is not None
+        (origin,) = value.origins
+        assert origin.position is not None
+        assert origin.position <= here
+        assert origin.ending is not None
+        assert origin.ending.kind is End.NOT_MODELLED
+    session.run_to(event="guest_destroyed")
+    session.back()
+    assert chain(session.where_from(base + 12, 4)).startswith("i32.store align=4[i32.const 5[0x5], @value")
 
 
 class Run(NamedTuple):

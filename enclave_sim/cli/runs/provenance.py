@@ -1,6 +1,7 @@
 """`enclave-sim provenance`: where a value of a run came from, or where it went."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from enclave_sim.cli.options.common import write
 from enclave_sim.cli.options.place import at as at_option
 from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.types import NUMBER
+from enclave_sim.cli.output.progress import ProgressLine, terminal_of
 from enclave_sim.cli.runs.travel import image_among, kernel_run
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -127,11 +129,23 @@ def provenance(
             features=frozenset(feature),
             attestation=attestation,
         )
-    if at is None:
-        session.resume()
-    else:
-        go_to_place(session, at)
-    write(_answer(session, of, count, depth, forwards=forwards, as_json=as_json))
+    line = ProgressLine(None if as_json else terminal_of(sys.stderr))
+
+    def show_progress() -> bool:
+        if line.is_due:
+            line.draw(f"at {session.now} ...")
+        return False
+
+    try:
+        with session.cancellation.asking(show_progress):
+            if at is None:
+                session.resume()
+            else:
+                go_to_place(session, at)
+            answer = _answer(session, of, count, depth, forwards=forwards, as_json=as_json)
+    finally:
+        line.erase()
+    write(answer)
 
 
 def _answer(session: "Travel[Any]", of: str, count: int, depth: int, *, forwards: bool, as_json: bool) -> bytes:

@@ -10,13 +10,20 @@ import pytest
 from enclave_sim.labs.catalogue import LABS
 from enclave_sim.labs.judging import Judgement, judge
 from enclave_sim.labs.lab import Lab
-from tests.labs.solutions import boot
+from tests.labs.solutions import boot, frame, leak
 from tests.labs.solutions.solution import Files, Solution, Workplace, Wrong
 
-SOLUTIONS: Mapping[str, Solution] = {"boot": boot.SOLUTION}
+SOLUTIONS: Mapping[str, Solution] = {"boot": boot.SOLUTION, "frame": frame.SOLUTION, "leak": leak.SOLUTION}
 STUDENTS = ("ada", "grace")
+SLOW = {"leak"}
+"""Labs whose judge makes many runs: only their solution is in the fast set."""
 LAB_NAMES = [lab.name for lab in LABS]
-WRONG = [(lab, wrong) for lab in LABS for wrong in SOLUTIONS[lab.name].wrong]
+JUDGED = [pytest.param(lab, id=lab.name, marks=[pytest.mark.slow] * (lab.name in SLOW)) for lab in LABS]
+WRONG = [
+    pytest.param(lab, wrong, id=f"{lab.name}: {wrong.name}", marks=[pytest.mark.slow] * (lab.name in SLOW))
+    for lab in LABS
+    for wrong in SOLUTIONS[lab.name].wrong
+]
 
 
 def workplace(lab: Lab, student: str) -> Workplace:
@@ -68,7 +75,7 @@ def test_nothing_handed_in_gets_no_points(lab: Lab) -> None:
 
 
 @pytest.mark.complete
-@pytest.mark.parametrize(("lab", "wrong"), WRONG, ids=[f"{lab.name}: {wrong.name}" for lab, wrong in WRONG])
+@pytest.mark.parametrize(("lab", "wrong"), WRONG)
 def test_a_common_wrong_answer_gets_its_own_message_and_less_than_full_marks(lab: Lab, wrong: Wrong) -> None:
     place = workplace(lab, "ada")
     judgement = judge(lab, "ada", wrong.change(dict(solved(lab, "ada")), place))
@@ -78,13 +85,13 @@ def test_a_common_wrong_answer_gets_its_own_message_and_less_than_full_marks(lab
 
 
 @pytest.mark.complete
-@pytest.mark.parametrize("lab", LABS, ids=LAB_NAMES)
+@pytest.mark.parametrize("lab", JUDGED)
 def test_the_same_files_are_judged_the_same_again(lab: Lab) -> None:
     assert judge(lab, "ada", solved(lab, "ada")) == judged(lab, "ada")
 
 
 @pytest.mark.complete
-@pytest.mark.parametrize("lab", LABS, ids=LAB_NAMES)
+@pytest.mark.parametrize("lab", JUDGED)
 def test_the_answers_of_another_student_get_nothing(lab: Lab) -> None:
     assert judge(lab, "grace", solved(lab, "ada")).points == 0
 

@@ -37,12 +37,17 @@ class Solution:
 
 
 def toml(answers: Mapping[str, Any]) -> bytes:
-    """Encode answers: tables of numbers, texts and lists of texts."""
-    lines = [f"{key} = {json.dumps(value)}" for key, value in answers.items() if not isinstance(value, Mapping)]
+    """Encode answers: tables of numbers, texts, lists, and inline tables."""
+    lines = []
     for table, values in answers.items():
-        if isinstance(values, Mapping):
-            lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+        lines += [f"[{table}]", *(f"{key} = {_value(value)}" for key, value in values.items())]
     return ("\n".join(lines) + "\n").encode()
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {_value(one)}' for key, one in value.items())} }}"
+    return json.dumps(value)
 
 
 def answer(name: str, path: str, value: Callable[[Workplace], Any], message: str) -> Wrong:

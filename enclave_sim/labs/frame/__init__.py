@@ -1,0 +1,7 @@
+"""Lab `frame`: cross the rings. The student predicts what an interrupt pushes, then checks it."""
+
+from enclave_sim.labs.frame.judge import judge, start, values
+from enclave_sim.labs.lab import ANSWER_BYTES, ANSWERS, Lab
+
+LAB = Lab("frame", 1, values, start, judge, {ANSWERS: ANSWER_BYTES})
+"""The lab."""

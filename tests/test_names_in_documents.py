@@ -16,8 +16,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *so
 ROOMS = ("docs", "enclave_sim", "firmware", "machine", "payloads", "tests")
 OURS = re.compile(r"[\w-]+\.(py|c|h|S|ld|bin)")
 """A file name without its folder."""
-OTHERS = {"Phase.explain", "enclave_sim.header", "hello.c"}
-"""Names that only look like ours: of Hypothesis, of the metadata of Parquet files, of a file that the reader writes."""
+OTHERS = {"Phase.explain", "cause.py", "enclave_sim.header", "hello.c"}
+"""Names that only look like ours: of Hypothesis, of the metadata of Parquet files, of files that the reader writes."""
 
 
 @cache

@@ -1,13 +1,13 @@
 """Adds position and virtual time to events and passes them to the recorder."""
 
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec
+from typing import TypeVarTuple
 
 from machine.events import DiscardingRecorder, Event, Recorder
 from machine.processor.clock import Clock
 from machine.state import Stateful
 
-P = ParamSpec("P")
+Fields = TypeVarTuple("Fields")
 
 
 class Journal(Stateful):
@@ -23,9 +23,9 @@ class Journal(Stateful):
         """Called with the type of each event before it is made. It may emit events of its own, which come first."""
         self.seq = 0
 
-    def emit(self, kind: Callable[Concatenate[int, int, P], Event], *fields: P.args, **named: P.kwargs) -> None:
+    def emit(self, kind: Callable[[int, int, *Fields], Event], *fields: *Fields) -> None:
         """Record an event of type `kind`, from the fields that follow `seq` and `at_ns`."""
         if self.before is not None:
             self.before(kind)
-        self._record(kind(self.seq, self._clock.now_ns, *fields, **named))
+        self._record(kind(self.seq, self._clock.now_ns, *fields))
         self.seq += 1

@@ -6,7 +6,7 @@ readers do not have.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -159,16 +159,30 @@ class Digest(Stateful):
             self._pending.clear()
 
 
+Receiver = Callable[[Any], None]
+"""A function that takes an event."""
+
+
 class Tee:
-    """Passes each event to several recorders, in order."""
+    """Passes each event to several recorders, in order.
+
+    A recorder that ignores most types of events may have a method `receiver`, which returns the function that takes
+    the events of a type, or None.
+    """
 
     def __init__(self, recorders: Sequence[Recorder]) -> None:
-        self._records = tuple(recorder.record for recorder in recorders)
+        self._recorders = tuple(recorders)
+        self._receivers: dict[type[Event], tuple[Receiver, ...]] = {}
 
     def record(self, event: Event) -> None:
         """Take one event."""
-        for record in self._records:
-            record(event)
+        for receive in self._receivers.get(type(event)) or self._find(type(event)):
+            receive(event)
+
+    def _find(self, kind: type[Event]) -> tuple[Receiver, ...]:
+        found = (getattr(recorder, "receiver", lambda _, r=recorder: r.record)(kind) for recorder in self._recorders)
+        self._receivers[kind] = receivers = tuple(receive for receive in found if receive is not None)
+        return receivers
 
 
 def encode_line(line: Header | Trailer) -> bytes:

@@ -2,13 +2,14 @@
 
 from array import array
 from collections import Counter
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import msgspec
 
 import machine.events as machine_events
 from enclave_sim import events
 from enclave_sim.inputs import WRITES
+from enclave_sim.recording.format import Receiver
 from enclave_sim.recording.outcome.residue import Residue
 from enclave_sim.recording.text import plural
 from enclave_sim.specification import Cause
@@ -177,7 +178,7 @@ class Summary(Stateful):
         """Number of inputs that changed memory or registers."""
         self.kernel_stopped = False
         self.attestation = AttestationSummary(0, 0, "")
-        self._handlers = {
+        self._handlers: dict[type[Event], Receiver] = {
             machine_events.RingTransition: self._ring_transition,
             events.HostCalled: self._host_called,
             events.SignalEmitted: self._signal_emitted,
@@ -195,9 +196,13 @@ class Summary(Stateful):
 
     def record(self, event: Event) -> None:
         """Take one event."""
-        handler: Any = self._handlers.get(type(event))
+        handler = self.receiver(type(event))
         if handler is not None:
             handler(event)
+
+    def receiver(self, kind: type[Event]) -> Receiver | None:
+        """Return the function that takes events of a type; None if they are ignored."""
+        return self._handlers.get(kind)
 
     def result(
         self,

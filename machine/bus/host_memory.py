@@ -19,6 +19,7 @@ _MAP_FIXED = 0x10
 _MAP_NORESERVE = 0x4000
 _MADV_NOHUGEPAGE = 15
 _WORTH_DROPPING = 1 << 16
+_ZEROS = bytes(1 << 14)
 _MAP_FAILED = ctypes.c_void_p(-1).value
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -73,10 +74,10 @@ class HostMemory:
 
     def zero(self, offset: int, length: int) -> None:
         """Fill a range with zeros. Whole pages are dropped, because dropped anonymous pages read as zero."""
-        start, end = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE, (offset + length) // mmap.PAGESIZE * mmap.PAGESIZE
-        if not LINUX or end - start < _WORTH_DROPPING:
+        if not LINUX or length < _WORTH_DROPPING:
             ctypes.memset(self.address + offset, 0, length)
             return
+        start, end = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE, (offset + length) // mmap.PAGESIZE * mmap.PAGESIZE
         _libc.madvise(self.address + start, end - start, mmap.MADV_DONTNEED)
         ctypes.memset(self.address + offset, 0, start - offset)
         ctypes.memset(self.address + end, 0, offset + length - end)
@@ -146,6 +147,8 @@ def _address_of(data: bytes) -> int:
 
 def is_filled_with_zero(address: int, size: int) -> bool:
     """Report whether `size` bytes of host memory are zero: the first is, and each equals the next (one memcmp)."""
+    if 0 < size <= len(_ZEROS):
+        return bool(_libc.memcmp(address, _ZEROS, size) == 0)
     if size <= 0:
         return True
     first = ctypes.c_char.from_address(address).value

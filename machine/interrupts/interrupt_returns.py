@@ -48,8 +48,9 @@ class InterruptReturns(Stateful):
 
     def forget(self) -> None:
         """Remove all interrupts: after a change of ring, none of them will return."""
-        self._entered.clear()
-        self.watch()
+        if self._entered:
+            self._entered.clear()
+            self.watch()
 
     def look(self) -> bool:
         """Record the interrupts that return to the current RIP and RSP; return whether there were any."""

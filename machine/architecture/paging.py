@@ -5,6 +5,7 @@ Unicorn walks the tables for the instructions it executes. `walk` is for inspect
 frames. It follows the rules of implicit supervisor accesses: accessed and dirty flags, CR0.WP, CR4.SMAP, reserved bits.
 """
 
+from collections.abc import Callable
 from enum import Enum
 
 import msgspec
@@ -127,6 +128,8 @@ class SupervisorMemory:
         self._cr = state.cr
         self._pages: dict[int, Translation] = {}
         self._writable: set[int] = set()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after each change of a cached translation."""
 
     @property
     def mode(self) -> Mode:
@@ -142,6 +145,13 @@ class SupervisorMemory:
         """Drop all cached translations."""
         self._pages.clear()
         self._writable.clear()
+        self.on_change()
+
+    def known(self, address: int, *, write: bool = False) -> int | None:
+        """Return the physical address of a page whose cached translation `read` would use, or `push`; else None."""
+        page = address & -PAGE_SIZE
+        found = self._pages.get(page) if not write or page in self._writable else None
+        return None if found is None or (found.user and self._cr[4] & _CR4_SMAP) else found.physical
 
     def look(self, address: int) -> Translation | None:
         """Translate the page of `address` with the current tables, and change nothing; None as in `walk`."""
@@ -262,6 +272,7 @@ class SupervisorMemory:
             self._pages[page] = found
             if write:
                 self._writable.add(page)
+            self.on_change()
         return found
 
     def _mark(self, found: Translation, *, write: bool) -> None:

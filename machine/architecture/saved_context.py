@@ -252,6 +252,7 @@ class SavedContext:
         structures |= {"met": self._error, "old_exception": self._old_exception, "simd_raised": self._simd_status}
         found = {name: ctypes.addressof(structure) for name, structure in structures.items()}
         found["simd_raised"] += _FLAGS_AFTER_ROUNDING
+        found["x87"] = self.address + self._x87
         return found
 
     @property

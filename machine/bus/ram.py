@@ -61,6 +61,8 @@ class Ram:
         self.rewritten: list[range] = []
         """Ranges written in pages with `fetched_pages` set, since the last call of `take_rewritten`."""
         self._lent: list[range] = []
+        self.on_watch: Callable[[], None] = lambda: None
+        """Called when `watch` begins."""
         self._watched: list[tuple[range, Seen]] = []
 
     def check(self, base: int, length: int) -> None:
@@ -109,7 +111,12 @@ class Ram:
         """
         watched = where, seen
         self._watched.append(watched)
+        self.on_watch()
         return lambda: self._watched.remove(watched)
+
+    def is_watched(self, where: range) -> bool:
+        """Report whether writes to a part of a range are reported."""
+        return any(where.start < other.stop and other.start < where.stop for other, _ in self._watched)
 
     def _report(self, by: Writer, base: int, length: int) -> None:
         for where, seen in self._watched:

@@ -27,6 +27,7 @@ from machine.instructions.segmentation.task_switch import TaskFault
 from machine.instructions.system.msrs import Msrs
 from machine.interrupts.delivery import Delivery, Interrupt
 from machine.interrupts.interrupt_returns import InterruptReturns
+from machine.interrupts.known_transitions import KnownTransitions
 from machine.journal import Journal
 from machine.processor.cpu import FLAG_IF, FLAG_RF, FLAG_TF, Cpu
 from machine.processor.debug_registers import DR6_BS
@@ -40,11 +41,12 @@ _REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
 _MISLEADING = int(Action.MISLEADING)
 _PREFIXES_ONLY = (int(Action.OVERRIDE), _MISLEADING)
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
+_IRET = 0xCF
 _LEFT_BY = {
     **dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call"),
     **dict.fromkeys((0xCA, 0xCB), "far_return"),
     **dict.fromkeys((0x9A, 0xFF), "call_gate"),
-    0xCF: "interrupt_return",
+    _IRET: "interrupt_return",
 }
 """Causes of ring transitions by opcode, except task switches."""
 _MOV_TO_CR = 0x0F22
@@ -80,14 +82,15 @@ class Execution(Stateful):
     PARTS = ("delivery", "ring_and_mode", "_returns")
     WIRING = (
         *("_cpu", "_chipset", "_journal", "coprocessor", "_observed", "_alignment", "_limits", "_msrs", "_watched"),
-        *("_recognition", "_reached", "_stops_in_a_row"),
+        *("_recognition", "_known", "reached", "_stops_in_a_row"),
     )
 
     def __init__(self, cpu: Cpu, chipset: Chipset, journal: Journal, msrs: Msrs) -> None:
         self._cpu = cpu
         self._chipset = chipset
         self._journal = journal
-        self._reached = Reached.ANYWHERE
+        self.reached = Reached.ANYWHERE
+        """The place where the processor has stopped: see `take_reached`."""
         self.delivery = Delivery(cpu, journal)
         self.coprocessor: Coprocessor | None = None
         self.halted = False
@@ -98,7 +101,9 @@ class Execution(Stateful):
         self.ring_and_mode = RingAndMode(cpu, journal, self._returns, self._limits)
         self._observed = ObservedRegisters(cpu, journal)
         parts = self.delivery, self._returns, self.ring_and_mode, self._observed
-        self._recognition = InterruptRecognition(cpu, *parts, at_coprocessor=lambda: self.at_coprocessor)
+        self._known = KnownTransitions(cpu)
+        at_coprocessor = lambda: self.at_coprocessor  # noqa: E731
+        self._recognition = InterruptRecognition(cpu, *parts, known=self._known, at_coprocessor=at_coprocessor)
         self._alignment = AlignmentCheck(cpu)
         self._msrs = msrs
         self._watched: WatchedInstructions | None = None
@@ -110,11 +115,12 @@ class Execution(Stateful):
         self.ring_and_mode.watches_flags = True
         self.ring_and_mode.watch()
         watch_cli_and_sti(self._cpu.hook)
+        self._known.forget()
         self._cpu.engine.flush_translations()
 
     def take_reached(self) -> Reached:
         """Return the place where the processor has stopped, and reset it to ANYWHERE."""
-        reached, self._reached = self._reached, Reached.ANYWHERE
+        reached, self.reached = self.reached, Reached.ANYWHERE
         return reached
 
     @property
@@ -130,7 +136,7 @@ class Execution(Stateful):
     def reset(self) -> None:
         """Reset debug registers, ring and mode, after a loader has set the processor's state."""
         self._cpu.debug.reset()
-        self.halted, self._reached = False, Reached.ANYWHERE
+        self.halted, self.reached = False, Reached.ANYWHERE
         self.ring_and_mode.reset()
 
     # Interrupts
@@ -242,17 +248,21 @@ class Execution(Stateful):
 
     def run(self) -> None:
         """Execute up to a stop after which the machine must act before the processor may continue."""
-        chipset, hook, clock = self._chipset, self._cpu.hook, self._cpu.clock
+        chipset, hook, clock, execute = self._chipset, self._cpu.hook, self._cpu.clock, self._cpu.engine.execute
         for _ in range(self._stops_in_a_row):
-            self._run_to_stop()
+            stop = execute()
+            if stop is Stop.RETURNED:
+                self._record_return()
+            else:
+                self._handle(stop)
             over = self.halted or self.delivery.shut_down
             due = over or clock.stepping or hook.retired >= hook.deadline  # a step replaces the deadline
             waiting = chipset.pending() or chipset.nmi_pending
-            if due or waiting or self._reached is not Reached.ANYWHERE or self.at_coprocessor or self.checks_wanted:
+            if due or waiting or self.reached is not Reached.ANYWHERE or self.at_coprocessor or self.checks_wanted:
                 return
 
-    def _run_to_stop(self) -> None:
-        """Execute up to the next stop that is not at a quiet instruction, and handle that stop.
+    def _handle(self, stop: Stop) -> None:
+        """Handle a stop; at a quiet instruction, execute up to the next other stop, and handle that.
 
         A quiet instruction changes only its operands, so interrupts, deadlines and the mode need no check after it. If
         a device requested something meanwhile, the processor stops again. A load of a data segment is quiet, too, if
@@ -260,9 +270,11 @@ class Execution(Stateful):
         """
         cpu, hook, limits = self._cpu, self._cpu.hook, self._limits
         instruction: Instruction | None = None
+        following: Stop | None = stop
         while True:
             if instruction is None:
-                stop = cpu.engine.execute()
+                stop = cpu.engine.execute() if following is None else following
+                following = None
                 if stop is Stop.WATCHED_INSTRUCTION and not (hook.rflags & FLAG_TF or cpu.debug.met):
                     instruction = cpu.code.watched_instruction()
                 if instruction is None:
@@ -298,6 +310,17 @@ class Execution(Stateful):
             instruction = watched.following(page) if follows else None
         self.stopped(stop, instruction)
 
+    def _record_return(self) -> None:
+        """Record an IRETQ that native code has executed (native/known.h)."""
+        self.cut_short = False
+        ring, ring_and_mode = self._cpu.hook.left_ring, self.ring_and_mode
+        ring_and_mode.nmi_blocked = False
+        if self._cpu.registers.hflags & 3 != ring:
+            ring_and_mode.record_left(ring, _LEFT_BY[_IRET])
+        else:
+            self._returns.look()
+        self._recognition.trap_after(Done.COMPLETE, 0)
+
     def _watched_instructions(self) -> "WatchedInstructions":
         """Import the instructions when the first one is met: many small kernels have none."""
         from machine.instructions.watched import WatchedInstructions  # noqa: PLC0415
@@ -310,7 +333,9 @@ class Execution(Stateful):
         """Handle a stop; `instruction` is the watched one, if it has been decoded."""
         cpu, hook = self._cpu, self._cpu.hook
         self.cut_short = False
-        if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
+        if stop is Stop.RETURNED:
+            self._record_return()
+        elif stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
             self._recognition.met(stop)
         elif stop is Stop.NO_CODE:  # the floating bus or a device reads as all ones, which is not an instruction
             self._recognition.raise_fault(Fault(UD))
@@ -321,7 +346,7 @@ class Execution(Stateful):
         elif stop is Stop.DEBUG:
             self._recognition.instruction_breakpoint()
         elif stop is Stop.ADDRESS:
-            self._reached = Reached.ADDRESS
+            self.reached = Reached.ADDRESS
         elif stop is Stop.BREAKPOINT:
             if not self._returns.look():
                 self._pass_return()
@@ -352,6 +377,7 @@ class Execution(Stateful):
             ring_and_mode.nmi_blocked = False
         before = None if returns and instruction.long else self._observed.look()  # IRETQ loads none of them
         in_new_task: Fault | None = None
+        known = self._known.before_return() if returns and instruction.wide and before is None else None
         try:
             done = (self._watched or self._watched_instructions()).execute(instruction)
         except TaskFault as fault:  # of the new task, before its first instruction
@@ -371,6 +397,7 @@ class Execution(Stateful):
         ring_and_mode.follow_mode(rip)
         if returns:
             self._returns.look()
+            self._known.note_return(known)
         if not instruction.long:
             ring_and_mode.watch()  # it may have loaded FS or GS
         if stop is not None:

@@ -14,6 +14,7 @@ from machine.instructions.disposition import Done
 from machine.instructions.segmentation.segment_loads import loads_ss
 from machine.interrupts.delivery import Delivery, Interrupt
 from machine.interrupts.interrupt_returns import InterruptReturns
+from machine.interrupts.known_transitions import KnownTransitions
 from machine.interrupts.unicorn_faults import exception_met, take_back
 from machine.processor.cpu import FLAG_RF, FLAG_TF, Cpu
 from machine.processor.debug_registers import DR6_BS, DR6_BT
@@ -32,6 +33,7 @@ class InterruptRecognition:
         returns: Keeps the interrupts that have not returned.
         ring_and_mode: Follows changes of ring and mode.
         observed: Records changes of registers.
+        known: Notes how INT was delivered.
         at_coprocessor: Returns True if the instruction at RIP is the coprocessor's, which Unicorn does not know.
     """
 
@@ -43,6 +45,7 @@ class InterruptRecognition:
         ring_and_mode: RingAndMode,
         observed: ObservedRegisters,
         *,
+        known: KnownTransitions,
         at_coprocessor: Callable[[], bool],
     ) -> None:
         self._cpu = cpu
@@ -50,6 +53,7 @@ class InterruptRecognition:
         self._returns = returns
         self._ring_and_mode = ring_and_mode
         self._observed = observed
+        self._known = known
         self._at_coprocessor = at_coprocessor
 
     def deliver(self, interrupt: Interrupt) -> None:
@@ -123,7 +127,9 @@ class InterruptRecognition:
             if not registers.in_64_bit_code:
                 following &= 0xFFFF_FFFF  # Unicorn does not wrap it
             registers.rip = following
+            before = self._known.before_interrupt(vector)
             self.deliver(Interrupt(vector, "software", following))
+            self._known.note_interrupt(before, vector)
         elif vector == UD:
             take_back(cpu)
             if not self._at_coprocessor():

@@ -74,10 +74,15 @@ class RingAndMode(Stateful):
             previous: The ring before the instruction.
             cause: The cause given in the event.
         """
+        self.watch()
+        self.record_left(previous, cause)
+
+    def record_left(self, previous: int, cause: str) -> None:
+        """Do what `left_ring` does, if the watched actions have been set."""
         registers = self._cpu.registers
         self._returns.forget()
-        self.watch()
-        self._journal.emit(RingTransition, previous, registers.cpl, cause, None, None, registers.rip, registers.rsp)
+        ring = registers.hflags & 3
+        self._journal.emit(RingTransition, previous, ring, cause, None, None, registers.rip, registers.rsp)
 
     def follow_mode(self, rip: int) -> None:
         """Record a change of the operating mode, if the instruction at `rip` made one."""

@@ -103,20 +103,20 @@ class RunLoop:
         while True:
             if self._flag_changed is not None:
                 self._look_at_flag()
-            if execution.take_reached() is Reached.ADDRESS:
+            if execution.reached is not Reached.ANYWHERE and execution.take_reached() is Reached.ADDRESS:
                 self._address_reached()
             if self._stop_requested or (limited and is_reached()):
                 return self._take_stop()
             before = self._before_execution(limit_ns, input_follows=input_follows)
-            if isinstance(before, Outcome):
+            if before is not Before.NOTHING and before is not Before.INTERRUPT_WAITS:
+                if before is Before.DONE:
+                    continue
                 return before
-            if before is Before.DONE:
-                continue
             deadline = self._next_deadline()
             at_coprocessor = execution.at_coprocessor
             checked = at_coprocessor or execution.checks_wanted
             # The hook sees neither the coprocessor's instruction nor one that a check refuses.
-            if checked and self._is_at_stop():
+            if checked and (hook.addresses or hook.flow) and self._is_at_stop():
                 self._address_reached()
             elif at_coprocessor:
                 execution.run_coprocessor(self._slice(deadline))

@@ -173,6 +173,9 @@ class Delivery(Stateful):
         # CHECK
         hflags, rflags, cs, ss = registers.hflags, hook.rflags, registers.cs, registers.ss
         old_ring = hflags & 3
+        if hook.known_interrupt and interrupt.source == "software" and cpu.engine.deliver_known():
+            self._record_delivered(interrupt, old_ring, registers.hflags & 3, registers.rip, registers.rsp)
+            return
         gate = self._gate(interrupt, old_ring)
         target = self._code_segment(gate, interrupt, old_ring)
         ring = old_ring if target.conforming else target.level
@@ -195,7 +198,7 @@ class Delivery(Stateful):
         if new_stack or ring != old_ring or hflags & _UNLIKE_HANDLERS != HFLAG_CODE_64:
             cpu.set_privilege(ring)
         registers.rip, registers.rsp = gate.handler, stack
-        hook.rflags = rflags & ~(_CLEARED | (FLAG_IF if gate.kind == INTERRUPT_GATE else 0))
+        hook.rflags = rflags & ~cleared_flags(gate)
         # RECORD
         self._record_delivered(interrupt, old_ring, ring, gate.handler, stack)
 
@@ -244,11 +247,8 @@ class Delivery(Stateful):
 
     def _stack(self, gate: Gate, ring: int, old_ring: int, interrupt: Interrupt) -> tuple[int, bool]:
         """Return the stack pointer for the frame, from IST, ring or RSP, and True if SS becomes null."""
-        if gate.interrupt_stack_table:
-            offset = _TSS_IST1 + 8 * (gate.interrupt_stack_table - 1)
-        elif ring != old_ring:
-            offset = _TSS_RSP0 + 8 * ring
-        else:
+        offset = stack_pointer_offset(gate, ring, old_ring)
+        if offset is None:
             return self._cpu.registers.rsp & ~0xF, False
         task = self._cpu.registers.tr
         if offset + 7 > task.limit:
@@ -259,3 +259,15 @@ class Delivery(Stateful):
         if not is_canonical(stack):
             raise Fault(SS, interrupt.external_bit)
         return stack & ~0xF, True
+
+
+def stack_pointer_offset(gate: Gate, ring: int, old_ring: int) -> int | None:
+    """Return the offset of the handler's stack pointer in a 64-bit TSS; None if the handler continues on RSP."""
+    if gate.interrupt_stack_table:
+        return _TSS_IST1 + 8 * (gate.interrupt_stack_table - 1)
+    return _TSS_RSP0 + 8 * ring if ring != old_ring else None
+
+
+def cleared_flags(gate: Gate) -> int:
+    """Return the bits of RFLAGS that are clear in the handler (SDM volume 3, 6.12.1.3)."""
+    return _CLEARED | (FLAG_IF if gate.kind == INTERRUPT_GATE else 0)

@@ -49,8 +49,8 @@ class CodePages:
         """Pages that are not writable only because they are in another page's block."""
         self.unfetched: set[int] = set()
         """Included pages that were written and can be made writable."""
-        self._hidden: list[tuple[int, bytes]] = []
-        """Physical addresses and the bytes that belong there."""
+        self.hidden: list[tuple[int, bytes]] = []
+        """Hidden bytes: physical addresses, and the bytes that belong there."""
         self._boundaries: set[int] = set()
         self._edges = Edges()
         self._lifted = False
@@ -96,20 +96,15 @@ class CodePages:
             for page in self._hazards(where):
                 self._hide(max(page, where.start - LONGEST), min(page + PAGE_SIZE, where.stop + LONGEST))
 
-    @property
-    def hiding(self) -> bool:
-        """True if bytes are hidden."""
-        return bool(self._hidden)
-
     def _hide(self, base: int, end: int) -> None:
-        self._hidden.append((base, self._ram.read(base, end - base)))
+        self.hidden.append((base, self._ram.read(base, end - base)))
         ctypes.memset(self._ram.host_address + base, _UNDEFINED_OPCODE, end - base)
         self._ram.make_stale(range(base, end))  # which stops the processor before the next instruction
 
     def reveal(self) -> None:
         """Put hidden bytes back. Their pages still have to be guarded."""
-        while self._hidden:
-            base, content = self._hidden.pop()
+        while self.hidden:
+            base, content = self.hidden.pop()
             ctypes.memmove(self._ram.host_address + base, content, len(content))
             self._ram.changed(base, len(content))
 

@@ -82,6 +82,7 @@ class Engine:
         self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
         self.hook = step_hook.state
         self._native_entry, self._hook_address = step_hook.enter, ctypes.addressof(step_hook.state)
+        self._native_delivery = step_hook.deliver_known
         self._translations.charge_to(self.hook)
         self.clock = Clock(self.hook, ns_per_instruction)
         self.memory = SupervisorMemory(ram, self.registers)
@@ -123,13 +124,18 @@ class Engine:
         if enter is None or ram.stale_code or ram.rewritten or pages.unfetched or self._misled is not None:
             return self._execute(_NOT_ENTERED)
         entered = enter(self._handle, self._hook_address)
-        if pages.hiding:
+        if pages.hidden:
             pages.reveal()
         if entered < 0:
             self._end_entry(-1 - entered)
         if self.callbacks.failure is not None:
             self._raise_failure()
         return _STOPS[entered] if entered > 0 else self._execute(entered)
+
+    def deliver_known(self) -> bool:
+        """Deliver the INT that has just retired, with RIP after it. Return whether it was a known one (known.h)."""
+        deliver = self._native_delivery
+        return deliver is not None and bool(deliver(self._handle, self._hook_address))
 
     def _execute(self, entered: int) -> Stop:
         """Run until the machine must act, in any way.
@@ -458,7 +464,7 @@ class Engine:
         """
         hook, stale = self.hook, self._ram.stale_code
         pages = self._code_pages
-        if not pages.storing or pages.hiding or hook.stepping not in _TRANSLATING_SINGLY or len(stale) > 1:
+        if not pages.storing or pages.hidden or hook.stepping not in _TRANSLATING_SINGLY or len(stale) > 1:
             return False
         page, linear = stale[0].start & -PAGE_SIZE, hook.last & -PAGE_SIZE
         physical = self._physical

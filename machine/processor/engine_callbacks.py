@@ -57,6 +57,8 @@ class Callbacks:
         self._on_device_read, self._on_device_write = on_device_read, on_device_write
         self.watchers: list[Callable[[bool, int, int], None]] = []
         """Functions called for each memory access with: True for a write, physical address, bytes."""
+        self.on_watch: Callable[[], None] = lambda: None
+        """Called when `watch_memory` begins."""
         self.failure: BaseException | None = None
         """The first exception raised in a callback since `Engine.execute` last took one."""
         self.on_port: Callable[[int, int], None] | None = None
@@ -109,6 +111,7 @@ class Callbacks:
         handle = add_hook(self._uc, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, callback)
         self._uc.ctl_flush_tb()
         self.watchers.append(seen)
+        self.on_watch()
 
         def end() -> None:
             self.watchers.remove(seen)

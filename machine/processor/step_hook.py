@@ -64,6 +64,8 @@ class Stop(IntEnum):
     """The next instructions cannot be counted by block."""
     EXAMINE = 13
     """The next block has instructions to be examined."""
+    RETURNED = 14
+    """Native code has executed an IRETQ (native/known.h)."""
 
 
 class Flow(IntFlag):
@@ -133,6 +135,8 @@ class HookState(ctypes.Structure):
         *[(name, ctypes.c_uint64) for name in ("examined_at", "flags_right", "examines")],
         *[(name, ctypes.c_void_p) for name in ("examined_bits", *_PARTS, *_FUNCTIONS_OF_ENTRY)],
         *[(name, ctypes.c_uint64) for name in ("entry_retired", "entry_rflags", "entry_cr2")],
+        *[(name, ctypes.c_void_p) for name in ("known_interrupt", "known_return", "known_run", "x87")],
+        ("left_ring", ctypes.c_uint64),
     ]
     retired: int
     deadline: int
@@ -193,6 +197,11 @@ class HookState(ctypes.Structure):
     entry_retired: int
     entry_rflags: int
     entry_cr2: int
+    known_interrupt: int | None
+    known_return: int | None
+    known_run: int | None
+    x87: int | None
+    left_ring: int
 
 
 def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
@@ -309,6 +318,8 @@ class StepHook:
         """The addresses of `on_device_read` and `on_device_write` in the native code."""
         self.enter: Callable[[int, int], int] | None = None
         """The native function `enter` of native/entering.h, of the engine's handle and the state's address."""
+        self.deliver_known: Callable[[int, int], int] | None = None
+        """The native function `deliver_known` of native/known.h, with the same arguments."""
         entries = None if portable else load("step_hook")
         self.native = entries is not None
         if entries is not None:
@@ -326,10 +337,11 @@ class StepHook:
             setattr(state, name, ctypes.cast(function, ctypes.c_void_p).value)
         state.tables[:] = [ctypes.addressof(tables) for tables in _NATIVE_TABLES]
         state.general_register[:] = REGISTER_IDS
-        on_instruction, on_interrupt, on_invalid, self.on_device_read, *by_block, enter = entries
+        on_instruction, on_interrupt, on_invalid, self.on_device_read, *by_block, enter, deliver = entries
         (self.on_device_write,) = load("device_writes") or (None,)
         self.code_hook = add_hook(uc, UC_HOOK_CODE, on_instruction, ctypes.byref(state)).value or 0
         add_hook(uc, UC_HOOK_INTR, on_interrupt, ctypes.byref(state))
         add_hook(uc, UC_HOOK_INSN_INVALID, on_invalid, ctypes.byref(state))
         self.counting = on_instruction, *by_block
         self.enter = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(enter)
+        self.deliver_known = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(deliver)

@@ -133,6 +133,15 @@ class Blob:
         ctypes.memmove(ctypes.addressof(registers), content, len(content))
         return result - (result >> 31 << 32)
 
+    def deliver_known(self, state: HookState, registers: ProcessorState) -> bool:
+        """Deliver an INT if it is a known one. State and registers are updated."""
+        state.registers = RAM
+        self.uc.mem_write(RAM, bytes(registers))
+        self._call("deliver_known", state)
+        content = bytes(self.uc.mem_read(RAM, ctypes.sizeof(registers)))
+        ctypes.memmove(ctypes.addressof(registers), content, len(content))
+        return bool(self.uc.reg_read(self.result_id) & 0xFFFF_FFFF)
+
     def place(self, address: int, code: bytes) -> None:
         """Put code into the page to which all linear addresses are mapped, with zeros after it."""
         self.uc.mem_write(RAM + PAGE + address % 4096, code.ljust(16, b"\0")[: 4096 - address % 4096])

@@ -4,6 +4,7 @@ from typing import Any
 
 from machine.architecture.paging import SupervisorMemory
 from machine.bus.ram import Ram
+from machine.interrupts.known_transitions import KnownTransitions
 from machine.machine import Machine
 from machine.processor.cpu import Cpu
 from machine.processor.engine_callbacks import Callbacks
@@ -36,7 +37,7 @@ def everything(machine: Machine) -> dict[str, Any]:
 
 def _walk(thing: Any, path: str, found: dict[str, Any], seen: set[int]) -> None:
     """Plain values of a part of the machine and of its components."""
-    if id(thing) in seen or isinstance(thing, Cpu | Ram | SupervisorMemory | Callbacks):  # caches
+    if id(thing) in seen or isinstance(thing, Cpu | Ram | SupervisorMemory | Callbacks | KnownTransitions):  # caches
         return
     seen.add(id(thing))
     for name, value in vars(thing).items():

@@ -75,7 +75,7 @@ class InterruptReturn:
             # STATE
             load_code(cpu, selector, at, segment)
             registers.rsp = stack.pointer(registers.rsp, pointer)
-        loaded = _loaded_flags(cpu.rflags, ring, size)
+        loaded = loaded_flags(cpu.rflags, ring, size)
         cpu.rflags = cpu.rflags & ~loaded | flags & loaded
         if new_ring != ring:
             leave_segments_of_inner_rings(cpu, new_ring)
@@ -104,7 +104,7 @@ class InterruptReturn:
             return False
         registers.cs.load(selector, *found[0])
         registers.ss.load(outer, *found[1])
-        loaded = _loaded_flags(rflags, 0, 8)
+        loaded = loaded_flags(rflags, 0, 8)
         hook.rflags = rflags & ~loaded | flags & loaded
         if new_ring:
             leave_segments_of_inner_rings(cpu, new_ring)
@@ -139,7 +139,7 @@ def _common_segments(selector: int, code: bytes, outer: int, stack: bytes) -> tu
     return (0, cs.limit, cs.flags), (ss.base, ss.limit, ss.flags)
 
 
-def _loaded_flags(rflags: int, ring: int, size: int) -> int:
+def loaded_flags(rflags: int, ring: int, size: int) -> int:
     """Return the mask of the flags that IRET loads.
 
     Args:

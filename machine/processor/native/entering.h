@@ -2,19 +2,11 @@
 
    Part of step_hook.c; Engine.execute() in machine/processor/engine.py does the same step by step, for all other ways. */
 
-enum { MET_PF = 14, FLAG_RF = 1 << 16, HFLAG_TF = 1 << 8, HFLAG_CODE_64 = 1 << 15, HFLAG_BY_BLOCK = 1 << 24,
-       SIMD_FLAGS = 0x3D };                     /* processor_state.py, saved_context.py */
+enum { MET_PF = 14, FLAG_TF = 1 << 8, FLAG_NT = 1 << 14, FLAG_RF = 1 << 16, HFLAG_INHIBITED = 1 << 3, HFLAG_TF = 1 << 8,
+       HFLAG_CODE_64 = 1 << 15, HFLAG_BY_BLOCK = 1 << 24, SIMD_FLAGS = 0x3D };  /* processor_state.py, saved_context.py */
 enum { NOT_ENTERED };                           /* negative: -1 - Unicorn's error number; positive: a STOP_ name */
 
-/* The beginning of QEMU's CPUX86State: machine/architecture/processor_state.py. */
-struct segment { u32 selector; u64 base; u32 limit, flags; };
-struct registers {
-    u64 general[16], rip, eflags, cc[3];
-    u32 cc_op;
-    int direction;
-    u32 hflags, hflags2;
-    struct segment es, cs, ss, ds, fs, gs;
-};
+#include "known.h"
 
 /* Return nonzero if Python has to look at the last stop before the machine may act on it. */
 static int is_unfinished(const struct state *s)
@@ -25,11 +17,12 @@ static int is_unfinished(const struct state *s)
 
 /* Give the registers to the engine and run it to the next stop.  Returns NOT_ENTERED if something has to be prepared:
    steps, counting by block, or the bases of segments, which Unicorn would add for a segment override in 64-bit mode. */
-int enter(void *uc, struct state *s)
+static int enter_once(void *uc, struct state *s)
 {
     struct registers *r = s->registers;
     u64 long_mode = (r->hflags & HFLAG_CODE_64) != 0;
-    if (s->stepping || s->retired >= s->pause || (long_mode && (r->es.base | r->ss.base | r->ds.base)))
+    if (s->stepping || s->retired >= s->pause ||
+        (long_mode && (r->segments[ES].base | r->segments[SS].base | r->segments[DS].base)))
         return NOT_ENTERED;
     s->entry_retired = s->retired;
     s->entry_rflags = s->rflags;
@@ -52,4 +45,19 @@ int enter(void *uc, struct state *s)
     if (s->entry_rflags & FLAG_RF && s->retired == s->entry_retired)
         s->rflags |= FLAG_RF;
     return s->reason;
+}
+
+/* Run the engine to the next stop that Python handles; of those that are known it handles only the rest. */
+int enter(void *uc, struct state *s)
+{
+    for (;;) {
+        int entered = enter_once(uc, s);
+        if (entered != STOP_WATCHED)
+            return entered;
+        if (return_known(s))
+            return STOP_RETURNED;
+        if (!run_known(s))
+            return entered;
+        s->rflags &= ~(u64)FLAG_RF;
+    }
 }

@@ -9,7 +9,7 @@ from machine.bus.host_memory import executable, native_architecture
 ENTRY_POINTS = {
     "step_hook": (
         *("on_instruction", "on_interrupt", "on_invalid", "on_device_read"),
-        *("on_block", "on_examined", "on_end", "enter"),
+        *("on_block", "on_examined", "on_end", "enter", "deliver_known"),
     ),
     "translation_hook": ("on_translation",),
     "device_writes": ("on_device_write",),

@@ -100,6 +100,10 @@ struct state {
     int (*context_restore)(void *uc, u64 context);
     int (*emu_start)(void *uc, u64 begin, u64 until, u64 timeout, u64 count);
     u64 entry_retired, entry_rflags, entry_cr2;         /* when Engine.execute() began */
+    struct transition *known_interrupt, *known_return;    /* see known.h; 0 for none */
+    const struct x87_run *known_run;
+    u8 *x87;
+    u64 left_ring;          /* the ring before the last known transition */
 };
 
 #include "decoding.h"

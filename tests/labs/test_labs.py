@@ -10,10 +10,15 @@ import pytest
 from enclave_sim.labs.catalogue import LABS
 from enclave_sim.labs.judging import Judgement, judge
 from enclave_sim.labs.lab import Lab
-from tests.labs.solutions import boot, frame, leak
+from tests.labs.solutions import boot, detective, frame, leak
 from tests.labs.solutions.solution import Files, Solution, Workplace, Wrong
 
-SOLUTIONS: Mapping[str, Solution] = {"boot": boot.SOLUTION, "frame": frame.SOLUTION, "leak": leak.SOLUTION}
+SOLUTIONS: Mapping[str, Solution] = {
+    "boot": boot.SOLUTION,
+    "frame": frame.SOLUTION,
+    "leak": leak.SOLUTION,
+    "detective": detective.SOLUTION,
+}
 STUDENTS = ("ada", "grace")
 SLOW = {"leak"}
 """Labs whose judge makes many runs: only their solution is in the fast set."""

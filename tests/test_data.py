@@ -16,6 +16,9 @@ CHANGING = {
     "enclave_sim.inspector.model.moment.Moment",
     "enclave_sim.testing.plugin.factories.PluginState",
     "enclave_sim.testing.plugin.factories.Subject",
+    "enclave_sim.time_travel.navigation.provenance.guest.program.Operation",
+    "enclave_sim.time_travel.navigation.provenance.guest.program.Program",
+    "enclave_sim.time_travel.navigation.provenance.guest.sources.Instance",
     "enclave_sim.time_travel.replay._Taken",
 }
 """Classes whose fields change."""

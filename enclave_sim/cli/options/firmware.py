@@ -23,7 +23,7 @@ def _read(_context: click.Context, _parameter: click.Parameter, path: Path | Non
 firmware = option(
     "--firmware",
     type=FILE,
-    metavar="ELF",
+    metavar="FILE",
     callback=_read,
     help="Kernel to boot instead of the built-in one, made by enclave-sim firmware build.",
     heading=MACHINE,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from enclave_sim.guarantees.report import Finding
 from enclave_sim.specification import EngineName
-from firmware import Firmware
+from firmware import built_in
 from machine.machine import Machine
 from machine.state import Stateful
 
@@ -29,7 +29,8 @@ class Watcher(Stateful):
         self.looked_at: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self.machine: Machine
-        self.kernel: Firmware
+        self.kernel = built_in()
+        """The firmware of the enclave."""
         self.engine = EngineName.WASMTIME
         """The engine that runs the guest."""
 

@@ -40,6 +40,7 @@ COMMANDS: dict[str, int] = {
     "export beacon.jsonl --to vcd -o -": 0,
     "export beacon.jsonl --to parquet -o -": 0,
     "export beacon.jsonl --to html -o -": 0,
+    "interrupts beacon.jsonl": 0,
     "notebook walk.md": 0,
     "notebook walk.md --json": 0,
     "notebook walk.md --html x.html": 0,
@@ -58,11 +59,27 @@ COMMANDS: dict[str, int] = {
     "payload show beacon.wasm --json": 0,
     "boot kernel.elf": ExitCode.USAGE,  # a kernel may print for ever
     "boot --help": 0,
+    "provenance beacon --of rax": 0,
+    "provenance beacon --of rax --json": 0,
+    "lab list": 0,
+    "lab list --json": 0,
+    "lab start boot lab-NAME": 0,
+    "lab check boot lab": 0,
+    "lab check boot lab --json": 0,
+    "lab hint boot lab": 0,
+    "lab submit boot lab": 0,
+    "lab verify lab/receipt.json lab": 0,
+    "lab grade lab": 0,
+    "firmware new NAME": 0,
     "schema run": 0,
     "completion bash": 0,
 }
 """Each command that prints, and its exit code if the reader of its output has exited."""
-SLOW: dict[str, int] = {"verify divider --runs 2": 0, "verify divider --runs 2 --json": 0}
+SLOW: dict[str, int] = {
+    "verify divider --runs 2": 0,
+    "verify divider --runs 2 --json": 0,
+    "firmware build mine": 0,
+}
 SERVING = {"inspect", "gdb", "verifier serve"}
 """Commands that go on until they are stopped; they print their address, or need a terminal."""
 
@@ -102,6 +119,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     enclave.reference_values().save(directory / "values.json")
     (directory / "walk.md").write_text(Notebook(enclave.header).markdown())
     command("attest", "--nonce", NONCE, "-o", directory / "b.eat")
+    command("firmware", "new", directory / "mine")
+    command("lab", "start", "boot", directory / "lab")
+    command("lab", "submit", "boot", directory / "lab")
     for name in ("beacon", "counter"):
         command("run", name, "--record", directory / f"{name}.jsonl")
     return directory

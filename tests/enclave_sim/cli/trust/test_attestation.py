@@ -20,6 +20,7 @@ from enclave_sim.attestation.formats.event_log import parse_event_log
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.specification import Attestation
+from firmware import built_in
 from machine.machine import Machine
 from tests.enclave_sim.cli.command import Ended, assert_refused, command, commands
 
@@ -136,7 +137,7 @@ def test_everything_that_is_measured_can_be_said(name: str) -> None:
             case bool():
                 return not value
             case None:
-                return {"arena_bytes": 4096, "trace_memory": "heap"}[name]
+                return {"arena_bytes": 4096, "trace_memory": "heap", "firmware": built_in()}[name]
             case int():
                 return value + 1
             case str():

@@ -1,4 +1,4 @@
-"""Rewrite the program output on pages, and without arguments the schemas: `python -m tests.documents [PAGE...]`."""
+"""Rewrite program output: `python -m tests.documents [PAGE...]`; without arguments also notebooks and schemas."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from enclave_sim.cli.schema import Output, schema_of
 from tests.documents.blocks import PAGES, ROOT, blocks
 from tests.documents.comparing import chosen, replaced
+from tests.documents.notebook import NOTEBOOKS, written
 from tests.documents.reader import Reader
 
 
@@ -30,6 +31,8 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             print(f"{page.relative_to(ROOT)}: {rewrite(page)} places written anew")
+    for notebook in NOTEBOOKS if not sys.argv[1:] else ():
+        print(f"{notebook.relative_to(ROOT)}: {'written anew' if written(notebook) else 'unchanged'}")
     for output in Output if not sys.argv[1:] else ():
         schema = ROOT / "docs" / "schemas" / f"{output.value}.schema.json"
         schema.write_text(f"{json.dumps(schema_of(output), indent=2)}\n")

@@ -60,6 +60,15 @@ def test_a_test_that_runs_a_block_names_its_page() -> None:
                 assert block.page.name in (ROOT / file).read_text(), block.place
 
 
+def test_every_example_program_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "examples.md").read_text()
+    programs = sorted((ROOT / "docs" / "examples").glob("*.py"))
+    assert len(programs) >= 12
+    for program in programs:
+        assert page.count(f"<!-- example: shows docs/examples/{program.name} -->") == 1, program.name
+        assert page.count(f"$ python docs/examples/{program.name}\n") == 1, program.name
+
+
 def follow(tmp_path: Path, *texts: str) -> list[bool]:
     """Follow a page of blocks in the current directory; return which parts were right."""
     page = tmp_path / "page.md"

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.documents.notebook import NOTEBOOKS, markdown
 from tests.site import command_line, hardware, python_api, schemas, tables
 from tests.site.places import DOCS, PROJECT, ROOT
 
@@ -19,7 +20,7 @@ GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
     "schemas": ("JSON Schemas", schemas.page),
 }
 """The pages made from the code: their names in reference/, their titles, and what makes them."""
-_FILES = ("*.svg", "*.png", "*.json", "*.py", "*.ipynb")
+_FILES = ("*.svg", "*.json")
 
 
 def stage(to: Path) -> None:
@@ -28,6 +29,8 @@ def stage(to: Path) -> None:
         (to / page.name).write_text(
             _turned(page.read_text("utf-8"), {f"../{name}": new for name, new in PROJECT.items()})
         )
+    for notebook in NOTEBOOKS:
+        (to / f"{notebook.stem}.md").write_text(markdown(notebook.read_text("utf-8")))
     for ending in _FILES:
         for file in sorted(DOCS.rglob(ending)):
             copy = to / file.relative_to(DOCS)
@@ -50,7 +53,7 @@ def sections(index: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the title of each section of docs/index.md, and the pages that it lists, in order."""
     for section in re.split(r"^## ", index, flags=re.MULTILINE)[1:]:
         title, _, text = section.partition("\n")
-        yield title, re.findall(r"^\* \[[^\]]*\]\(([\w-]+)\.md", text, re.MULTILINE)
+        yield title, re.findall(r"^\* \[[^\]]*\]\(([\w-]+)\.(?:md|ipynb)", text, re.MULTILINE)
 
 
 def _tables_of_contents(index: str) -> Iterator[str]:
@@ -72,6 +75,7 @@ def _turned(text: str, renamed: dict[str, str]) -> str:
 
     def turn(link: re.Match[str]) -> str:
         target, section = link[1], link[2] or ""
-        return f"]({renamed.get(target, target.removeprefix('docs/'))}{section})"
+        turned = renamed.get(target, target.removeprefix("docs/"))
+        return f"]({re.sub('[.]ipynb$', '.md', turned)}{section})"
 
     return re.sub(r"\]\(([^)#:\s]+)(#[^)\s]*)?\)", turn, text)

@@ -47,7 +47,7 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Order:
-    """What the payload of a student must emit."""
+    """Emissions demanded of the payload of a student."""
 
     start: int
     factor: int
@@ -80,7 +80,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Cycle:
-    """What the payload did in one cycle."""
+    """Signals of one cycle, and the status word in it."""
 
     signals: list[int]
     status: int | None

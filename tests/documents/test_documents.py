@@ -60,6 +60,13 @@ def test_a_test_that_runs_a_block_names_its_page() -> None:
                 assert block.page.name in (ROOT / file).read_text(), block.place
 
 
+def test_the_tutorial_shows_the_cause_that_its_text_explains() -> None:
+    """`python -m tests.documents` would write any other answer there."""
+    page = (ROOT / "docs" / "tutorial.md").read_text()
+    assert "the guest: clear (function 1) at +0x9: i32.store" in page
+    assert "the guest: clear (function 1) at +0x7: i32.const 0\n" in page
+
+
 def test_every_example_program_is_on_its_page() -> None:
     page = (ROOT / "docs" / "examples.md").read_text()
     programs = sorted((ROOT / "docs" / "examples").glob("*.py"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.events import GuestDestroyed, GuestInstantiated, HostCalled, HostReturned
+from enclave_sim.events import GuestDestroyed, GuestInstantiated, GuestTrapped, HostCalled, HostReturned
 from enclave_sim.memory_map import region
 from enclave_sim.payload.wasm.places import function_text, offset_text
 from enclave_sim.time_travel.navigation.provenance.answers import LISTED, End, Ending, Origin, Role, Source, Value
@@ -194,6 +194,11 @@ class GuestSources:
 
     def _is_over(self, instance: Instance, goal: Position) -> bool:
         """Report whether a guest has returned or trapped before a position."""
+        for event in reversed(self._timeline.monitor.events):
+            if event.seq == instance.made.seq:
+                break
+            if isinstance(event, GuestTrapped) and event.at_ns <= goal.at_ns:
+                return True
         if instance.destroyed is None:
             return False
         last = self._position(instance, len(instance.calls))

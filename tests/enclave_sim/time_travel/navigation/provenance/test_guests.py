@@ -102,6 +102,16 @@ def test_a_preempted_guest_s_store_is_one_of_its_past() -> None:
     assert chain(session.where_from(base + 12, 4)).startswith("i32.store align=4[i32.const 5[0x5], @value")
 
 
+def test_a_trapped_guest_s_store_is_found_before_its_destruction() -> None:
+    body = """(memory 1) (func (export "_start")
+      (i32.store (i32.const 8) (i32.const 0)) (drop (i32.div_u (i32.const 1) (i32.load (i32.const 8)))))"""
+    session = Session(signed(body), cycles=1)
+    session.run_to(event="guest_trapped")
+    value = session.where_from(region("heap").end - 65536 + 8, 4)
+    assert chain(value).startswith("i32.store align=4[i32.const 0[0x0], @value")
+    assert value.limit is None
+
+
 class Run(NamedTuple):
     """What a guest does in wasmtime: the arguments of its host calls, the answers, and its memory at the end."""
 

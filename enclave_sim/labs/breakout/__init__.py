@@ -1,0 +1,7 @@
+"""Lab `breakout`: ring 3 tries to get out. The student writes the attempts, and predicts what stops each."""
+
+from enclave_sim.labs.breakout.judge import judge, start, values
+from enclave_sim.labs.lab import ANSWER_BYTES, ANSWERS, Lab
+
+LAB = Lab("breakout", 1, values, start, judge, {ANSWERS: ANSWER_BYTES})
+"""The lab."""

@@ -22,7 +22,7 @@ $(RUNS): pyproject.toml
 	@touch $@
 
 $(READY): $(RUNS)
-	@echo "Adding the tools of developers to $(VENV): about 800 MB more, one or two minutes and the download."
+	@echo "Adding the tools of developers to $(VENV): about 900 MB more, one or two minutes and the download."
 	$(PIP) --editable '.[dev]'
 	@touch $@
 

@@ -1,6 +1,6 @@
 """Docstrings of the public interface are complete: they describe each parameter, and the returned or yielded value.
 
-The public interface is the `__all__` of these packages, with the public methods of the classes. Fields of a dataclass
+The public interface is the `__all__` of the packages that the site describes, with the public methods of the classes. Fields of a dataclass
 or a struct are documented beside the field, and a property by one sentence.
 """
 
@@ -13,19 +13,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-PACKAGES = (
-    "enclave_sim",
-    "enclave_sim.attestation",
-    "enclave_sim.enclave",
-    "enclave_sim.guarantees",
-    "enclave_sim.recording",
-    "enclave_sim.strategies",
-    "enclave_sim.testing",
-    "enclave_sim.time_travel",
-    "machine.machine",
-)
-EXPORTED = {"machine.machine": ("Machine",)}
-"""The public names of a module that has no `__all__`."""
+from tests.site.python_api import EXPORTED, PACKAGES
+
 _SECTION = re.compile(r"(?P<indent> *)(?P<name>Args|Returns|Yields|Raises):\n(?P<body>(?:(?P=indent) +.*\n?|\n)*)")
 _ENTRY = re.compile(r"\*{0,2}(\w+)(?: \(.*?\))?:")
 _ELSEWHERE = re.compile(r"See `[\w.]+`[^\n]*|[^\n]*Return and raise as `\w+`\.")

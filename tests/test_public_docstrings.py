@@ -1,7 +1,7 @@
 """Docstrings of the public interface are complete: they describe each parameter, and the returned or yielded value.
 
-The public interface is the `__all__` of the packages that the site describes, with the public methods of the classes. Fields of a dataclass
-or a struct are documented beside the field, and a property by one sentence.
+The public interface is the `__all__` of the packages that the site describes, with the public methods of the classes.
+Fields of a dataclass or a struct are documented beside the field, and a property by one sentence.
 """
 
 import inspect

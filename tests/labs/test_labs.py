@@ -10,7 +10,7 @@ import pytest
 from enclave_sim.labs.catalogue import LABS
 from enclave_sim.labs.judging import Judgement, judge
 from enclave_sim.labs.lab import Lab
-from tests.labs.solutions import boot, breakout, detective, frame, leak, payload
+from tests.labs.solutions import boot, breakout, detective, forge, frame, leak, payload
 from tests.labs.solutions.solution import Files, Solution, Workplace, Wrong
 
 SOLUTIONS: Mapping[str, Solution] = {
@@ -20,6 +20,7 @@ SOLUTIONS: Mapping[str, Solution] = {
     "detective": detective.SOLUTION,
     "payload": payload.SOLUTION,
     "breakout": breakout.SOLUTION,
+    "forge": forge.SOLUTION,
 }
 STUDENTS = ("ada", "grace")
 SLOW = {"leak"}

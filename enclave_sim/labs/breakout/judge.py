@@ -59,7 +59,7 @@ _HEX = re.compile(r"(?:[0-9a-fA-F]{2}\s*)+")
 
 @dataclass(frozen=True)
 class Targets:
-    """What a student attacks."""
+    """Targets of one student's attempts."""
 
     token: int
     kernel: int

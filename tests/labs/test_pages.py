@@ -1,0 +1,39 @@
+"""The commands on every lab's page run, as a student copies them, in the directory in which the lab was started."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from enclave_sim.labs.catalogue import LABS
+from enclave_sim.labs.lab import Lab
+from tests.enclave_sim.cli.command import command
+
+LEFT_OUT = ("inspect", "lab")
+"""Commands that need a person, or that the page names with a placeholder."""
+
+
+def lines(page: str) -> list[str]:
+    return [one.strip() for one in re.findall(r"^    ((?:enclave-sim|cp|printf) .*)$", page, re.MULTILINE)]
+
+
+@pytest.mark.slow
+@pytest.mark.complete
+@pytest.mark.parametrize("lab", LABS, ids=[lab.name for lab in LABS])
+def test_the_commands_of_a_page_run(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command("lab", "start", lab.name, "--student", "ada").code == 0
+    run = 0
+    for line in lines((tmp_path / f"lab-{lab.name}" / "README.md").read_text()):
+        program, *words = shlex.split(line)
+        if program == "cp":
+            shutil.copy(*words)
+        elif program == "printf":
+            Path(words[-1]).write_bytes(b"\xfa")
+        elif words[0] not in LEFT_OUT:
+            ended = command(*words)
+            assert ended.code not in (2, 70), f"{line}: {ended.error}"
+            run += 1
+    assert run >= 2

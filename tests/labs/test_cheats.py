@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,14 +12,16 @@ import msgspec
 import pytest
 
 from enclave_sim.labs import workplace
-from enclave_sim.labs.catalogue import find_lab
+from enclave_sim.labs.catalogue import LABS, find_lab
 from enclave_sim.labs.grades import grade_directory, unique
 from enclave_sim.labs.judging import judge
+from enclave_sim.labs.lab import ANSWERS, Lab
 from enclave_sim.labs.receipt import make_receipt
 from enclave_sim.payload.keys import SigningKey
 from tests.enclave_sim.cli.command import command
 from tests.labs.solutions import boot
 from tests.labs.solutions.solution import Workplace, toml
+from tests.labs.solving import solved
 
 LAB = find_lab("boot")
 Cheat = Callable[[Path, Path], object]
@@ -216,6 +219,51 @@ def test_a_receipt_is_written_through_no_symbolic_link(mallory: Path, tmp_path: 
     (mallory / "receipt.json").symlink_to(precious)
     assert command("lab", "submit", "boot", mallory).code == 2
     assert precious.read_text() == "precious"
+
+
+STRANGE: tuple[object, ...] = (
+    *(True, -1, 0, 1 << 62, 10**30, 0.5, float("nan"), float("inf"), "", "\0", "\u00a0", "right", "9" * 5000),
+    *([], [[]], [{}], [0] * 1000, {}, {"payloads": "counter"}, {"payloads": [[]]}, {"payloads": ["counter"] * 99}),
+    *({"payloads": ["counter"], "cycles": 10**30}, {"payloads": ["runner"], "tamper_ns": -1}),
+)
+"""Values that answer nothing."""
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize("lab", LABS, ids=[lab.name for lab in LABS])
+def test_no_strange_value_is_an_answer_or_stops_a_judge(lab: Lab) -> None:
+    files = solved(lab, "ada")
+    if ANSWERS not in files:
+        return
+    questions = [(table, key) for table, values in tomllib.loads(files[ANSWERS].decode()).items() for key in values]
+    for value in STRANGE:
+        every: dict[str, dict[str, object]] = {}
+        for table, key in questions:
+            every.setdefault(table, {})[key] = value
+        judgement = judge(lab, "ada", {ANSWERS: toml(every).replace(b"NaN", b"nan").replace(b"Infinity", b"inf")})
+        assert judgement.points == 0, value
+
+
+DAMAGED: tuple[Callable[[bytes], bytes], ...] = (
+    lambda _data: b"",
+    lambda _data: b"\0asm\1\0\0\0",
+    lambda _data: b"{}",
+    lambda _data: b"\xd2\x84\x40",
+    lambda data: data[: len(data) // 2],
+    lambda data: data[:-3],
+    lambda data: data + data,
+    lambda data: data[::-1],
+    lambda data: data[:100] + b"\xff" * 50 + data[150:],
+)
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize("lab", LABS, ids=[lab.name for lab in LABS])
+def test_a_damaged_file_earns_no_full_marks_and_stops_no_judge(lab: Lab) -> None:
+    files = solved(lab, "ada")
+    for name in lab.handed_in:
+        for damage in DAMAGED:
+            assert judge(lab, "ada", {**files, name: damage(files[name])}).points < lab.points, name
 
 
 @pytest.mark.slow

@@ -1,27 +1,16 @@
 """Every lab: its solution gets full marks, its starting point none, and common wrong answers their own messages."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from enclave_sim.labs.catalogue import LABS
 from enclave_sim.labs.judging import Judgement, judge
 from enclave_sim.labs.lab import Lab
-from tests.labs.solutions import boot, breakout, detective, forge, frame, leak, payload
-from tests.labs.solutions.solution import Files, Solution, Workplace, Wrong
+from tests.labs.solutions.solution import Wrong
+from tests.labs.solving import SOLUTIONS, solved, workplace
 
-SOLUTIONS: Mapping[str, Solution] = {
-    "boot": boot.SOLUTION,
-    "frame": frame.SOLUTION,
-    "leak": leak.SOLUTION,
-    "detective": detective.SOLUTION,
-    "payload": payload.SOLUTION,
-    "breakout": breakout.SOLUTION,
-    "forge": forge.SOLUTION,
-}
 STUDENTS = ("ada", "grace")
 SLOW = {"leak"}
 """Labs whose judge makes many runs: only their solution is in the fast set."""
@@ -32,21 +21,6 @@ WRONG = [
     for lab in LABS
     for wrong in SOLUTIONS[lab.name].wrong
 ]
-
-
-def workplace(lab: Lab, student: str) -> Workplace:
-    case = lab.case(student)
-    return Workplace(lab.page(case).decode(), lab.start(case), Path(_directory(lab.name, student).name))
-
-
-@cache
-def _directory(_lab: str, _student: str) -> "TemporaryDirectory[str]":
-    return TemporaryDirectory()
-
-
-@cache
-def solved(lab: Lab, student: str) -> Files:
-    return {**lab.start(lab.case(student)), **SOLUTIONS[lab.name].solve(workplace(lab, student))}
 
 
 @cache

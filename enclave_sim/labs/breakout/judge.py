@@ -54,7 +54,7 @@ _PRESENT, _WRITE, _USER, _FETCH = 1, 2, 4, 16
 _IN_IDT = 2
 _LONGEST = 256
 _LIMIT_NS = 2_000_000
-_HEX = re.compile(r"(?:[0-9a-fA-F]{2}\s*)+")
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2}\s*)+", re.ASCII)
 
 
 @dataclass(frozen=True)

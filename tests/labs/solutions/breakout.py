@@ -65,6 +65,7 @@ SOLUTION = Solution(
         answer(
             "no jump", "execute.code", lambda place: f"{emit(place)} b8 03 00 00 00 cd 80", "No exception stopped it"
         ),
+        answer("spaces of another kind", "gate.code", lambda _: "cd\u00a080", "not machine code in hexadecimal"),
         answer("not code", "execute.code", lambda _: "jmp rax", "not machine code in hexadecimal"),
         answer("a fetch taken for a read", "execute.error_code", lambda _: 5, "Bit 4 says whether an instruction"),
         answer("undefined opcode", "privilege.vector", lambda _: 6, "This one exists"),

@@ -1,0 +1,35 @@
+"""The solutions of all labs, and the work of students who have them."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from enclave_sim.labs.lab import Lab
+from tests.labs.solutions import boot, breakout, detective, forge, frame, leak, payload
+from tests.labs.solutions.solution import Files, Solution, Workplace
+
+SOLUTIONS: Mapping[str, Solution] = {
+    "boot": boot.SOLUTION,
+    "frame": frame.SOLUTION,
+    "leak": leak.SOLUTION,
+    "detective": detective.SOLUTION,
+    "payload": payload.SOLUTION,
+    "breakout": breakout.SOLUTION,
+    "forge": forge.SOLUTION,
+}
+
+
+def workplace(lab: Lab, student: str) -> Workplace:
+    case = lab.case(student)
+    return Workplace(lab.page(case).decode(), lab.start(case), Path(_directory(lab.name, student).name))
+
+
+@cache
+def _directory(_lab: str, _student: str) -> "TemporaryDirectory[str]":
+    return TemporaryDirectory()
+
+
+@cache
+def solved(lab: Lab, student: str) -> Files:
+    return {**lab.start(lab.case(student)), **SOLUTIONS[lab.name].solve(workplace(lab, student))}

@@ -5,8 +5,11 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+
+from enclave_sim.labs.catalogue import LABS
 from enclave_sim.labs.lab import Lab
-from tests.labs.solutions import boot, breakout, detective, forge, frame, leak, payload
+from tests.labs.solutions import boot, breakout, detective, forge, frame, gate, leak, payload
 from tests.labs.solutions.solution import Files, Solution, Workplace
 
 SOLUTIONS: Mapping[str, Solution] = {
@@ -17,7 +20,16 @@ SOLUTIONS: Mapping[str, Solution] = {
     "payload": payload.SOLUTION,
     "breakout": breakout.SOLUTION,
     "forge": forge.SOLUTION,
+    "gate": gate.SOLUTION,
 }
+
+COMPILED = frozenset(("gate",))
+"""Labs whose solution is built, which takes seconds."""
+
+
+def labs(slow: frozenset[str]) -> list[object]:
+    """Parameters of a test of every lab, of which some are left to the slow set."""
+    return [pytest.param(lab, id=lab.name, marks=[pytest.mark.slow] * (lab.name in slow)) for lab in LABS]
 
 
 def workplace(lab: Lab, student: str) -> Workplace:

@@ -9,17 +9,17 @@ from enclave_sim.labs.catalogue import LABS
 from enclave_sim.labs.judging import Judgement, judge
 from enclave_sim.labs.lab import Lab
 from tests.labs.solutions.solution import Wrong
-from tests.labs.solving import SOLUTIONS, solved, workplace
+from tests.labs.solving import COMPILED, SOLUTIONS, labs, solved, workplace
 
 STUDENTS = ("ada", "grace")
-SLOW = {"leak"}
-"""Labs whose judge makes many runs: only their solution is in the fast set."""
-LAB_NAMES = [lab.name for lab in LABS]
-JUDGED = [pytest.param(lab, id=lab.name, marks=[pytest.mark.slow] * (lab.name in SLOW)) for lab in LABS]
+SLOW = COMPILED | {"leak"}
+SOLVED, JUDGED = labs(slow=COMPILED), labs(slow=SLOW)
+ENDLESS = "without an end"
 WRONG = [
-    pytest.param(lab, wrong, id=f"{lab.name}: {wrong.name}", marks=[pytest.mark.slow] * (lab.name in SLOW))
+    pytest.param(lab, wrong, id=f"{lab.name}: {wrong.name}", marks=[pytest.mark.slow] * is_slow)
     for lab in LABS
     for wrong in SOLUTIONS[lab.name].wrong
+    for is_slow in [lab.name in SLOW or wrong.name == ENDLESS]
 ]
 
 
@@ -35,7 +35,7 @@ def messages(judgement: Judgement) -> Iterator[str]:
 
 @pytest.mark.complete
 @pytest.mark.parametrize("student", STUDENTS)
-@pytest.mark.parametrize("lab", LABS, ids=LAB_NAMES)
+@pytest.mark.parametrize("lab", SOLVED)
 def test_the_solution_gets_full_marks(lab: Lab, student: str) -> None:
     judgement = judged(lab, student)
     assert list(messages(judgement)) == []
@@ -43,7 +43,7 @@ def test_the_solution_gets_full_marks(lab: Lab, student: str) -> None:
 
 
 @pytest.mark.complete
-@pytest.mark.parametrize("lab", LABS, ids=LAB_NAMES)
+@pytest.mark.parametrize("lab", SOLVED)
 def test_the_starting_point_gets_no_points_in_any_part(lab: Lab) -> None:
     judgement = judge(lab, "ada", lab.start(lab.case("ada")))
     assert [mark.points for mark in judgement.parts] == [0] * len(judgement.parts)
@@ -51,7 +51,7 @@ def test_the_starting_point_gets_no_points_in_any_part(lab: Lab) -> None:
 
 
 @pytest.mark.complete
-@pytest.mark.parametrize("lab", LABS, ids=LAB_NAMES)
+@pytest.mark.parametrize("lab", SOLVED)
 def test_nothing_handed_in_gets_no_points(lab: Lab) -> None:
     assert judge(lab, "ada", {}).points == 0
 
@@ -79,7 +79,7 @@ def test_the_answers_of_another_student_get_nothing(lab: Lab) -> None:
 
 
 @pytest.mark.complete
-@pytest.mark.parametrize("lab", LABS, ids=LAB_NAMES)
+@pytest.mark.parametrize("lab", SOLVED)
 def test_a_lab_is_complete(lab: Lab) -> None:
     text = lab.text
     assert len(SOLUTIONS[lab.name].wrong) >= 4

@@ -1,0 +1,7 @@
+"""Lab `gate`: write an interrupt gate and its handler, in the kernel's sources."""
+
+from enclave_sim.labs.gate.judge import IMAGE, judge, start, values
+from enclave_sim.labs.lab import Lab
+
+LAB = Lab("gate", 1, values, start, judge, {IMAGE: 1 << 21})
+"""The lab."""

@@ -101,6 +101,14 @@ READERS = {
 }
 """A command line for each parameter that names an input file."""
 REASONS = {
+    "broken": (
+        *(
+            "cannot read broken: Input/output error",
+            "broken: cannot be opened as a database",
+            "broken is not a recording",
+        ),
+        *("broken: is not a database", "'broken': it is a symbolic link"),
+    ),
     "pipe": ("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database", "'pipe': Not a directory"),
     "sparse": (
         *("cannot read sparse: it is larger than", "sparse is not a recording", "sparse: is not a database"),
@@ -143,6 +151,7 @@ def test_every_option_that_names_a_file_is_here() -> None:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with every file that a command line names, a pipe without a writer, and an endless file."""
     directory = tmp_path_factory.mktemp("files")
+    (directory / "broken").symlink_to("/proc/self/mem")  # it has no bytes at 0: reading them is EIO
     os.mkfifo(directory / "pipe")
     with (directory / "sparse").open("wb") as file:
         file.truncate(reading.IMAGE + 1)

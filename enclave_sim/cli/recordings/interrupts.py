@@ -9,11 +9,13 @@ import click
 from enclave_sim.cli.command import command, option
 from enclave_sim.cli.options.common import as_json as as_json_option
 from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.types import FILE, POSITIVE
 from enclave_sim.recording.text import plural
 
 if TYPE_CHECKING:
     from enclave_sim.recording.interrupt_windows import Window
+    from firmware import Firmware
 
 _SHOWN = 10
 EXIT_CODES = """\b
@@ -34,8 +36,17 @@ Exit codes
     multiple=True,
     help="Payload that the recording does not embed; may be repeated.",
 )
+@firmware_option
 @as_json_option
-def interrupts(file: Path, longest: int, output: Path | None, payload: Sequence[str], as_json: bool) -> None:
+def interrupts(
+    *,
+    file: Path,
+    longest: int,
+    output: Path | None,
+    payload: Sequence[str],
+    firmware: "Firmware | None",
+    as_json: bool,
+) -> None:
     """Repeat a recorded run, and show how long RFLAGS.IF was clear: external interrupts were not taken.
 
     Example: enclave-sim interrupts counter.jsonl --longest 3
@@ -46,7 +57,7 @@ def interrupts(file: Path, longest: int, output: Path | None, payload: Sequence[
         from enclave_sim.recording.interrupt_windows import table  # noqa: PLC0415
 
         table(())  # pyarrow may be missing
-    windows = interrupt_windows(file, payload)
+    windows = interrupt_windows(file, payload, firmware)
     if output is not None:
         _save(output, windows)
         return

@@ -10,12 +10,14 @@ from enclave_sim.cli.command import command, option
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options.common import as_json as as_json_option
 from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.types import FILE
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.recording.text import plural, printable
 
 if TYPE_CHECKING:
     from enclave_sim.time_travel.notebook import Difference, Notebook
+    from firmware import Firmware
 
 EXIT_CODES = """\b
 Exit codes
@@ -34,9 +36,12 @@ Exit codes
     multiple=True,
     help="Payload that the notebook does not embed; may be repeated.",
 )
+@firmware_option
 @option("--html", type=FILE, metavar="PATH", help="Write the notebook as a page, and repeat nothing.")
 @as_json_option
-def notebook(file: Path, payload: Sequence[str], html: Path | None, as_json: bool) -> ExitCode:
+def notebook(
+    *, file: Path, payload: Sequence[str], firmware: "Firmware | None", html: Path | None, as_json: bool
+) -> ExitCode:
     """Repeat the questions of a notebook on a new run, and compare the answers.
 
     Example: enclave-sim notebook walk.md
@@ -50,7 +55,7 @@ def notebook(file: Path, payload: Sequence[str], html: Path | None, as_json: boo
     from enclave_sim.time_travel.notebook import NotebookError, repeat  # noqa: PLC0415 - unicorn takes 100 ms
 
     try:
-        found = list(repeat(read, payload))
+        found = list(repeat(read, payload, firmware))
     except NotebookError as error:
         raise NotebookError(f"{printable(str(file))}: {error}") from None
     count = len(read.questions)

@@ -13,6 +13,7 @@ from enclave_sim.cli.options import applicability, common, kernel
 from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
 from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.place import at as at_option
 from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.types import NUMBER
@@ -25,6 +26,7 @@ from enclave_sim.specification import Attestation, EngineName, Verification
 if TYPE_CHECKING:
     from enclave_sim.time_travel.link import Link
     from enclave_sim.time_travel.travel import Travel
+    from firmware import Firmware
 
 EXIT_CODES = """\b
 Exit codes
@@ -67,6 +69,7 @@ _DEPTH = 8
 @options.inputs
 @options.engine
 @options.verify
+@firmware_option
 @options.trust_anchor
 @options.feature
 @options.attestation
@@ -92,6 +95,7 @@ def provenance(
     inputs: Path | None,
     engine: EngineName,
     verify: Verification,
+    firmware: "Firmware | None",
     trust_anchor: Sequence[Path],
     feature: Sequence[str],
     attestation: Attestation,
@@ -125,6 +129,7 @@ def provenance(
             inputs=options.read_given_inputs(inputs, engine),
             engine=engine,
             verify=verify,
+            firmware=firmware,
             trust_anchors=[development_anchor(), *map(TrustAnchor.load, trust_anchor)],
             features=frozenset(feature),
             attestation=attestation,

@@ -12,6 +12,7 @@ from enclave_sim.time_travel.notebook.questions import QuestionError, answer
 from enclave_sim.time_travel.replay import making
 from enclave_sim.time_travel.session import enclave_of
 from enclave_sim.time_travel.travel import Travel
+from firmware import Firmware
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,15 @@ class Difference:
     """The answer of the run."""
 
 
-def repeat(notebook: Notebook, payloads: Iterable[PayloadSource] = ()) -> Iterator[Difference]:
+def repeat(
+    notebook: Notebook, payloads: Iterable[PayloadSource] = (), kernel: Firmware | None = None
+) -> Iterator[Difference]:
     """Repeat a notebook.
 
     Args:
         notebook: The notebook.
         payloads: Candidates, by SHA-256, for payloads that are neither embedded nor built in.
+        kernel: The firmware of the run; None for the built-in one.
 
     Yields:
         The answers that differ, in order.
@@ -44,7 +48,7 @@ def repeat(notebook: Notebook, payloads: Iterable[PayloadSource] = ()) -> Iterat
     if header.configuration.get("verifier") == EXTERNAL:
         raise NotebookError("its run had a verifier outside the emulator, whose answers are not in the notebook")
     try:
-        found, options = making(header, payloads, ())
+        found, options = making(header, payloads, (), kernel)
         run = Travel(enclave_of(found, options, header.inputs))
     except (RecordingError, ConfigurationError) as error:
         raise NotebookError(f"its run cannot be made: {error}") from None

@@ -23,10 +23,11 @@ from enclave_sim.guarantees import observe, zero_trace
 from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.recording.format import RecordingError
 from enclave_sim.time_travel import Session
+from enclave_sim.time_travel.notebook import Walk
 from enclave_sim.time_travel.replay import replay
 from enclave_sim.time_travel.snapshot_file import load, save
 from firmware import NOTE_SECTION, Firmware
-from tests.enclave_sim.cli.command import command
+from tests.enclave_sim.cli.command import assert_refused, command
 
 HALT, RETURN = b"\xf4", b"\xc3"
 IMAGE = firmware.built_in().image
@@ -159,6 +160,22 @@ def test_its_recording_is_replayed_with_it_alone(tmp_path: Path) -> None:
     assert source.open(Cancellation()).run.subject.program.symbols == mine.symbols
     with pytest.raises(RecordingError, match="--firmware"):
         source_of((str(path),)).open(Cancellation())
+
+
+def test_questions_about_its_run_are_asked_of_it_alone(tmp_path: Path) -> None:
+    mine, path, walked = patched("cap_tpm", RETURN), tmp_path / "run.jsonl", tmp_path / "walk.md"
+    image = tmp_path / "mine.elf"
+    image.write_bytes(mine.image)
+    assert command("run", "beacon", "--firmware", image, "--record", path, "-q").code == 0
+    walk = Walk(Session("beacon", firmware=mine))
+    walk.ask("run_to event=dormant")
+    walked.write_text(walk.notebook.markdown(), encoding="utf-8")
+    for asked in (("interrupts", path), ("notebook", walked)):
+        assert_refused(command(*asked), "--firmware takes another one")
+        assert command(*asked, "--firmware", image).code == 0
+    symbol = ("provenance", "--of", "cap_tpm", "--json")
+    code = [json.loads(command(*symbol, *given).output)["value"]["content"] for given in ((), ("--firmware", image))]
+    assert code[0] != code[1] == RETURN.hex()
 
 
 def test_its_snapshot_file_has_it(tmp_path: Path) -> None:

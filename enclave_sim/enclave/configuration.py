@@ -97,8 +97,11 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
         arena = region("arena").size
         if self.arena_bytes is not None and not 0 <= self.arena_bytes <= arena:
             raise ConfigurationError(f"arena_bytes is {self.arena_bytes}; it must be 0 to {arena}")
-        if len(self.sensors) != 2 or any(not 0 <= value < 1 << 32 for value in self.sensors):
-            raise ConfigurationError("sensors must be two numbers of 32 bits")
+        if len(self.sensors) != 2:
+            raise ConfigurationError(f"there are {len(self.sensors)} sensors; there must be 2")
+        for number, value in enumerate(self.sensors):
+            if not 0 <= value < 1 << 32:
+                raise ConfigurationError(f"sensor{number} is {value}; it must be 0 to {(1 << 32) - 1}")
         for option, kind in (("engine", EngineName), ("attestation", Attestation), ("verify", Verification)):
             value = getattr(self, option)
             try:

@@ -176,6 +176,8 @@ class RecordingFile(Iterable[AnyEvent]):
         return list(self)
 
     def _header(self, line: bytes) -> Header:
+        if not line:
+            raise RecordingError(f"{self.path} is not a recording: it is empty")
         try:
             found = msgspec.json.decode(line, type=_Format)
             if found.format == FORMAT and found.version == VERSION and line.endswith(b"\n"):

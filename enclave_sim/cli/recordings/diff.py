@@ -26,7 +26,7 @@ Exit codes
 
 @command(epilog=EXIT_CODES)
 @click.argument("first", type=FILE, metavar="A", help="A recording.")
-@click.argument("second", type=FILE, metavar="B", help="Another one.")
+@click.argument("second", type=FILE, metavar="B", help="Another recording.")
 @as_json_option
 def diff(first: Path, second: Path, as_json: bool) -> ExitCode:
     """Show how two recordings differ: their headers, their first different events, and all later differences.

@@ -126,6 +126,8 @@ def run(
         raise ConfigurationError("--json and --quiet exclude each other")
     if verifier is not None and reference:
         raise ConfigurationError("--reference is for the built-in verifier; --verifier asks another one")
+    if verifier is None and verifier_ca is not None:
+        raise ConfigurationError("--verifier-ca is for a verifier elsewhere, which --verifier names")
     names = common.or_default(payload, configuration.engine)
     watch = Watch(configuration.cycles, None if quiet else terminal_of(sys.stderr))
     taken = options.read_given_inputs(inputs, configuration.engine)

@@ -207,6 +207,7 @@ def verify_evidence(
         ML_DSA_65,
         Challenge,
         Evidence,
+        EvidenceError,
         Policy,
         ReferenceValues,
         verify,
@@ -218,7 +219,11 @@ def verify_evidence(
     challenge = Challenge(nonce, cycle, () if after is None else (after,))
     signatures = [ECDSA_P256, ML_DSA_65] if post_quantum else [ECDSA_P256]
     policy = Policy(signatures=frozenset(signatures))
-    verdict = verify(Evidence.decode(read_file(file, SMALL)), challenge, values, policy)
+    try:
+        evidence = Evidence.decode(read_file(file, SMALL))
+    except EvidenceError as error:
+        raise EvidenceError(f"{file}: {error}") from None
+    verdict = verify(evidence, challenge, values, policy)
     write(f"{json.dumps(verdict.to_json())}\n".encode() if as_json else _verdict_text(file, verdict))
     return ExitCode.OK if verdict.accepted else ExitCode.REFUSED
 

@@ -29,7 +29,7 @@ COMMANDS = dict(commands())
         ("run --wake-ns 1m", "--wake-ns: '1m' is not a time such as 10s or 1.5ms; units are ns, us, ms, s, min, h"),
         ("run --limit-ns 0", "--limit-ns: '0' is not a time of at least 1 ns"),
         ("gdb --port 70000", "--port: '70000' is not a whole number from 0 to 65535"),
-        ("diff a", "B is missing: Another one; see enclave-sim diff --help"),
+        ("diff a", "B is missing: Another recording; see enclave-sim diff --help"),
         ("diff a b c", "argument 'c' is one too many; see"),
         ("verify-evidence x", "--nonce HEX is missing: The verifier's nonce: 32 bytes in hexadecimal; see"),
         ("verify-evidence x --nonce 00 --reference y", "--nonce: '00' is not 32 bytes in hexadecimal; see"),

@@ -140,7 +140,7 @@ LINES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "more": (lambda lines: [*lines, b"\n"], "line NEXT: something follows the trailer"),
     "spaces": (lambda lines: [*lines[:-1], lines[-1].replace(b":", b": ")], "line LAST: the trailer was changed"),
     "a field": (lambda lines: [*lines[:-1], lines[-1].replace(b"{", b'{"a":1,')], "line LAST: the trailer was changed"),
-    "nothing": (lambda _: [], "is not a recording; line 1"),
+    "nothing": (lambda _: [], "is not a recording: it is empty"),
     "text": (lambda _: [b"hello\n"], "is not a recording; line 1"),
     "deep": (lambda lines: [lines[0].replace(b"[0,0]", b"[" * 9999 + b"]" * 9999)], "is not a recording; line 1"),
     "version": (lambda lines: [lines[0].replace(b'"version":2', b'"version":3')], "version 3; this program reads 2"),

@@ -292,7 +292,7 @@ def test_a_file_with_another_byte_is_refused_or_no_evidence(part: float, bits: i
 @pytest.mark.parametrize("data", [b"", b"evidence", b"\xd8\x3d\xd2", bytes(70_000)])
 def test_a_file_that_is_not_evidence_is_one_line(data: bytes, folder: Path) -> None:
     (folder / "b.eat").write_bytes(data)
-    assert_refused(judge(), "evidence file")
+    assert_refused(judge(), "b.eat: evidence file")
 
 
 def test_files_that_are_missing_are_one_line(folder: Path) -> None:

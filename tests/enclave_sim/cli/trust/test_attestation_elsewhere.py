@@ -134,3 +134,4 @@ def test_a_verifier_elsewhere_has_reference_values_of_its_own(tmp_path: Path) ->
     arguments = ("--verifier", "http://127.0.0.1:9", "--reference", tmp_path / "x")
     assert_refused(command("run", "beacon", *arguments), "--reference is for the built-in verifier")
     assert_refused(command("run", "beacon", "--verifier-ca", tmp_path / "x", "--verifier", "https://127.0.0.1:9"))
+    assert_refused(command("run", "beacon", "--verifier-ca", tmp_path / "x"), "which --verifier names")

@@ -2,16 +2,33 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedWriter, RawIOBase
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from enclave_sim.cli.options.common import write
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.writing import output_file, write_files
 from enclave_sim.recording.text import printable
 
 STANDARD_OUTPUT = Path("-")
+
+
+def keep(inputs: Mapping[Path, str], path: Path) -> None:
+    """Check that an output file is not an input that must be kept, even by another name.
+
+    Args:
+        inputs: What each input file is, as named in the error: `the secret key`.
+        path: The output file.
+
+    Raises:
+        ConfigurationError: It is one of them.
+    """
+    for one, what in inputs.items():
+        with suppress(OSError):  # what cannot be found is an error of its own when it is read or written
+            if path.samefile(one):
+                raise ConfigurationError(f"{path} is {what} itself; name another file for the output")
 
 
 def save(path: Path, data: bytes, about: str = "", others: Mapping[Path, bytes] | None = None) -> None:

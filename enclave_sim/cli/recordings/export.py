@@ -10,7 +10,7 @@ import click
 from enclave_sim.cli.command import command, option
 from enclave_sim.cli.options.types import FILE, Choice
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
-from enclave_sim.cli.output.written import saving
+from enclave_sim.cli.output.written import keep, saving
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.recording.exports.formats import Format
 
@@ -54,11 +54,10 @@ def export(file: Path, to: Format, output: Path | None) -> None:
     goal = output or file.with_suffix(to.suffix)
     write = to.writer()
     try:
-        header, same = read_header(file), goal.exists() and goal.samefile(file)
+        header = read_header(file)
     except OSError as error:
         raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
-    if same:
-        raise ConfigurationError(f"{goal} is the recording itself; give another --output")
+    keep({file: "the recording"}, goal)
     line = ProgressLine(terminal_of(sys.stderr))
     try:
         with saving(goal, "export to") as output_stream:

@@ -57,6 +57,9 @@ def interrupts(
         from enclave_sim.recording.interrupt_windows import table  # noqa: PLC0415
 
         table(())  # pyarrow may be missing
+        from enclave_sim.cli.output.written import keep  # noqa: PLC0415
+
+        keep({file: "the recording"}, output)
     windows = interrupt_windows(file, payload, firmware)
     if output is not None:
         _save(output, windows)

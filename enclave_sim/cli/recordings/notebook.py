@@ -48,8 +48,9 @@ def notebook(
     """
     read = _read(file)
     if html is not None:
-        from enclave_sim.cli.output.written import save  # noqa: PLC0415
+        from enclave_sim.cli.output.written import keep, save  # noqa: PLC0415
 
+        keep({file: "the notebook"}, html)
         save(html, read.html().encode())
         return ExitCode.OK
     from enclave_sim.time_travel.notebook import NotebookError, repeat  # noqa: PLC0415 - unicorn takes 100 ms

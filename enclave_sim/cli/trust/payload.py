@@ -19,7 +19,7 @@ from enclave_sim.cli.options.common import as_json as as_json_option
 from enclave_sim.cli.options.common import complete_payload
 from enclave_sim.cli.options.types import DIRECTORY, FILE
 from enclave_sim.cli.output.payload_description import describe, print_table
-from enclave_sim.cli.output.written import save
+from enclave_sim.cli.output.written import keep, save
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import MODULE, MissingFile, read_file
@@ -130,6 +130,7 @@ def sign(module: Path, key: Path, output: Path | None) -> None:
             "then use `enclave-sim payload compile`"
         )
     goal = output or (module.with_suffix(".wasm") if module.suffix == ".wat" else module)
+    keep({key: "the secret key"} | ({module: "the source"} if module.suffix == ".wat" else {}), goal)
     save(goal, signature.sign(data, signing_key), f"signed by {signing_key.name}")
 
 
@@ -220,6 +221,7 @@ def compile_payload(
         fingerprint, code = compile_ahead(plain, _profile(feature))
     result = artefact.attach(plain, fingerprint, code, signing_key)
     goal = output or module.with_suffix(".aot.wasm")
+    keep({key: "the secret key", **dict.fromkeys(anchor, "the trust anchor")}, goal)
     save(goal, result, f"{len(code)} bytes of code, signed by {signing_key.name}")
 
 

@@ -52,3 +52,9 @@ def test_a_recording_that_the_run_does_not_repeat_is_refused(recorded: Path) -> 
 
     forge(recorded, change)
     assert_refused(command("interrupts", recorded.with_name("forged.jsonl")), "its run differs")
+
+
+def test_the_table_does_not_replace_the_recording(recorded: Path) -> None:
+    before = recorded.read_bytes()
+    assert_refused(command("interrupts", recorded, "--output", recorded), "counter.jsonl is the recording itself")
+    assert recorded.read_bytes() == before

@@ -60,3 +60,9 @@ def test_what_is_no_notebook(tmp_path: Path, content: bytes, words: str) -> None
     path = tmp_path / "walk.md"
     path.write_bytes(content)
     assert_refused(command("notebook", path), "walk.md", words)
+
+
+def test_the_page_does_not_replace_the_notebook(walk: Path) -> None:
+    before = walk.read_bytes()
+    assert_refused(command("notebook", walk, "--html", walk), "walk.md is the notebook itself")
+    assert walk.read_bytes() == before

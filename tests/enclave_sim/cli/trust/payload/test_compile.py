@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import pytest
+
 import payloads
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.memory_map import region
 from enclave_sim.payload.artefact import Artefact, split
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.payload.signature import strip, verify
+from tests.enclave_sim.cli.command import assert_refused
 from tests.enclave_sim.cli.trust.payload.payload_command import run
 
 
@@ -32,6 +35,14 @@ def test_compile_rejects_what_verify_rejects_and_writes_nothing(directory: Path,
     outcome = run("compile", path, "--key", key, "--anchor", directory / "alice.anchor.json", "-o", path)
     assert outcome.code == 0
     assert json.loads(run("show", path, "--json").output)["artefact"] is not None
+
+
+@pytest.mark.parametrize(("output", "what"), [("alice.key.json", "secret key"), ("alice.anchor.json", "trust anchor")])
+def test_compile_never_replaces_a_key(directory: Path, fake_engine: list[bytes], output: str, what: str) -> None:
+    goal, before = directory / output, (directory / output).read_bytes()
+    keys = ("--key", directory / "alice.key.json", "--anchor", directory / "alice.anchor.json")
+    assert_refused(run("compile", directory / "beacon.wasm", *keys, "-o", goal), f"{output} is the {what} itself")
+    assert (goal.read_bytes(), len(fake_engine)) == (before, 1)
 
 
 def test_compile_with_the_real_engine_attaches_its_fingerprint(directory: Path) -> None:

@@ -3,10 +3,13 @@
 import os
 from pathlib import Path
 
+import pytest
+
 import payloads
 from enclave_sim.payload.artefact import attach
 from enclave_sim.payload.keys import TrustAnchor, development_key
 from enclave_sim.payload.signature import strip, verify
+from tests.enclave_sim.cli.command import assert_refused
 from tests.enclave_sim.cli.trust.payload.payload_command import run
 
 
@@ -30,6 +33,17 @@ def test_sign_writes_where_it_is_told_and_leaves_the_input_alone(directory: Path
     assert (directory / "beacon.wasm").read_bytes() == before
     assert strip(goal.read_bytes()) == strip(before)
     assert not [name for name in os.listdir(directory) if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize(("output", "what"), [("alice.key.json", "secret key"), ("hello.wat", "source")])
+def test_sign_never_replaces_the_key_or_the_source(directory: Path, output: str, what: str) -> None:
+    goal = directory / "link"
+    goal.symlink_to(directory / output)
+    before = (directory / output).read_bytes()
+    for each in (directory / output, goal):
+        outcome = run("sign", directory / "hello.wat", "--key", directory / "alice.key.json", "-o", each)
+        assert_refused(outcome, f"{each.name} is the {what} itself")
+    assert (directory / output).read_bytes() == before
 
 
 def test_sign_refuses_to_bless_compiled_code(directory: Path) -> None:

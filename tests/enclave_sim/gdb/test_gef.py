@@ -1,4 +1,4 @@
-"""gef itself, where GEF in the environment is the path of its gef.py: no package index has it."""
+"""gef itself, where GEF in the environment is the path of its script: no package index has it."""
 
 import os
 import subprocess

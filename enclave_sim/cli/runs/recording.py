@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from enclave_sim.cli.output.written import STANDARD_OUTPUT
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import read_start
 from enclave_sim.recording.format import BEGINNING, Header
@@ -25,9 +26,11 @@ def recording_to(path: Path, header: Header | None = None) -> Iterator[Recording
         The recorder.
 
     Raises:
-        ConfigurationError: There is another file of this name, or it cannot be written.
+        ConfigurationError: There is another file of this name, it cannot be written, or `-` is given.
         KeyboardInterrupt: The run was interrupted.
     """
+    if path == STANDARD_OUTPUT:
+        raise ConfigurationError("cannot record to -: a recording needs a file, not standard output")
     replaced = path.is_file() and path.stat().st_size > 0
     if replaced and read_start(path, len(BEGINNING)) != BEGINNING:
         raise ConfigurationError(

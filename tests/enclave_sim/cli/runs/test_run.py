@@ -124,6 +124,7 @@ def test_a_file_that_cannot_be_a_payload_is_refused(tmp_path: Path, content: byt
         (["--attestation", "perhaps"], ["perhaps"]),
         (["--feature", "threads"], ["threads", "simd"]),
         (["--json", "--quiet"], ["--json", "--quiet"]),
+        (["--record", "-"], ["cannot record to -", "needs a file"]),
         (["--trust-anchor", "/nonesuch.anchor.json"], ["/nonesuch.anchor.json"]),
         (["beacon"] * 9, ["9 payloads"]),
     ],

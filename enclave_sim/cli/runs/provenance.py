@@ -109,7 +109,7 @@ def provenance(
 
     The value is that at --at, or at the end of the run. Each step has its position, for gdb and inspect --at.
 
-    Example: enclave-sim provenance beacon --of esi --at 1342248ns
+    Example: enclave-sim provenance counter --of esi --at 1389145ns
     """
     names = common.or_default(what, engine)
     image = image_among(names)

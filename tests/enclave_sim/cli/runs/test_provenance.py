@@ -1,6 +1,7 @@
 """`enclave-sim provenance`: its text, its JSON, and a line for each mistake."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,12 @@ def test_it_explains_values_of_a_kernel(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:
     assert_refused(command("provenance", *arguments), message)
+
+
+@pytest.mark.slow
+def test_the_example_of_the_help_is_about_the_first_signal() -> None:
+    (example,) = re.findall(r"Example: enclave-sim (.*)", command("provenance", "--help").output)
+    ended = command(*example.split())
+    assert ended.code == 0
+    assert ended.output.startswith(f"esi = 0x1 at {example.split()[-1].removesuffix('ns')} ns\n")
+    assert "the guest: _start" in ended.output

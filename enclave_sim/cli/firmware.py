@@ -9,7 +9,7 @@ import click
 
 from enclave_sim.cli.command import Group, option
 from enclave_sim.cli.options.types import DIRECTORY, FILE
-from enclave_sim.cli.output.written import save
+from enclave_sim.cli.output.written import keep, save
 from enclave_sim.errors import ConfigurationError, installing
 from enclave_sim.files.reading import DOCUMENT, read_file
 from enclave_sim.files.writing import new_directory, write_files
@@ -62,6 +62,8 @@ def build(directory: Path, output: Path | None) -> None:
     for part in PARTS:
         if not (directory / part).is_dir():
             raise ConfigurationError(f"{directory} has no directory {part!r}, as enclave-sim firmware new makes it")
+    goal = output or directory / _IMAGE
+    keep(dict.fromkeys(_sources(directory), "a source"), goal)
     if find_spec("ziglang") is None:
         raise ConfigurationError(f"the compiler is not installed: {installing('firmware')}")
     from enclave_sim.enclave.kernel.firmware_file import firmware_of  # noqa: PLC0415
@@ -77,4 +79,4 @@ def build(directory: Path, output: Path | None) -> None:
         version = firmware_of(image).description.version
     except ValueError as error:
         raise ConfigurationError(f"{directory} builds no firmware for this program: {error}") from None
-    save(output or directory / _IMAGE, image, f"firmware {version}")
+    save(goal, image, f"firmware {version}")

@@ -8,7 +8,7 @@ import pytest
 import firmware
 from enclave_sim.cli.exit_codes import ExitCode
 from firmware.build import SOURCES
-from tests.enclave_sim.cli.command import command
+from tests.enclave_sim.cli.command import assert_refused, command
 
 pytestmark = pytest.mark.slow
 STAGING = "        scrub(STAGING_BASE, STAGING_SIZE);\n"
@@ -68,6 +68,13 @@ def test_a_mistake_in_a_source_is_one_line_after_the_compilers(
         f"error: {kernel} does not build",
     )
     assert "expected expression" in capfd.readouterr().err
+
+
+def test_an_image_never_replaces_a_source(sources: Path) -> None:
+    goal = sources / "src" / "layout.h"
+    before = goal.read_bytes()
+    assert_refused(command("firmware", "build", sources, "-o", goal), "layout.h is a source itself")
+    assert goal.read_bytes() == before
 
 
 def test_directories_that_will_not_do(sources: Path, tmp_path: Path) -> None:

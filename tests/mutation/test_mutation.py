@@ -196,8 +196,8 @@ def test_areas_name_files_and_tests_that_exist(area: object) -> None:
 
 
 def test_a_path_without_python_is_refused() -> None:
-    with pytest.raises(FileNotFoundError, match="no Python file at docs"):
-        python_files(ROOT, ["docs"])
+    with pytest.raises(FileNotFoundError, match="no Python file at firmware/src"):
+        python_files(ROOT, ["firmware/src"])
 
 
 def test_the_report_counts_by_area() -> None:

@@ -110,7 +110,7 @@ def reference() -> ReferenceValues:
     """All that is known in advance; the boot information is GRUB's, so its digest is taken from the log."""
     life = lives("record")
     return ReferenceValues(
-        firmware=frozenset({sha256(kernel_image()).hexdigest()}),
+        firmware=frozenset({sha256(kernel_image(firmware.built_in())).hexdigest()}),
         loader_information=frozenset({events(printed(life.theirs).evidence[0])[LOADER].digest.hex()}),
         configurations=frozenset({sha256(image_of("record").command_line.encode()).hexdigest()}),
         payloads=frozenset({sha256(PAYLOAD).hexdigest()}),

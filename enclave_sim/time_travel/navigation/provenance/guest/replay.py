@@ -331,8 +331,9 @@ class Replay:
         self._push(one, value, bits(result) // 8, *(item for _, item in taken))
 
     def _grow(self, one: Operation) -> None:
-        _, item = self._stack.pop()
-        self._push(one, _MASK, 4, item)  # the memory is fixed at its size
+        pages, item = self._stack.pop()
+        # The memory is fixed at its size, by which it can only grow by nothing.
+        self._push(one, _MASK if pages else len(self.memory) // _PAGE, 4, item)
 
     # Memory
 

@@ -41,7 +41,8 @@ def share(pytestconfig: pytest.Config) -> Callable[[int], int]:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C interrupt this process and its children, even if it was started with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let Ctrl-C and a hangup interrupt this process and its children, even if it was started with them ignored."""
+    before = [(one, signal.signal(one, signal.default_int_handler)) for one in (signal.SIGINT, signal.SIGHUP)]
     yield
-    signal.signal(signal.SIGINT, before)
+    for one, handler in before:
+        signal.signal(one, handler)

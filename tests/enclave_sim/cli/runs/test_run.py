@@ -310,6 +310,7 @@ def test_an_interrupted_run_keeps_its_recording_so_far(number: signal.Signals, c
         output, error = process.communicate(timeout=300)
     finally:
         process.kill()
+        process.wait()
     file = RecordingFile(path)
     count = len(list(file))
     said = f"note: {path} has the {count:,} events until the interruption\ninterrupted\n"

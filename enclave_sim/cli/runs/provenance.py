@@ -2,53 +2,32 @@
 
 import json
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from enclave_sim.cli.command import OUTPUT, command, option
-from enclave_sim.cli.options import applicability, common, kernel
-from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
 from enclave_sim.cli.options.common import write
-from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.place import at as at_option
 from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.types import NUMBER
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
-from enclave_sim.cli.runs.travel import image_among, kernel_run
+from enclave_sim.cli.runs.travel import Subject, of_subject
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.specification import Attestation, EngineName, Verification
 
 if TYPE_CHECKING:
     from enclave_sim.time_travel.link import Link
     from enclave_sim.time_travel.travel import Travel
-    from firmware import Firmware
 
 EXIT_CODES = """\b
 Exit codes
   0  answered
   2  usage error: an invalid option, file or place, or the run ends before it"""
-_OWN = {
-    **applicability.KERNELS,
-    "serial": (KERNEL,),
-    **dict.fromkeys(("what", "of", "count", "at", "depth", "forwards", "as_json"), (KERNEL, PAYLOADS)),
-}
+_OWN = dict.fromkeys(("of", "count", "at", "depth", "forwards", "as_json"), (KERNEL, PAYLOADS))
 _QUESTION = "The question"
 _DEPTH = 8
 
 
 @command(epilog=EXIT_CODES)
-@click.argument(
-    "what",
-    nargs=-1,
-    metavar="[PAYLOAD|IMAGE]...",
-    shell_complete=common.complete_payload,
-    help=f"Payloads that take turns, or a Multiboot kernel. Default: {common.DEFAULT_PAYLOAD}",
-)
 @option(
     "--of",
     required=True,
@@ -61,49 +40,16 @@ _DEPTH = 8
 @option("--depth", type=NUMBER, metavar="N", default=_DEPTH, help="Writes to follow, in a row.", heading=_QUESTION)
 @option("--forwards", is_flag=True, help="Show what becomes of the value instead.", heading=_QUESTION)
 @option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.", heading=OUTPUT)
-@options.cycles
-@options.wake_ns
-@options.quantum_ns
-@options.sensor0
-@options.sensor1
-@options.inputs
-@options.engine
-@options.verify
-@firmware_option
-@options.trust_anchor
-@options.feature
-@options.attestation
-@kernel.append
-@kernel.module
-@kernel.ram
-@kernel.fw_cfg
-@kernel.serial
+@of_subject
 def provenance(
     *,
-    what: Sequence[str],
+    subject: Subject,
     of: str,
     count: int,
     at: "Link | int | None",
     depth: int,
     forwards: bool,
     as_json: bool,
-    cycles: int,
-    wake_ns: int,
-    quantum_ns: int,
-    sensor0: int,
-    sensor1: int,
-    inputs: Path | None,
-    engine: EngineName,
-    verify: Verification,
-    firmware: "Firmware | None",
-    trust_anchor: Sequence[Path],
-    feature: Sequence[str],
-    attestation: Attestation,
-    append: str,
-    module: Sequence[tuple[bytes, str]],
-    ram: int,
-    fw_cfg: Sequence[tuple[str, bytes]],
-    serial: str | None,
 ) -> None:
     """Show where a value came from: who wrote it, from what, and so on, back to constants, inputs and payloads.
 
@@ -111,29 +57,8 @@ def provenance(
 
     Example: enclave-sim provenance counter --of esi --at 1389145ns
     """
-    names = common.or_default(what, engine)
-    image = image_among(names)
-    applicability.check(PAYLOADS if image is None else KERNEL, _OWN)
-    session: Travel[Any]
-    if image is not None:
-        session = kernel_run(image, kernel.kernel_options(append, module, ram, fw_cfg), serial)
-    else:
-        from enclave_sim.time_travel import Session  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
-
-        session = Session(
-            names,
-            cycles=cycles,
-            wake_ns=wake_ns,
-            quantum_ns=quantum_ns,
-            sensors=(sensor0, sensor1),
-            inputs=options.read_given_inputs(inputs, engine),
-            engine=engine,
-            verify=verify,
-            firmware=firmware,
-            trust_anchors=[development_anchor(), *map(TrustAnchor.load, trust_anchor)],
-            features=frozenset(feature),
-            attestation=attestation,
-        )
+    subject.check(_OWN)
+    session = subject.run()
     line = ProgressLine(None if as_json else terminal_of(sys.stderr))
 
     def show_progress() -> bool:

@@ -1,19 +1,103 @@
 """Runs that are executed in both directions, as commands are asked for them: payloads, or a kernel image."""
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import msgspec
 
-from enclave_sim.cli.options import kernel
+from enclave_sim.cli.options import applicability, common, kernel
+from enclave_sim.cli.options import run as options
+from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
+from enclave_sim.cli.options.firmware import firmware
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.payload.keys import TrustAnchor, development_anchor
 
 if TYPE_CHECKING:
     from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
     from enclave_sim.time_travel.travel import Travel
 
+_WHAT = click.argument(
+    "what",
+    nargs=-1,
+    metavar="[PAYLOAD|IMAGE]...",
+    shell_complete=common.complete_payload,
+    help=f"Payloads that take turns, or a Multiboot kernel. Default: {common.DEFAULT_PAYLOAD}",
+)
+_OPTIONS = (
+    *(options.cycles, options.wake_ns, options.quantum_ns, options.sensor0, options.sensor1, options.inputs),
+    *(options.engine, options.verify, firmware, options.trust_anchor, options.feature, options.attestation),
+    *(kernel.append, kernel.module, kernel.ram, kernel.fw_cfg, kernel.serial),
+)
 
-def image_among(names: list[str]) -> str | None:
+
+class Subject(msgspec.Struct, frozen=True):
+    """What a command is asked to run, and the options for it."""
+
+    names: tuple[str, ...]
+    image: str | None
+    """The kernel image among the names; None for payloads."""
+    configuration: EnclaveConfiguration
+    inputs: Path | None
+    trust_anchors: tuple[Path, ...]
+    bare: "KernelOptions"
+    serial: str | None
+
+    def check(self, own: Mapping[str, tuple[str, ...]]) -> None:
+        """Raise ConfigurationError for an option that does not apply.
+
+        Args:
+            own: As for `applicability.check`, the options of the command itself.
+        """
+        kernels = applicability.KERNELS | {"serial": (KERNEL,), "what": (KERNEL, PAYLOADS)}
+        applicability.check(PAYLOADS if self.image is None else KERNEL, {**kernels, **own})
+
+    def run(self) -> "Travel[Any]":
+        """Return the run, at its beginning. Raises ConfigurationError if it is not possible."""
+        if self.image is not None:
+            return kernel_run(self.image, self.bare, self.serial)
+        from enclave_sim.enclave.options import EnclaveOptions  # noqa: PLC0415
+        from enclave_sim.time_travel.session import enclave_of  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
+        from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415
+
+        anchors = (development_anchor(), *map(TrustAnchor.load, self.trust_anchors))
+        taken = options.read_given_inputs(self.inputs, self.configuration.engine)
+        return Travel(enclave_of(self.names, EnclaveOptions(self.configuration, trust_anchors=anchors), taken))
+
+
+def of_subject(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Declare the argument and the options of a subject. The command gets them as one argument, `subject`."""
+
+    @options.configured
+    @wraps(command)
+    def with_subject(
+        *,
+        configuration: EnclaveConfiguration,
+        what: Sequence[str],
+        inputs: Path | None,
+        trust_anchor: Sequence[Path],
+        append: str,
+        module: Sequence[tuple[bytes, str]],
+        ram: int,
+        fw_cfg: Sequence[tuple[str, bytes]],
+        serial: str | None,
+        **given: Any,
+    ) -> Any:
+        names = tuple(common.or_default(what, configuration.engine))
+        bare = kernel.kernel_options(append, module, ram, fw_cfg)
+        image = image_among(names)
+        return command(subject=Subject(names, image, configuration, inputs, tuple(trust_anchor), bare, serial), **given)
+
+    declared: Callable[..., Any] = with_subject
+    for declare in reversed((_WHAT, *_OPTIONS)):
+        declared = declare(declared)
+    return declared
+
+
+def image_among(names: Sequence[str]) -> str | None:
     """Return the kernel image among names of payloads and images, or None. Raises ConfigurationError if not alone."""
     from enclave_sim.enclave.kernel.bare_kernel import is_kernel_image  # noqa: PLC0415 - only some commands need it
 

@@ -16,15 +16,14 @@ from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
 from enclave_sim.cli.options.types import NUMBER, TIME
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import printable
-from enclave_sim.specification import EngineName, Verification
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from enclave_sim.guarantees import Report
-    from firmware import Firmware
 
 EXIT_CODES = """\b
 Exit codes
@@ -62,21 +61,17 @@ Exit codes
 @options.feature
 @options.inputs
 @common.as_json
+@options.configured
 def verify(
     *,
+    configuration: EnclaveConfiguration,
     payload: Sequence[str],
     runs: int,
-    cycles: int,
     limit_ns: int,
     host_limit: float | None,
     seed: int,
     secret: Sequence[str],
-    engine: EngineName,
-    verify: Verification,
-    firmware: "Firmware | None",
-    production: bool,
     trust_anchor: Sequence[Path],
-    feature: Sequence[str],
     inputs: Path | None,
     as_json: bool,
 ) -> ExitCode:
@@ -91,17 +86,10 @@ def verify(
     from enclave_sim.guarantees import Scenario  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
     from enclave_sim.guarantees.verification import verify as judge  # noqa: PLC0415
 
-    names = common.or_default(payload, engine)
-    chosen = EnclaveOptions.of(
-        trust_anchors=(development_anchor(), *map(TrustAnchor.load, trust_anchor)),
-        cycles=cycles,
-        engine=engine,
-        verify=verify,
-        firmware=firmware,
-        production=production,
-        features=frozenset(feature),
-    )
-    taken = options.read_given_inputs(inputs, engine)
+    names = common.or_default(payload, configuration.engine)
+    anchors = (development_anchor(), *map(TrustAnchor.load, trust_anchor))
+    chosen = EnclaveOptions(configuration, trust_anchors=anchors)
+    taken = options.read_given_inputs(inputs, configuration.engine)
     scenario = Scenario(names[0] if len(names) == 1 else names, chosen, taken, limit_ns)
     line = ProgressLine(None if as_json else terminal_of(sys.stderr))
 

@@ -20,8 +20,17 @@ not fetched from become writable again at the first store.
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
-from unicorn import UC_HOOK_MEM_FETCH_PROT, UC_HOOK_MEM_WRITE_PROT, UC_PROT_EXEC, UC_PROT_READ, UC_PROT_WRITE, Uc
+from unicorn import (
+    UC_HOOK_MEM_FETCH_PROT,
+    UC_HOOK_MEM_WRITE_PROT,
+    UC_PROT_ALL,
+    UC_PROT_EXEC,
+    UC_PROT_READ,
+    UC_PROT_WRITE,
+    Uc,
+)
 
 from machine.bus.ram import LINE_SIZE, PAGE_SIZE, Ram
 from machine.processor.step_hook import add_hook
@@ -33,6 +42,25 @@ _DOUBLE_EVERY = 32
 """Blocks double in size for each additional number of boundaries."""
 _FEW_BOUNDARIES = 512
 """With more, pages do not become writable again."""
+
+
+def map_ram(uc: Uc, ram: Ram) -> None:
+    """Map RAM for Unicorn, with all permissions, in ranges that are cheap to split.
+
+    Args:
+        uc: The engine.
+        ram: The RAM, mapped from physical address 0.
+    """
+    for start, end in pairwise(boundaries(ram.size)):
+        uc.mem_map_ptr(start, end - start, UC_PROT_ALL, ram.host_address + start)
+
+
+def boundaries(size: int) -> list[int]:
+    """Return the ends of the ranges in which RAM is mapped: 0, powers of two from 1 MiB on, and `size`, in bytes.
+
+    Unicorn takes time in proportion to a range when it splits it, and most kernels are small and at low addresses.
+    """
+    return [0, *(1 << power for power in range(20, (size - 1).bit_length())), size]
 
 
 class CodePages:

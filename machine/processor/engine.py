@@ -5,13 +5,11 @@ decides how the page is executed.
 """
 
 import ctypes
-from itertools import pairwise
 
 from unicorn import (
     UC_ARCH_X86,
     UC_ERR_FETCH_PROT,
     UC_MODE_64,
-    UC_PROT_ALL,
     UC_PROT_EXEC,
     Uc,
     x86_const,
@@ -28,7 +26,7 @@ from machine.bus.ram import PAGE_SIZE, Ram
 from machine.errors import UnicornStopped
 from machine.processor.block_clock import BlockClock
 from machine.processor.clock import Clock
-from machine.processor.code_pages import CodePages
+from machine.processor.code_pages import CodePages, map_ram
 from machine.processor.code_reader import CodeReader
 from machine.processor.engine_callbacks import Callbacks
 from machine.processor.flat_mode import load_flat_mode
@@ -45,14 +43,6 @@ _NOT_ENTERED = 0  # entering.h
 _TRANSLATING_SINGLY = (Steps.WHILE_IN_DEBT, Steps.GUARDED)
 
 
-def _boundaries(size: int) -> list[int]:
-    """Return the ends of the ranges in which RAM is mapped: 0, powers of two from 1 MiB on, and `size`, in bytes.
-
-    Unicorn takes time in proportion to a range when it splits it, and most kernels are small and at low addresses.
-    """
-    return [0, *(1 << power for power in range(20, (size - 1).bit_length())), size]
-
-
 class Engine:
     """One Unicorn with its hooks and callbacks.
 
@@ -67,8 +57,7 @@ class Engine:
         self.uc = Uc(UC_ARCH_X86, UC_MODE_64)
         self.uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_BROADWELL)  # the smallest model with SMEP and SMAP
         self.uc.ctl_exits_enabled(True)  # but none is set: looking up an end address, Unicorn would raise page faults
-        for start, end in pairwise(_boundaries(ram.size)):
-            self.uc.mem_map_ptr(start, end - start, UC_PROT_ALL, ram.host_address + start)
+        map_ram(self.uc, ram)
         self._handle = engine_handle(self.uc)
         self._ram = ram
         self._translations = Translations(self.uc, ram, portable=portable)

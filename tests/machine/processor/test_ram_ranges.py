@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from machine.boot import loader
 from machine.machine import Machine, MachineConfiguration, Outcome
-from machine.processor.engine import _boundaries
+from machine.processor.code_pages import boundaries
 from tests.bench_machine import small_kernel_image
 
 SIZE = 8 << 20
-ENDS = _boundaries(SIZE)[1:-1]
+ENDS = boundaries(SIZE)[1:-1]
 
 
 @given(st.integers(1, 1 << 24).map(lambda pages: pages * 4096))
 def test_the_ranges_are_all_of_ram_and_at_most_half_of_it_is_in_one_above_2_mib(size: int) -> None:
-    ends = _boundaries(size)
+    ends = boundaries(size)
     assert ends == sorted(set(ends))
     assert (ends[0], ends[-1]) == (0, size)
     largest = max(end - start for start, end in pairwise(ends))

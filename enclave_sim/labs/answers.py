@@ -1,11 +1,16 @@
 """Answers in a TOML file of limited size. Whatever is in it, reading it fails in one known way."""
 
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from enclave_sim.labs.check import Check
 from enclave_sim.labs.lab import ANSWERS
+from enclave_sim.recording.text import printable
+from enclave_sim.similar import did_you_mean
+
+_SECTION, _QUESTION = re.compile(r"\[(\w+)\]"), re.compile(r"(?:# )?(\w+) =")
 
 
 class Answers:
@@ -36,6 +41,30 @@ class Answers:
             found = found.get(key) if isinstance(found, dict) else None
         return None if found in ("", []) else found
 
+    def unasked(self, start: bytes) -> Iterator[str]:
+        """Yield a sentence for each answer that no part asks for.
+
+        Args:
+            start: The answers file of the starting point, where questions without an answer are comments.
+        """
+        known = _asked(start.decode())
+        for part, answers in self._found.items():
+            names = [f"{part}.{name}" for name in answers] if isinstance(answers, dict) else [part]
+            for name in names:
+                if name not in known:
+                    yield f"{ANSWERS}: no part asks for {printable(name)}; {did_you_mean(name, known)}it is not judged"
+
     def unreadable(self, parts: Iterable[str]) -> dict[str, tuple[Check, ...]] | None:
         """Return the same failed check for all parts if the file cannot be read, otherwise None."""
         return {part: (Check(False, self.problem),) for part in parts} if self.problem else None
+
+
+def _asked(start: str) -> list[str]:
+    """Return `part.answer` for each question in the answers file of a starting point."""
+    found, part = [], ""
+    for line in start.splitlines():
+        if section := _SECTION.fullmatch(line):
+            part = section[1]
+        elif question := _QUESTION.match(line):
+            found.append(f"{part}.{question[1]}")
+    return found

@@ -5,9 +5,10 @@ from functools import cache
 
 import pytest
 
+from enclave_sim.labs.answers import Answers
 from enclave_sim.labs.catalogue import LABS
 from enclave_sim.labs.judging import Judgement, judge
-from enclave_sim.labs.lab import Lab
+from enclave_sim.labs.lab import ANSWERS, Lab
 from tests.labs.solutions.solution import Wrong
 from tests.labs.solving import COMPILED, SOLUTIONS, labs, solved, workplace
 
@@ -21,6 +22,22 @@ WRONG = [
     for wrong in SOLUTIONS[lab.name].wrong
     for is_slow in [lab.name in SLOW or wrong.name == ENDLESS]
 ]
+
+
+ASKING = [lab for lab in LABS if ANSWERS in lab.handed_in]
+
+
+@pytest.mark.parametrize("lab", ASKING, ids=lambda lab: lab.name)
+def test_an_answer_that_no_part_asks_for_is_noted(lab: Lab) -> None:
+    start = lab.start(lab.case("ada"))[ANSWERS]
+    answers = Answers({ANSWERS: solved(lab, "ada")[ANSWERS]})
+    assert list(answers.unasked(start)) == []
+    part = lab.text.part[0].name
+    strange = Answers({ANSWERS: f"top = 1\n[{part}]\nstrange = 1\n".encode()})
+    assert [note.split("; ")[0].removeprefix("answers.toml: no part asks for ") for note in strange.unasked(start)] == [
+        "top",
+        f"{part}.strange",
+    ]
 
 
 @cache

@@ -151,6 +151,10 @@ def inspect(
 
     Example: enclave-sim inspect counter --cycles 3
     """
+    for name in ("port", "host"):
+        given = click.get_current_context().get_parameter_source(name)
+        if given is click.core.ParameterSource.COMMANDLINE and not web:
+            raise ConfigurationError(f"--{name} is for --web, which serves the inspector to browsers")
     _require_textual()
     if bookmarks is not None:
         from enclave_sim.inspector.bookmark_file import read_bookmarks  # noqa: PLC0415

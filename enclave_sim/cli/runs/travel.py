@@ -35,7 +35,7 @@ _OPTIONS = (
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What a command is asked to run, and the options for it."""
+    """The subject of a command, and the options for it."""
 
     names: tuple[str, ...]
     image: str | None

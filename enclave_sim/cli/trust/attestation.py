@@ -18,7 +18,7 @@ from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.tpm import chosen_tpm
 from enclave_sim.cli.options.tpm import tpm as tpm_option
 from enclave_sim.cli.options.types import DIRECTORY, FILE, NUMBER, Parsed
-from enclave_sim.cli.output.written import STANDARD_OUTPUT, save
+from enclave_sim.cli.output.written import STANDARD_OUTPUT, keep, save
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
@@ -134,6 +134,7 @@ def attest(
         raise ConfigurationError(
             f"--cycle {cycle} is not run: cycles begin at 0, and there are {configuration.cycles} (--cycles)"
         )
+    keep(dict.fromkeys(trust_anchor, "the trust anchor"), output)
     witness = CapturingVerifier(nonce, cycle)
     with _enclave(payload, configuration, trust_anchor, tpm, witness) as enclave:
         witness.on_evidence = enclave.machine.request_stop
@@ -274,8 +275,10 @@ def reference_values(
     """
     from enclave_sim.attestation import ReferenceValues  # noqa: PLC0415
 
+    goal = output or STANDARD_OUTPUT
+    keep(dict.fromkeys(trust_anchor, "the trust anchor"), goal)
     with _enclave(payload, configuration, trust_anchor, tpm) as enclave:
         values: ReferenceValues = enclave.reference_values()
     for path in merge:
         values = values.merge(ReferenceValues.load(path))
-    save(output or STANDARD_OUTPUT, values.to_json())
+    save(goal, values.to_json())

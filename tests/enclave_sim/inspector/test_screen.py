@@ -89,6 +89,7 @@ def test_what_was_typed_in_a_recorded_run_is_typed_again_to_an_image(tmp_path: P
         ((str(image), "--serial", "stdio"), "boot --serial stdio --record FILE"),
         (("beacon", "--serial", str(recording)), "--serial is for a kernel image"),
         ((str(image), "--serial", str(recording)), "terminal"),
+        (("beacon", "--port", "8001"), "--port is for --web"),
     ):
         ended = command("inspect", *refused)
         assert_refused(ended)

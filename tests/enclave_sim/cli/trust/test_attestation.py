@@ -354,3 +354,13 @@ def test_reference_values_for_the_verifier_built_in(folder: Path) -> None:
     both = ("--reference", "ref.json", "--reference", "require.json")
     assert command("run", "beacon", "--attestation", "require", *both, "--quiet").code == ExitCode.OK
     assert_refused(command("run", "beacon", "--reference", "none.json"), "cannot read none.json")
+
+
+@pytest.mark.parametrize("words", [("attest", "--nonce", NONCE), ("reference-values",)], ids=lambda words: words[0])
+def test_the_output_does_not_replace_a_trust_anchor(words: tuple[str, ...], folder: Path) -> None:
+    command("payload", "keygen", "alice")
+    anchor = Path("alice.anchor.json")
+    before = anchor.read_bytes()
+    ended = command(*words, "--trust-anchor", anchor, "-o", anchor)
+    assert_refused(ended, "alice.anchor.json is the trust anchor itself; name another file for the output")
+    assert anchor.read_bytes() == before

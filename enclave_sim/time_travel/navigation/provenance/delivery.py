@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from enclave_sim.time_travel.navigation.provenance.answers import End, Ending, Role
-from enclave_sim.time_travel.navigation.provenance.effects import Bytes, Deed, Effect, Input, Spread, cut, length
+from enclave_sim.time_travel.navigation.provenance.effects import Bytes, Effect, Input, Spread, Transfer, cut, length
 from enclave_sim.time_travel.navigation.provenance.instructions import ZERO, InstructionEffects, UnresolvedError
 from enclave_sim.time_travel.navigation.provenance.places import FLAGS, REGISTERS, Place
 from enclave_sim.time_travel.navigation.provenance.steps import Step
@@ -17,7 +17,7 @@ _PAGE_FAULT = 14
 _TSS_RSP0, _TSS_IST1, _TSS_ESP0 = 4, 36, 4
 
 
-def delivered(machine: Machine, step: Step, events: Sequence[Event]) -> Deed:
+def delivered(machine: Machine, step: Step, events: Sequence[Event]) -> Transfer:
     """Return what the delivery of an interrupt did.
 
     Args:
@@ -35,11 +35,11 @@ def delivered(machine: Machine, step: Step, events: Sequence[Event]) -> Deed:
     made = _Frame(machine, raised, last, changes_ring=changes_ring)
     by = f"{INTERRUPT_DELIVERY} of vector {last.vector:#x}"
     try:
-        return Deed(by, None, tuple(made.effects(frame)))
+        return Transfer(by, None, tuple(made.effects(frame)))
     except UnresolvedError:
         places = (*((one,) for one in frame), *((REGISTERS[name],) for name in ("rsp", FLAGS, "cs", "ss", "cr2")))
         unknown = tuple(Effect(place, (Input((REGISTERS["rsp"],)),)) for place in places)
-        return Deed(by, None, unknown, Ending(End.NOT_MODELLED, "a task gate, or a delivery from unmapped tables"))
+        return Transfer(by, None, unknown, Ending(End.NOT_MODELLED, "a task gate, or a delivery from unmapped tables"))
 
 
 class _Frame:

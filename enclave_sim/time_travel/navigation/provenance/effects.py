@@ -62,7 +62,7 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class Transfer:
     """The part of one writer in a step."""
 
     by: str

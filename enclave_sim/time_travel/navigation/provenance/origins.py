@@ -6,13 +6,13 @@ from typing import Any
 from enclave_sim.time_travel.navigation.last_write import find_last_write
 from enclave_sim.time_travel.navigation.provenance.answers import LISTED, End, Ending, Origin, Role, Source, Value
 from enclave_sim.time_travel.navigation.provenance.decoding import decoded
-from enclave_sim.time_travel.navigation.provenance.deeds import COMPUTED, Deeds
 from enclave_sim.time_travel.navigation.provenance.devices import DeviceSources
-from enclave_sim.time_travel.navigation.provenance.effects import Deed, written
+from enclave_sim.time_travel.navigation.provenance.effects import Transfer, written
 from enclave_sim.time_travel.navigation.provenance.guest.sources import GuestSources
 from enclave_sim.time_travel.navigation.provenance.places import FLAGS, MEMORY, REGISTERS, Place
 from enclave_sim.time_travel.navigation.provenance.power_on import at_power_on
 from enclave_sim.time_travel.navigation.provenance.steps import Step, Steps
+from enclave_sim.time_travel.navigation.provenance.transfers import COMPUTED, Transfers
 from enclave_sim.time_travel.navigation.provenance.uses import Uses
 from enclave_sim.time_travel.navigation.provenance.write_log import WriteLog
 from enclave_sim.time_travel.navigation.register_write import RegisterWrites
@@ -36,8 +36,8 @@ class Origins:
         self._steps = Steps(timeline)
         self._log = WriteLog(timeline)
         self._guests = GuestSources(timeline, self._steps)
-        self._deeds = Deeds(timeline, self._guests)
-        self.uses = Uses(timeline, self._steps, self._deeds)
+        self._transfers = Transfers(timeline, self._guests)
+        self.uses = Uses(timeline, self._steps, self._transfers)
         self._devices = DeviceSources(timeline, self._log.last)
 
     def value(self, place: Place, position: Position) -> Value:
@@ -193,14 +193,14 @@ class Origins:
     def _made(self, step: Step, wanted: Iterable[Place]) -> tuple[list[Origin], list[Place]]:
         """Return the origins of bytes that a step wrote, and the bytes that it did not write."""
         self._timeline.go_to(step.before)
-        deeds = self._deeds.of(step)
+        transfers = self._transfers.of(step)
         found: list[Origin] = []
         rest = list(wanted)
-        for index in reversed(range(len(deeds))):
-            made, rest = written(deeds[index].effects, rest)
+        for index in reversed(range(len(transfers))):
+            made, rest = written(transfers[index].effects, rest)
             for one in made:
-                sources = self._before(deeds[:index], one.sources)
-                found.append(self._origin(step, deeds[index], one.place, sources))
+                sources = self._before(transfers[:index], one.sources)
+                found.append(self._origin(step, transfers[index], one.place, sources))
         for place in list(rest):
             unclaimed = self._unclaimed(step, place)
             if unclaimed is not None:
@@ -209,27 +209,29 @@ class Origins:
         return found, rest
 
     def _before(
-        self, earlier: list[Deed], sources: Iterable[tuple[Role, Place | Ending]]
+        self, earlier: list[Transfer], sources: Iterable[tuple[Role, Place | Ending]]
     ) -> list[tuple[Role, Place | Ending]]:
-        """Return the sources at the beginning of a step, of sources between two of its deeds."""
+        """Return the sources at the beginning of a step, of sources between two of its transfers."""
         found: list[tuple[Role, Place | Ending]] = []
         for role, what in sources:
             rest = [] if isinstance(what, Ending) else [what]
-            for deed in reversed(earlier):
-                made, rest = written(deed.effects, rest)
+            for transfer in reversed(earlier):
+                made, rest = written(transfer.effects, rest)
                 found += [(role, inner) for one in made for _, inner in one.sources]
             found += [(role, what)] if isinstance(what, Ending) else [(role, one) for one in rest]
         return found
 
-    def _origin(self, step: Step, deed: Deed, place: Place, sources: Iterable[tuple[Role, Place | Ending]]) -> Origin:
+    def _origin(
+        self, step: Step, transfer: Transfer, place: Place, sources: Iterable[tuple[Role, Place | Ending]]
+    ) -> Origin:
         made = tuple(
             Source(role, None, what) if isinstance(what, Ending) else Source(role, self._value(what))
             for role, what in dict.fromkeys(sources)
         )
-        return Origin(place, step.after, deed.by, deed.instruction, made, deed.ending)
+        return Origin(place, step.after, transfer.by, transfer.instruction, made, transfer.ending)
 
     def _unclaimed(self, step: Step, place: Place) -> Origin | None:
-        """Return an origin for a write that the step made although none of its deeds claims it; or None."""
+        """Return an origin for a write that the step made although none of its transfers claims it; or None."""
         wrote = place.space in step.changed or any(store.place.common(place) for store in step.stores)
         if not wrote or (not place.in_memory and not self._differs(step, place)):
             return None

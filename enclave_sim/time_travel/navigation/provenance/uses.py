@@ -6,10 +6,10 @@ from typing import Any
 from enclave_sim.time_travel.navigation.last_write import place as named
 from enclave_sim.time_travel.navigation.provenance.answers import Happened, Role, Use
 from enclave_sim.time_travel.navigation.provenance.decoding import decoded
-from enclave_sim.time_travel.navigation.provenance.deeds import Deeds
 from enclave_sim.time_travel.navigation.provenance.effects import cut, length
 from enclave_sim.time_travel.navigation.provenance.places import Place
 from enclave_sim.time_travel.navigation.provenance.steps import Step, Steps
+from enclave_sim.time_travel.navigation.provenance.transfers import Transfers
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
 from machine.bus.writer import Writer
@@ -20,10 +20,10 @@ _STRIDE = 256
 class Uses:
     """Finds what a timeline does with a value. The timeline moves."""
 
-    def __init__(self, timeline: Timeline[Any], steps: Steps, deeds: Deeds) -> None:
+    def __init__(self, timeline: Timeline[Any], steps: Steps, transfers: Transfers) -> None:
         self._timeline = timeline
         self._steps = steps
-        self._deeds = deeds
+        self._transfers = transfers
 
     def of(self, place: Place, start: Position, within: int, most: int) -> Iterator[Use]:
         """Yield the uses of a value, in order, up to the step that overwrites the last of it.
@@ -109,9 +109,9 @@ class Uses:
         timeline.go_to(step.before)
         uses: list[Use] = []
         rest = list(wanted)
-        for deed in self._deeds.of(step):
+        for transfer in self._transfers.of(step):
             made: dict[Role, dict[Place, None]] = {}
-            for effect in deed.effects:
+            for effect in transfer.effects:
                 size = length(effect.target)
                 for index in range(size):
                     for source in effect.inputs:
@@ -119,14 +119,18 @@ class Uses:
                             if isinstance(what, Place) and any(what.common(one) for one in rest):
                                 made.setdefault(role, {})[cut(effect.target, index, index + 1)[0]] = None
             for role, places in made.items():
-                uses.append(Use(Happened.USED, step.after, deed.by, deed.instruction, role, _joined(list(places))))
+                uses.append(
+                    Use(Happened.USED, step.after, transfer.by, transfer.instruction, role, _joined(list(places)))
+                )
             gone = []
-            for effect in deed.effects:
+            for effect in transfer.effects:
                 for target in effect.target:
                     gone += [common for one in rest if (common := one.common(target)) is not None]
                     rest = [left for one in rest for left in one.without(target)]
             if gone:
-                uses.append(Use(Happened.OVERWRITTEN, step.after, deed.by, deed.instruction, None, _joined(gone)))
+                uses.append(
+                    Use(Happened.OVERWRITTEN, step.after, transfer.by, transfer.instruction, None, _joined(gone))
+                )
         if not uses and step.executed and self._reads(step, wanted):
             found = decoded(step.code, step.rip, step.long)
             text = None if found is None else found.text

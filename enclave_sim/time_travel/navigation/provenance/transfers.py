@@ -1,4 +1,4 @@
-"""The deeds of a step, in order: its instruction, devices and inputs that wrote, and the delivery of an interrupt."""
+"""The transfers of bytes in a step, in order: by its instruction, devices, inputs, and interrupt delivery."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from enclave_sim.time_travel.navigation.last_write import place as named
 from enclave_sim.time_travel.navigation.provenance.answers import End, Ending, Role
 from enclave_sim.time_travel.navigation.provenance.decoding import Decoded, decoded
 from enclave_sim.time_travel.navigation.provenance.delivery import delivered
-from enclave_sim.time_travel.navigation.provenance.effects import Deed, Effect, Input, Spread
+from enclave_sim.time_travel.navigation.provenance.effects import Effect, Input, Spread, Transfer
 from enclave_sim.time_travel.navigation.provenance.guest.sources import GuestSources
 from enclave_sim.time_travel.navigation.provenance.instructions import ZERO, InstructionEffects, UnresolvedError
 from enclave_sim.time_travel.navigation.provenance.places import REGISTERS, Place
@@ -24,17 +24,17 @@ COMPUTED = "the computation of the guest, from its memory, constants and host ca
 _REASON = Ending(End.CONSTANT, "the reason for the departure, given by the call or the trap")
 
 
-class Deeds:
-    """Finds what steps did. The timeline must be at the position before the step."""
+class Transfers:
+    """Finds the transfers of steps. The timeline must be at the position before the step."""
 
     def __init__(self, timeline: Timeline[Any], guests: GuestSources) -> None:
         self._timeline = timeline
         self._guests = guests
         self._effects = InstructionEffects(timeline.machine)
 
-    def of(self, step: Step) -> list[Deed]:
-        """Return what a step did, in order."""
-        found: list[Deed] = []
+    def of(self, step: Step) -> list[Transfer]:
+        """Return the transfers of a step, in order."""
+        found: list[Transfer] = []
         events = self._timeline.monitor.events[step.seen : step.seen_after]
         if step.in_guest:
             found.append(self._guest(step))
@@ -45,18 +45,20 @@ class Deeds:
             found.append(delivered(self._timeline.machine, step, events))
         return found
 
-    def _instruction(self, step: Step) -> Deed:
+    def _instruction(self, step: Step) -> Transfer:
         by = named(self._timeline, step.rip)
         found = decoded(step.code, step.rip, step.long)
         if found is None:
-            return Deed(by, None, (), Ending(End.NOT_MODELLED, f"an instruction that is unknown: {step.code.hex()}"))
+            return Transfer(
+                by, None, (), Ending(End.NOT_MODELLED, f"an instruction that is unknown: {step.code.hex()}")
+            )
         stores = tuple(store.place for store in step.stores if store.by is None)
         if found.effects is not None:
             try:
-                return Deed(by, found.text, tuple(self._effects.of(found)))
+                return Transfer(by, found.text, tuple(self._effects.of(found)))
             except UnresolvedError:
                 pass
-        return Deed(by, found.text, self._unknown(found, stores), Ending(End.NOT_MODELLED, found.text))
+        return Transfer(by, found.text, self._unknown(found, stores), Ending(End.NOT_MODELLED, found.text))
 
     def _unknown(self, found: Decoded, stores: tuple[Place, ...]) -> tuple[Effect, ...]:
         """Return the effects of an instruction that is not modelled: all it may read on all it may write."""
@@ -74,7 +76,7 @@ class Deeds:
         everything = tuple(dict.fromkeys(inputs))
         return tuple(Effect((one,), everything) for one in (*found.writes, *stores))
 
-    def _others(self, step: Step, events: list[Event]) -> Iterator[Deed]:
+    def _others(self, step: Step, events: list[Event]) -> Iterator[Transfer]:
         """Yield what inputs, devices and the processor wrote by themselves."""
         given = next((event for event in events if isinstance(event, InputTaken)), None)
         for store in step.stores:
@@ -84,46 +86,48 @@ class Deeds:
         if given is not None and not step.executed:
             changed = self._registers(step, given)
             ending = Ending(End.INPUT, self._input_text(given))
-            yield Deed("an input", None, tuple(Effect((REGISTERS[name],), ()) for name in changed), ending)
+            yield Transfer("an input", None, tuple(Effect((REGISTERS[name],), ()) for name in changed), ending)
 
-    def _written(self, step: Step, by: Writer, place: Place, given: InputTaken | None) -> Deed:
+    def _written(self, step: Step, by: Writer, place: Place, given: InputTaken | None) -> Transfer:
         at = f"{by}, at {named(self._timeline, step.rip)}" if by.kind == "device" else f"{by}"
         text = decoded(step.code, step.rip, step.long) if by.kind == "device" else None
         instruction = None if text is None else text.text
         if by.kind == "input":
-            return Deed(at, None, (Effect((place,), ()),), Ending(End.INPUT, self._input_text(given)))
+            return Transfer(at, None, (Effect((place,), ()),), Ending(End.INPUT, self._input_text(given)))
         if by.name == SCRUB_ENGINE:
             selects = tuple(Input((one,), Role.ADDRESS) for one in (text.reads if text else ()))
-            return Deed(at, instruction, (Effect((place,), (Input(ZERO), *selects)),), Ending(End.DEVICE, SCRUB_ENGINE))
+            return Transfer(
+                at, instruction, (Effect((place,), (Input(ZERO), *selects)),), Ending(End.DEVICE, SCRUB_ENGINE)
+            )
         if by.kind == "device":
-            return Deed(at, instruction, (Effect((place,), ()),), Ending(End.DEVICE, by.name))
-        return Deed(at, None, (Effect((place,), ()),), Ending(End.PROCESSOR, by.name))
+            return Transfer(at, instruction, (Effect((place,), ()),), Ending(End.DEVICE, by.name))
+        return Transfer(at, None, (Effect((place,), ()),), Ending(End.PROCESSOR, by.name))
 
     def _registers(self, step: Step, given: InputTaken) -> list[str]:
         """Return the registers that an input has written, perhaps with the value that they had."""
         if given.input != _REGISTER_WRITE:
             return []
         known = [given.given] if given.given is not None else self._timeline.subject.header.inputs
-        named = [
+        written = [
             one.register
             for one in known
             if isinstance(one, RegisterWrite) and given.scheduled_ns in (None, one.at_ns) and one.register in REGISTERS
         ]
-        return named or [*sorted(step.changed)]
+        return written or sorted(step.changed)
 
     def _input_text(self, given: InputTaken | None) -> str:
         return "an input" if given is None else f"{given.input} at {given.at_ns} ns"
 
-    def _guest(self, step: Step) -> Deed:
+    def _guest(self, step: Step) -> Transfer:
         """Return what the guest on the coprocessor returned to the gate: number and argument of a host call."""
         by = "the guest, at the gate"
         if not step.executed:
-            return Deed(by, None, ())
+            return Transfer(by, None, ())
         place, ending = self._guests.argument(step.after)
         self._timeline.go_to(step.before)
         number = tuple(Effect((REGISTERS[name],), (Input(_REASON),)) for name in ("rax", "rcx"))
         if ending is not None:
-            return Deed(by, None, (*number, Effect((REGISTERS["rdi"],), (Input(ending),))))
+            return Transfer(by, None, (*number, Effect((REGISTERS["rdi"],), (Input(ending),))))
         argument: tuple[Input, ...] = (Input(ZERO),) if place is None else (Input((place,), spread=Spread.EACH),)
         rdi = Effect((Place("rdi", 0, 4),), argument), Effect((Place("rdi", 4, 4),), (Input(ZERO),))
-        return Deed(by, None, (*number, *rdi))
+        return Transfer(by, None, (*number, *rdi))

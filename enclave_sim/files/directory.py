@@ -31,7 +31,7 @@ def read_directory(directory: Path, limits: Mapping[str, int]) -> dict[str, byte
         handle = os.open(directory, _FLAGS | os.O_DIRECTORY)
     except (OSError, ValueError) as error:
         reason = "it is a symbolic link" if directory.is_symlink() else getattr(error, "strerror", str(error))
-        raise ConfigurationError(f"cannot read {str(directory)!r}: {reason}") from None
+        raise ConfigurationError(f"cannot read {directory}: {reason}") from None
     try:
         found = {name: _read(handle, directory, name, limit) for name, limit in limits.items()}
     finally:
@@ -47,12 +47,12 @@ def _read(handle: int, directory: Path, name: str, limit: int) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigurationError(f"cannot read {place!r}: {error.strerror}; it must be a regular file") from None
+        raise ConfigurationError(f"cannot read {place}: {error.strerror}; it must be a regular file") from None
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
-        raise ConfigurationError(f"cannot read {place!r}: it is not a regular file")
+        raise ConfigurationError(f"cannot read {place}: it is not a regular file")
     with os.fdopen(opened, "rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
-        raise ConfigurationError(f"cannot read {place!r}: it is larger than {limit} bytes")
+        raise ConfigurationError(f"cannot read {place}: it is larger than {limit} bytes")
     return data

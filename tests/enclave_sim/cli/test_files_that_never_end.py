@@ -110,12 +110,12 @@ REASONS = {
             "broken: cannot be opened as a database",
             "broken is not a recording",
         ),
-        *("broken: is not a database", "'broken': it is a symbolic link"),
+        *("broken: is not a database", "broken: it is a symbolic link"),
     ),
-    "pipe": ("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database", "'pipe': Not a directory"),
+    "pipe": ("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database", "pipe: Not a directory"),
     "sparse": (
         *("cannot read sparse: it is larger than", "sparse is not a recording", "sparse: is not a database"),
-        "'sparse': Not a directory",
+        "sparse: Not a directory",
     ),
 }
 """The expected message, by the name of the file."""

@@ -346,6 +346,6 @@ def test_ram_is_written_in_one_place() -> None:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Attribute) and node.attr == "host_address" and "ram" in ast.unparse(node.value):
                     users.add(f"{root.name}/{path.relative_to(root)}")
-    known = {f"machine/processor/{name}.py" for name in ("engine", "step_hook", "code_pages")}
+    known = {f"machine/processor/{name}.py" for name in ("step_hook", "code_pages")}
     known.add("machine/interrupts/known_transitions.py")  # a frame, in a page without code
     assert users == known, "only Unicorn may write there: take `Ram.lend`"

@@ -12,9 +12,9 @@ from enclave_sim.labs.lab import ANSWERS, Lab
 from tests.labs.solutions.solution import Wrong
 from tests.labs.solving import COMPILED, SOLUTIONS, labs, solved, workplace
 
-STUDENTS = ("ada", "grace")
+STUDENTS = [pytest.param("ada"), pytest.param("grace", marks=pytest.mark.slow)]
 SLOW = COMPILED | {"leak"}
-SOLVED, JUDGED = labs(slow=COMPILED), labs(slow=SLOW)
+SOLVED, JUDGED = labs(slow=COMPILED), labs(slow=SLOW | {"detective", "forge"})
 ENDLESS = "without an end"
 WRONG = [
     pytest.param(lab, wrong, id=f"{lab.name}: {wrong.name}", marks=[pytest.mark.slow] * is_slow)

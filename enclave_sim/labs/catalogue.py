@@ -1,11 +1,22 @@
 """All labs, in the order in which a course takes them."""
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.labs import boot, breakout, detective, forge, frame, gate, leak, payload
+from enclave_sim.labs import boot, breakout, detective, forge, frame, gate, jitter, leak, longmode, payload
 from enclave_sim.labs.lab import Lab
 from enclave_sim.similar import did_you_mean
 
-LABS: tuple[Lab, ...] = (boot.LAB, frame.LAB, gate.LAB, breakout.LAB, payload.LAB, leak.LAB, detective.LAB, forge.LAB)
+LABS: tuple[Lab, ...] = (
+    boot.LAB,
+    longmode.LAB,
+    gate.LAB,
+    frame.LAB,
+    breakout.LAB,
+    leak.LAB,
+    jitter.LAB,
+    forge.LAB,
+    payload.LAB,
+    detective.LAB,
+)
 """The number of a lab is its place here, from 1."""
 
 

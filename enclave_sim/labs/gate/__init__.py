@@ -1,7 +1,8 @@
 """Lab `gate`: write an interrupt gate and its handler, in the kernel's sources."""
 
-from enclave_sim.labs.gate.judge import IMAGE, judge, start, values
+from enclave_sim.labs.gate.judge import judge, start, values
+from enclave_sim.labs.kernel import IMAGE, IMAGE_BYTES
 from enclave_sim.labs.lab import Lab
 
-LAB = Lab("gate", 1, values, start, judge, {IMAGE: 1 << 21})
+LAB = Lab("gate", 1, values, start, judge, {IMAGE: IMAGE_BYTES})
 """The lab."""

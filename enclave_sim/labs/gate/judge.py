@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from enclave_sim.enclave.enclave import Enclave
-from enclave_sim.enclave.kernel.firmware_file import firmware_of
 from enclave_sim.errors import KernelDied
 from enclave_sim.events import AnnihilationBegan
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check
+from enclave_sim.labs.kernel import IMAGE, handed_in_kernel
 from enclave_sim.labs.lab import Judged
 from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.recording.text import one_line
@@ -19,7 +19,6 @@ from enclave_sim.specification import Attestation, EngineName
 from firmware import Firmware
 from machine.events import InterruptDelivered, InterruptRaised, RingTransition
 
-IMAGE = "aether.elf"
 _PARTS = ("gate", "handler", "safe")
 _LIMIT_NS = 2_000_000
 _CALLS = 3
@@ -39,12 +38,9 @@ def start(_case: Case) -> dict[str, bytes]:
 
 def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
     """Judge a kernel."""
-    if IMAGE not in files:
-        return _nothing(f"{IMAGE} is missing.")
-    try:
-        kernel = firmware_of(files[IMAGE])
-    except ValueError as error:
-        return _nothing(f"{IMAGE} is not a kernel for this program: {one_line(str(error))[:200]}.")
+    kernel, problem = handed_in_kernel(files)
+    if kernel is None:
+        return _nothing(problem)
     vector, digest = _vector(case), sha256(files[IMAGE]).digest()
     numbers = [int.from_bytes(digest[4 * at : 4 * at + 4], "little") | 1 for at in range(_CALLS)]
     try:

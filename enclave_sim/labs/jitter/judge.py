@@ -1,0 +1,150 @@
+"""The judge of lab `jitter`: it runs the mended kernel under loads that depend on the image, and asks the guarantee."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+
+import payloads as built_in
+from enclave_sim.enclave.options import EnclaveOptions
+from enclave_sim.errors import KernelDied
+from enclave_sim.events import CycleBegan, CycleEnded, SignalEmitted, WakeScheduled, Woken
+from enclave_sim.guarantees import Report, Run, Scenario, isolated, jitter_free, observe_scenario, zero_trace
+from enclave_sim.inputs import ExternalInterrupt
+from enclave_sim.labs.case import Case
+from enclave_sim.labs.check import RIGHT, Check
+from enclave_sim.labs.jitter.sources import Heartbeat, mistake, sources
+from enclave_sim.labs.kernel import IMAGE, handed_in_kernel
+from enclave_sim.labs.lab import Judged
+from enclave_sim.recording.text import one_line
+from enclave_sim.specification import Attestation
+from firmware import Firmware
+
+_PARTS = ("window", "steady", "disturbed", "clean")
+_PAYLOADS = ("counter", "digest")
+"""Of different sizes, so the heartbeat takes different times."""
+_CYCLES = 4
+_LIMIT_NS = 6_000_000
+_LATE_NS = 100
+"""A wake that is later than that came while the kernel was busy."""
+_NEAR_NS = 40
+"""Interrupts of a disturbed sleep come so near to its deadline."""
+
+
+def values(case: Case) -> dict[str, str]:
+    """Return the words of the text."""
+    mine = Heartbeat.of(case)
+    return {"seed": hex(mine.seed), "factor": hex(mine.factor)}
+
+
+def start(case: Case) -> dict[str, bytes]:
+    """Return the starting point: sources with two mistakes."""
+    return sources(case, mistake(case))
+
+
+def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
+    """Judge a kernel."""
+    kernel, problem = handed_in_kernel(files)
+    if kernel is None:
+        return _nothing(problem)
+    number = int.from_bytes(sha256(files[IMAGE]).digest(), "big")
+    short, long = 2_000 + number % 9_000, 60_000 + number // 9_000 % 3_000 * 16 + 7
+    try:
+        runs = {wake_ns: _run(kernel, wake_ns) for wake_ns in (short, short + 1_001, long, long + 5)}
+        disturbed = [_run(kernel, wake_ns, _near(runs[wake_ns])) for wake_ns in (short, long)]
+    except KernelDied as error:
+        return _nothing(f"The kernel died: {one_line(str(error))[:200]}.")
+    everything = [*runs.values(), *disturbed]
+    if beats := next(_heartbeats(everything, Heartbeat.of(case)), ""):
+        return _nothing(beats, tuple(run.result.digest for run in everything))
+    checks = {"window": (_window(list(runs.values())),), "steady": (_steady([runs[long], runs[long + 5]]),)}
+    punctual = checks["window"] == checks["steady"] == (RIGHT,)
+    for part, judged in (("disturbed", _disturbed(everything)), ("clean", _clean(everything))):
+        checks[part] = (judged if punctual else Check(False, f"{part}: window and steady come first."),)
+    return Judged(checks, tuple(run.result.digest for run in everything))
+
+
+def _nothing(problem: str, digests: tuple[str, ...] = ()) -> Judged:
+    return Judged(dict.fromkeys(_PARTS, (Check(False, problem),)), digests)
+
+
+def _run(kernel: Firmware, wake_ns: int, inputs: tuple[ExternalInterrupt, ...] = ()) -> Run:
+    options = EnclaveOptions.of(attestation=Attestation.OFF, cycles=_CYCLES, wake_ns=wake_ns, firmware=kernel)
+    return observe_scenario(Scenario(_PAYLOADS, options, inputs, _LIMIT_NS))
+
+
+def _near(run: Run) -> tuple[ExternalInterrupt, ...]:
+    """Return an interrupt just before, and one just after, deadlines of a run."""
+    deadlines = [one.deadline_ns for one in run.events if isinstance(one, WakeScheduled)][:2]
+    signs = (-1, 1)
+    return tuple(
+        ExternalInterrupt(at_ns=max(0, at + sign * _NEAR_NS)) for at, sign in zip(deadlines, signs, strict=False)
+    )
+
+
+def _heartbeats(runs: Sequence[Run], mine: Heartbeat) -> Iterator[str]:
+    """Yield what is wrong with the heartbeats. They are the signals between two cycles."""
+    right = [mine.of_payload(built_in.read(_PAYLOADS[cycle % 2])) for cycle in range(_CYCLES - 1)]
+    for run in runs:
+        found: list[list[int]] = []
+        between = False
+        for event in run.events:
+            if isinstance(event, CycleEnded):
+                between = True
+                found.append([])
+            elif isinstance(event, CycleBegan):
+                between = False
+            elif isinstance(event, SignalEmitted) and between:
+                found[-1].append(event.value)
+        if len(found) < _CYCLES:
+            yield (
+                f"A run ends after {len(found)} of its {_CYCLES} cycles ({run.result.outcome}). "
+                "Try enclave-sim run counter digest --cycles 4 with your kernel."
+            )
+        elif not any(found):
+            yield "There is no heartbeat between the cycles. It is what your kernel must do, punctually."
+        elif any(len(one) != 1 for one in found[:-1]):
+            yield "There must be one heartbeat after each cycle that is followed by another one."
+        elif [one for several in found[:-1] for one in several] != right:
+            yield "A heartbeat has another checksum than that of the payload of the cycle before."
+
+
+def _window(runs: Sequence[Run]) -> Check:
+    latest = max((one.latency_ns or 0 for run in runs for one in run.events if isinstance(one, Woken)), default=0)
+    if latest <= _LATE_NS:
+        return RIGHT
+    return Check(
+        False,
+        f"window: A wake-up came {latest} ns late: its deadline passed while interrupts were off. What does the kernel "
+        "do between arming the timer and HLT?",
+    )
+
+
+def _steady(runs: Sequence[Run]) -> Check:
+    report = jitter_free(runs)
+    if report.holds:
+        return RIGHT
+    for words, lesson in (
+        ("has its deadline", "The timer is not armed for the time that is configured."),
+        ("was taken in ring 0", "The kernel takes interrupts awake. It should be asleep: HLT right after STI."),
+        ("came", "A wake-up is late: at its deadline interrupts were off."),
+    ):
+        if found := [one.what for one in report.findings if words in one.what]:
+            return Check(False, f"steady: {lesson} ({found[0]})")
+    return Check(False, f"steady: {_first(report)}.")
+
+
+def _disturbed(runs: Sequence[Run]) -> Check:
+    report = jitter_free(runs)
+    return RIGHT if report.holds else Check(False, f"disturbed: {_first(report)}.")
+
+
+def _clean(runs: Sequence[Run]) -> Check:
+    if unfinished := [run.result.outcome for run in runs if run.result.outcome != "COMPLETED"]:
+        return Check(False, f"clean: A run ended as {unfinished[0]}.")
+    for report in (zero_trace(runs), isolated(runs)):
+        if not report.holds:
+            return Check(False, f"clean: {report.guarantee} is broken: {_first(report)}.")
+    return RIGHT
+
+
+def _first(report: Report) -> str:
+    return one_line(report.findings[0].what)[:200] if report.findings else report.verdict

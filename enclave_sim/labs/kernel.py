@@ -1,0 +1,48 @@
+"""Kernels in labs: sources of the starting point, and the image that a student has built of them."""
+
+from collections.abc import Mapping
+
+from enclave_sim.enclave.kernel.firmware_file import firmware_of
+from enclave_sim.files.reading import DOCUMENT, read_file
+from enclave_sim.recording.text import one_line
+from firmware import Firmware, built_in
+
+IMAGE = "aether.elf"
+"""The image that is handed in."""
+IMAGE_BYTES = 1 << 21
+"""Limit of its size in bytes."""
+
+
+def handed_in_kernel(files: Mapping[str, bytes]) -> tuple[Firmware | None, str]:
+    """Return the kernel that was handed in, or None and the reason why there is none."""
+    if IMAGE not in files:
+        return None, f"{IMAGE} is missing."
+    try:
+        return firmware_of(files[IMAGE]), ""
+    except ValueError as error:
+        return None, f"{IMAGE} is not a kernel for this program: {one_line(str(error))[:200]}."
+
+
+def source(name: str) -> str:
+    """Return a source of the built-in kernel by its path beside the image, as "src/boot.S"."""
+    return read_file(built_in().path.parent / name, DOCUMENT).decode()
+
+
+def edited(text: str, edits: Mapping[str, str]) -> str:
+    """Return a source with other texts.
+
+    Args:
+        text: The source.
+        edits: The new text for each old one, which must occur exactly once.
+
+    Returns:
+        The changed source.
+
+    Raises:
+        ValueError: An old text does not occur exactly once.
+    """
+    for old, new in edits.items():
+        if text.count(old) != 1:
+            raise ValueError(f"the source holds {old!r} {text.count(old)} times; it must be there once")
+        text = text.replace(old, new)
+    return text

@@ -1,5 +1,6 @@
 """Every code block on the pages runs and prints the output shown, or says why it cannot run."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -65,6 +66,13 @@ def test_the_tutorial_shows_the_cause_that_its_text_explains() -> None:
     page = (ROOT / "docs" / "tutorial.md").read_text()
     assert "the guest: clear (function 1) at +0x9: i32.store" in page
     assert "the guest: clear (function 1) at +0x7: i32.const 0\n" in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_on_a_page_are_those_of_every_unix(page: Path) -> None:
+    """`sed -i`, for one, takes other arguments on BSD and macOS than GNU's."""
+    lines = [line for block in blocks(page) for line in block.text.splitlines()]
+    assert [line for line in lines if re.search(r"\bsed -i|\breadlink -f|\bgrep -P|\bdate -d", line)] == []
 
 
 def test_every_example_program_is_on_its_page() -> None:

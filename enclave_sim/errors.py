@@ -23,6 +23,19 @@ class ConfigurationError(EnclaveError):
     """The requested run is impossible: an option out of range, an unknown payload, a missing file."""
 
 
+class OptionError(ConfigurationError):
+    """The value of an option is impossible.
+
+    Args:
+        option: The option's name in Python. The command line shows its own name for it instead.
+        problem: The value, and what would be right: `is 0; it must be 1 to 16777215`.
+    """
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"{option} {problem}")
+        self.option, self.problem = option, problem
+
+
 def installing(extra: str) -> str:
     """Return instructions to install an extra of this package, which is not on PyPI: from a clone or a wheel."""
     return f"pip install '.[{extra}]' in a clone, or 'WHEEL[{extra}]'"

@@ -4,15 +4,24 @@ Each command is a function that returns its exit code; None is 0.
 """
 
 from collections.abc import Callable
+from inspect import cleandoc
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from enclave_sim.errors import ConfigurationError, OptionError
 
 if TYPE_CHECKING:
     from click.parser import _OptionParser
 
 MACHINE, POLICY, KERNEL, OUTPUT = "Machine and time", "Trust and profile", "Your own kernel", "Output"
 """Headings of options in the help."""
+EXIT_CODES = """\b
+Exit codes
+  0  done
+  2  the command cannot be carried out; one line says why
+ 70  a defect of the emulator or its firmware"""
+"""The end of the help of a command without exit codes of its own."""
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -52,6 +61,19 @@ class _Parsing(click.Command):
 
 class Command(_Parsing):
     """A command that lists its options under headings, and names the first surplus argument."""
+
+    def __init__(self, name: str | None, *, help: str = "", epilog: str = EXIT_CODES, **settings: Any) -> None:
+        paragraphs = cleandoc(help).split("\n\n")
+        copied = (f"\b\n{one}" if one.startswith("Example: ") else one for one in paragraphs)  # \b keeps its lines
+        super().__init__(name, help="\n\n".join(copied), epilog=epilog, **settings)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises ConfigurationError, with the option as it was typed, for OptionError."""
+        try:
+            return super().invoke(ctx)
+        except OptionError as error:
+            named = (one.opts[0] for one in self.params if isinstance(one, click.Option) and one.name == error.option)
+            raise ConfigurationError(f"{next(named, error.option)} {error.problem}") from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections in the order in which their first options were declared, "Options" last."""

@@ -57,7 +57,7 @@ def _sources(home: Path) -> Iterator[Path]:
 def build(directory: Path, output: Path | None) -> None:
     """Build a kernel from its sources. The same sources give the same image, byte for byte.
 
-    Example: enclave-sim firmware build mine && enclave-sim verify beacon --firmware mine/aether.elf
+    Example: enclave-sim firmware build mine
     """
     for part in PARTS:
         if not (directory / part).is_dir():

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 import payloads as built_in
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.errors import ConfigurationError, OptionError
 from enclave_sim.files.reading import MODULE, MissingFile, read_file
 from enclave_sim.memory_map import region, regions
 from enclave_sim.payload.keys import TrustAnchor
@@ -21,11 +21,6 @@ PayloadSource = str | Path | bytes
 """The name of a built-in payload, a path, or the payload itself."""
 MAX_PAYLOADS = 8
 _LARGEST_NS = 0xFFFF_FFF0
-_TEXT = {
-    ".wat": "; compile and sign it first (enclave-sim payload sign)",
-    ".jsonl": "; a recording is repeated by enclave-sim replay",
-}
-"""Advice for a text file that is not a payload, by suffix."""
 _WASM = b"\0asm"
 _RANGES = {
     "cycles": (1, 0xFF_FFFF),
@@ -88,32 +83,32 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if not isinstance(value, int):
-                raise ConfigurationError(f"{name} is {value!r}; it must be a whole number")
+                raise OptionError(name, f"is {value!r}; it must be a whole number")
             if not least <= value <= most:
-                raise ConfigurationError(f"{name} is {value}; it must be {least} to {most}")
+                raise OptionError(name, f"is {value}; it must be {least} to {most}")
         if self.quantum_ns < 1000 * self.ns_per_instruction:
             least = 1000 * self.ns_per_instruction
-            raise ConfigurationError(f"quantum_ns is {self.quantum_ns}; the kernel needs {least} to switch at all")
+            raise OptionError("quantum_ns", f"is {self.quantum_ns}; the kernel needs {least} to switch at all")
         arena = region("arena").size
         if self.arena_bytes is not None and not 0 <= self.arena_bytes <= arena:
-            raise ConfigurationError(f"arena_bytes is {self.arena_bytes}; it must be 0 to {arena}")
+            raise OptionError("arena_bytes", f"is {self.arena_bytes}; it must be 0 to {arena}")
         if len(self.sensors) != 2:
             raise ConfigurationError(f"there are {len(self.sensors)} sensors; there must be 2")
         for number, value in enumerate(self.sensors):
             if not 0 <= value < 1 << 32:
-                raise ConfigurationError(f"sensor{number} is {value}; it must be 0 to {(1 << 32) - 1}")
+                raise OptionError(f"sensor{number}", f"is {value}; it must be 0 to {(1 << 32) - 1}")
         for option, kind in (("engine", EngineName), ("attestation", Attestation), ("verify", Verification)):
             value = getattr(self, option)
             try:
                 msgspec.structs.force_setattr(self, option, kind(value))
             except ValueError:
                 names = " or ".join(name.value for name in kind)
-                raise ConfigurationError(f"{option} is {value!r}; it must be {names}") from None
+                raise OptionError(option, f"is {value!r}; it must be {names}") from None
         self._check_trace()
         if self.engine.is_flat:
             self._check_native()
         if self.engine is EngineName.RESIDENT and self.features:
-            raise ConfigurationError("engine is resident, which has no WebAssembly features beyond the profile")
+            raise OptionError("engine", "is resident, which has no WebAssembly features beyond the profile")
 
     @property
     def kernel(self) -> Firmware:
@@ -124,7 +119,7 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
         traced, names = self.trace_memory, [one.name for one in regions()]
         if traced is not None and traced not in names:
             near = did_you_mean(str(traced), names)
-            raise ConfigurationError(f"trace_memory is {traced!r}: no region; {near}there are {', '.join(names)}")
+            raise OptionError("trace_memory", f"is {traced!r}: no region; {near}there are {', '.join(names)}")
 
     def _check_native(self) -> None:
         """Refuse options that need AetherHost: a flat binary runs without it."""
@@ -134,7 +129,7 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
             (self.verify is Verification.FIRMWARE, "no signature: nothing to verify in the firmware"),
         ):
             if asked:
-                raise ConfigurationError(f"engine is native, which has {what}")
+                raise OptionError("engine", f"is native, which has {what}")
 
     def command_line(self, payloads: Sequence[bytes]) -> str:
         """Compose the kernel's command line.
@@ -234,8 +229,20 @@ def _read_source(source: str | Path, native: bool) -> bytes:
     if not data:
         raise ConfigurationError(f"{path} is empty; a payload is a {kind if native else 'signed .wasm file'}")
     if not native and not data.startswith(_WASM) and _is_text(data):
-        raise ConfigurationError(f"{path} is text, not a WebAssembly module{_TEXT.get(path.suffix, '')}")
+        raise ConfigurationError(f"{path} is {_text_file(path, data)}")
     return data
+
+
+def _text_file(path: Path, data: bytes) -> str:
+    """Say what a text file is that was given as a payload, and what would be right."""
+    from enclave_sim.recording.format import BEGINNING  # noqa: PLC0415 - only a mistake needs it
+
+    if data.startswith(BEGINNING):
+        return "a recording, not a payload; enclave-sim replay repeats it, inspect shows it, events lists it"
+    if path.suffix == ".jsonl":
+        return f"neither a payload nor a recording, which begins with {BEGINNING.decode()}"
+    advice = "; compile and sign it first (enclave-sim payload sign)" if path.suffix == ".wat" else ""
+    return f"text, not a WebAssembly module{advice}"
 
 
 def _no_payload(name: str, names: Sequence[str], native: bool) -> str:

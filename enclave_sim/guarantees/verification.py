@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 
 from enclave_sim.cancellation import Cancellation
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.errors import ConfigurationError, OptionError
 from enclave_sim.guarantees.judges.admission import admitted
 from enclave_sim.guarantees.judges.jitter import jitter_free, loads
 from enclave_sim.guarantees.judges.noninterference import noninterference
@@ -48,7 +48,8 @@ def verify(
         The report of each guarantee.
 
     Raises:
-        ConfigurationError: `runs` is below 2, a secret does not exist, or the scenario cannot be run.
+        OptionError: `runs` is below 2.
+        ConfigurationError: A secret does not exist, or the scenario cannot be run.
         Cancelled: `cancellation` was cancelled.
     """
     token = cancellation or Cancellation()
@@ -58,7 +59,7 @@ def verify(
         progress(what)
 
     if runs < 2:
-        raise ConfigurationError(f"runs is {runs}; it takes at least 2 to compare")
+        raise OptionError("runs", f"is {runs}; it takes at least 2 to compare")
     for unknown in (name for name in secrets if name not in SECRETS):
         near = did_you_mean(unknown, SECRETS)
         raise ConfigurationError(f"there is no secret {unknown!r}; {near}there are {', '.join(SECRETS)}")

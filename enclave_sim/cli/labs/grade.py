@@ -24,7 +24,14 @@ class Format(Enum):
     AUTOLAB = "autolab"
 
 
-@command()
+EXIT_CODES = """\b
+Exit codes
+  0  the grades are printed
+  2  a directory does not exist, or none is of a lab: nothing was handed in
+ 70  a defect of the emulator or its firmware"""
+
+
+@command(epilog=EXIT_CODES)
 @click.argument("directories", nargs=-1, required=True, type=DIRECTORY, metavar="DIR...", help="Directories of labs.")
 @option("--format", "kind", type=Choice(Format), default=Format.CSV.value, help="Format of the grades.")
 @option("--student", metavar="ID", help="Who handed it in, if that is known: another student's case earns nothing.")
@@ -37,9 +44,15 @@ def grade(directories: Sequence[Path], kind: Format, student: str | None) -> Non
     """
     from enclave_sim.cli.output.progress import ProgressLine, terminal_of  # noqa: PLC0415
     from enclave_sim.labs.grades import FORMATS, grade_directory, unique  # noqa: PLC0415
+    from enclave_sim.labs.workplace import ASSIGNMENT  # noqa: PLC0415
 
     if student is not None and len(directories) != 1:
         raise ConfigurationError(f"--student is for one directory, not {len(directories)}")
+    for one in directories:
+        if not one.is_dir():
+            raise ConfigurationError(
+                f"cannot grade {one}: {'it is not a directory' if one.exists() else 'it does not exist'}"
+            )
     line, grades = ProgressLine(terminal_of(sys.stderr)), []
     for done, one in enumerate(directories):
         if line.is_due:
@@ -47,3 +60,7 @@ def grade(directories: Sequence[Path], kind: Format, student: str | None) -> Non
         grades.append(grade_directory(one, student))
     line.erase()
     write(FORMATS[kind.value](unique(grades)).encode("utf-8", "replace"))
+    if not any((one / ASSIGNMENT).is_file() for one in directories):
+        raise ConfigurationError(
+            f"no directory has {ASSIGNMENT}, which enclave-sim lab start writes: no lab was judged"
+        )

@@ -84,8 +84,9 @@ def number(text: str, least: int | None = None, most: int | None = None) -> int:
     except ValueError:
         value = None
     if value is None or (least is not None and value < least) or (most is not None and value > most):
-        limits = "" if least is None else f" at least {least}" if most is None else f" from {least} to {most}"
-        raise ConfigurationError(f"{text!r} is not a whole number{limits} (such as 1000000, 1_000_000 or 0xF4240)")
+        limits = "" if least is None else f" of at least {least}" if most is None else f" from {least} to {most}"
+        such_as = " (such as 1000000, 1_000_000 or 0xF4240)" if most is None else ""
+        raise ConfigurationError(f"{text!r} is not a whole number{limits}{such_as}")
     return value
 
 
@@ -98,6 +99,7 @@ def positive_time(text: str) -> int:
 
 
 NUMBER = Parsed(number, "number")
+NOT_NEGATIVE = Parsed(partial(number, least=0), "number")
 POSITIVE = Parsed(partial(number, least=1), "number")
 PORT = Parsed(partial(number, least=0, most=65535), "number")
 TIME = Parsed(nanoseconds, "time")

@@ -21,7 +21,8 @@ EXIT_CODES = """\b
 Exit codes
   0  the recordings are equal
   2  one of them is damaged or cannot be read
- 12  they differ"""
+ 12  they differ
+ 70  a defect of the emulator or its firmware"""
 
 
 @command(epilog=EXIT_CODES)

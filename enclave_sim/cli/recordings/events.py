@@ -3,7 +3,7 @@
 import re
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,9 @@ from click.shell_completion import CompletionItem
 
 from enclave_sim.cli.command import command, option
 from enclave_sim.cli.options.common import write
-from enclave_sim.cli.options.types import FILE, NUMBER, POSITIVE, TIME, Parsed
+from enclave_sim.cli.options.types import FILE, NOT_NEGATIVE, POSITIVE, TIME, Parsed
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.recording.text import plural
 
 if TYPE_CHECKING:
     from machine.events import Event
@@ -53,7 +54,9 @@ def _complete_kind(_context: click.Context, _parameter: click.Parameter, incompl
     help="Only events from one virtual time to another, both inclusive: nanoseconds, or with a unit, such as 1ms.",
 )
 @option("--ring", type=Parsed(_ring, "rings"), metavar="FROM->TO", help="Only ring transitions such as 3->0.")
-@option("--cycle", type=NUMBER, metavar="N", help="Only events from the beginning of a cycle, from 0, to the next.")
+@option(
+    "--cycle", type=NOT_NEGATIVE, metavar="N", help="Only events from the beginning of a cycle, from 0, to the next."
+)
 @option("--first", type=POSITIVE, metavar="N", help="Only the first N of them; the rest of the file is not read.")
 @option("--last", type=POSITIVE, metavar="N", help="Only the last N of them.")
 @option("--count", is_flag=True, help="Print only their number.")
@@ -72,7 +75,7 @@ def events(
 ) -> None:
     """Show the events of a recording, one per line: number, virtual time (ns), kind and fields.
 
-    Example: enclave-sim events counter.jsonl --ring "3->0" --between 0 1_000_000
+    Example: enclave-sim events counter.jsonl --ring "3->0" --between 0 1ms
     """
     from enclave_sim.recording.query import select  # noqa: PLC0415
     from enclave_sim.recording.reader import RecordingFile  # noqa: PLC0415
@@ -81,7 +84,9 @@ def events(
         raise ConfigurationError("--first and --last exclude each other")
     recording = RecordingFile(file)
     part = recording if between is None or cycle is not None else recording.between(*between)
-    found = select(iter(part), kind=kind or None, between=between, ring=ring, cycle=cycle)
+    begun: list[int] = []
+    read = iter(part) if cycle is None else _noting(begun, part)
+    found = select(read, kind=kind or None, between=between, ring=ring, cycle=cycle)
     if first is not None:
         found = islice(found, first)
     elif last is not None:
@@ -90,6 +95,19 @@ def events(
         write(f"{sum(1 for _ in found)}\n".encode())
     else:
         _show(found, as_json=as_json)
+    if cycle is not None and cycle not in begun:
+        there_are = plural(len(begun), "cycle") + (f", 0 to {begun[-1]}" if len(begun) > 1 else "")
+        click.echo(f"note: the recording has no cycle {cycle}; it has {there_are}", err=True)
+
+
+def _noting(begun: list[int], events: "Iterable[Event]") -> "Iterator[Event]":
+    """Yield the same events, and add the number of each cycle that begins to a list."""
+    from enclave_sim.events import CycleBegan  # noqa: PLC0415
+
+    for event in events:
+        if isinstance(event, CycleBegan):
+            begun.append(event.cycle)
+        yield event
 
 
 def _show(found: "Iterator[Event]", *, as_json: bool) -> None:

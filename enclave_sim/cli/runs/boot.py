@@ -96,7 +96,7 @@ def boot(
 
     Its serial output (COM1) goes to standard output. Times are virtual: nanoseconds, or with a unit, such as 1ms.
 
-    Example: enclave-sim boot kernel.elf --append verbose --module initrd.img,initrd
+    Example: enclave-sim boot kernel.elf --module initrd.img,initrd
     """
     options = kernel.kernel_options(append, module, ram, fw_cfg)
     options = msgspec.structs.replace(options, ns_per_instruction=ns_per_instruction, portable=portable)

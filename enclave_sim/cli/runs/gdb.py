@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 EXIT_CODES = """\b
 Exit codes
   0  ended by Ctrl-C, or (--stdio) by gdb
-  2  usage error: an invalid option, file, key or address"""
+  2  usage error: an invalid option, file, key or address
+ 70  a defect of the emulator or its firmware"""
 _OWN = dict.fromkeys(("port", "host", "stdio", "script", "at"), (KERNEL, PAYLOADS))
 _PORT, _LOOPBACK = 1234, "127.0.0.1"
 

@@ -218,10 +218,18 @@ def _source(
 
     Quick checks come first, so that a wrong name is a one-line error before the screen opens.
     """
-    from enclave_sim.inspector.session.sources import EnclaveSource, KernelSource, source_of  # noqa: PLC0415
+    from enclave_sim.inspector.session.sources import (  # noqa: PLC0415
+        EnclaveSource,
+        KernelSource,
+        RecordingSource,
+        source_of,
+    )
+    from enclave_sim.recording.reader import RecordingFile  # noqa: PLC0415
 
     source = source_of(names, options, inputs, payloads, kernel)
-    if isinstance(source, EnclaveSource):
+    if isinstance(source, RecordingSource):
+        RecordingFile(source.path)
+    elif isinstance(source, EnclaveSource):
         from enclave_sim.enclave.configuration import read_payloads  # noqa: PLC0415
 
         read_payloads(names, options.configuration.engine)

@@ -2,17 +2,21 @@
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from enclave_sim.cli.command import OUTPUT, command, option
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
 from enclave_sim.cli.options.common import write
 from enclave_sim.cli.options.place import at as at_option
 from enclave_sim.cli.options.place import go_to_place
-from enclave_sim.cli.options.types import NUMBER
+from enclave_sim.cli.options.types import POSITIVE, Parsed, number
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
 from enclave_sim.cli.runs.travel import Subject, of_subject
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.similar import did_you_mean
 
 if TYPE_CHECKING:
     from enclave_sim.time_travel.link import Link
@@ -21,10 +25,11 @@ if TYPE_CHECKING:
 EXIT_CODES = """\b
 Exit codes
   0  answered
-  2  usage error: an invalid option, file or place, or the run ends before it"""
+  2  usage error: an invalid option, file or place, or the run ends before it
+ 70  a defect of the emulator or its firmware"""
 _OWN = dict.fromkeys(("of", "count", "at", "depth", "forwards", "as_json"), (KERNEL, PAYLOADS))
 _QUESTION = "The question"
-_DEPTH = 8
+_DEPTH, _PAGE = 8, 4096
 
 
 @command(epilog=EXIT_CODES)
@@ -32,12 +37,21 @@ _DEPTH = 8
     "--of",
     required=True,
     metavar="PLACE",
-    help="A register (rax, al, xmm0, rflags), or memory: a linear address, or a symbol of the kernel.",
+    help="A register (rax, al, xmm0, rflags), or memory: a linear address, a symbol of the kernel, or a region such as "
+    "heap.",
     heading=_QUESTION,
 )
-@option("--bytes", "count", type=NUMBER, metavar="N", default=1, help="Number of bytes in memory.", heading=_QUESTION)
+@option(
+    "--bytes",
+    "count",
+    type=Parsed(partial(number, least=1, most=_PAGE), "number"),
+    metavar="N",
+    default=1,
+    help="Number of bytes in memory.",
+    heading=_QUESTION,
+)
 @at_option
-@option("--depth", type=NUMBER, metavar="N", default=_DEPTH, help="Writes to follow, in a row.", heading=_QUESTION)
+@option("--depth", type=POSITIVE, metavar="N", default=_DEPTH, help="Writes to follow, in a row.", heading=_QUESTION)
 @option("--forwards", is_flag=True, help="Show what becomes of the value instead.", heading=_QUESTION)
 @option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.", heading=OUTPUT)
 @of_subject
@@ -86,6 +100,9 @@ def _answer(session: "Travel[Any]", of: str, count: int, depth: int, *, forwards
     )
 
     asked = _asked(session, of)
+    given = click.get_current_context().get_parameter_source("count")
+    if isinstance(asked, str) and given is click.core.ParameterSource.COMMANDLINE:
+        raise ConfigurationError(f"--bytes is for memory; {asked} is a register")
     linear = isinstance(asked, int)
     value = None if forwards else session.where_from(asked, count, linear=linear, depth=depth)
     uses = session.where_to(asked, count, linear=linear) if forwards else []
@@ -104,9 +121,13 @@ def _asked(session: "Travel[Any]", of: str) -> str | int:
     if of.lower() in REGISTERS:
         return of
     symbols = session.program.symbols
-    if of in symbols:
-        return symbols[of]
+    bases = {one.name: one.base for one in session.program.regions}
+    for places in (symbols, bases):
+        if of in places:
+            return places[of]
     try:
         return int(of, 0)
     except ValueError:
-        raise ConfigurationError(f"{of!r} is not a register, a symbol of the kernel or an address") from None
+        near = did_you_mean(of, (*bases, *REGISTERS, *symbols))
+        right = f"a register, a symbol of the kernel, a region or an address; {near}regions are {', '.join(bases)}"
+        raise ConfigurationError(f"{of!r} is not {right}") from None

@@ -128,6 +128,8 @@ def run(
         raise ConfigurationError("--reference is for the built-in verifier; --verifier asks another one")
     if verifier is None and verifier_ca is not None:
         raise ConfigurationError("--verifier-ca is for a verifier elsewhere, which --verifier names")
+    if record is None and configuration.trace_memory is not None:
+        raise ConfigurationError("--trace-memory is for --record, which writes its events to a file")
     names = common.or_default(payload, configuration.engine)
     watch = Watch(configuration.cycles, None if quiet else terminal_of(sys.stderr))
     taken = options.read_given_inputs(inputs, configuration.engine)

@@ -14,7 +14,7 @@ from enclave_sim.cli.options.common import write
 from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
-from enclave_sim.cli.options.types import NUMBER, TIME
+from enclave_sim.cli.options.types import NUMBER, POSITIVE_TIME
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -44,7 +44,7 @@ Exit codes
     help="Number of equal runs to compare, and of runs under varied load.",
 )
 @option("--cycles", type=NUMBER, metavar="N", default=2, help="Number of cycles in each run.")
-@option("--limit-ns", type=TIME, metavar="TIME", default="10s", help="End each run at this virtual time.")
+@option("--limit-ns", type=POSITIVE_TIME, metavar="TIME", default="10s", help="End each run at this virtual time.")
 @host_limit_option
 @option("--seed", type=NUMBER, metavar="N", default=0, help="Seed of loads and secrets.")
 @option(

@@ -41,7 +41,8 @@ VERIFY_EXIT_CODES = """\b
 Exit codes
   0  every check passed
   2  the command cannot be carried out, or the file is not evidence
- 13  the evidence was refused"""
+ 13  the evidence was refused
+ 70  a defect of the emulator or its firmware"""
 
 
 def _nonce(text: str) -> bytes:
@@ -120,7 +121,7 @@ def attest(
 ) -> None:
     """Boot the enclave and write its evidence for a cycle.
 
-    Example: enclave-sim attest beacon --nonce $(openssl rand -hex 32) -o beacon.eat --raw quote/
+    Example: enclave-sim attest beacon --nonce $(openssl rand -hex 32) -o b.eat
     """
     from enclave_sim.attestation import EnvelopeKey  # noqa: PLC0415
     from enclave_sim.enclave.attester.capturing import CapturingVerifier  # noqa: PLC0415
@@ -201,7 +202,7 @@ def verify_evidence(
 ) -> ExitCode:
     """Judge an evidence file. This needs only the file and reference values; nothing is booted.
 
-    Example: enclave-sim verify-evidence beacon.eat --nonce HEX --reference beacon.json
+    Example: enclave-sim verify-evidence b.eat --nonce HEX --reference beacon.json
     """
     from enclave_sim.attestation import (  # noqa: PLC0415
         ECDSA_P256,

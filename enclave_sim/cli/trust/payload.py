@@ -145,7 +145,7 @@ def verify(module: Path, anchor: Sequence[Path], production: bool, feature: Sequ
 
     Exit code 3 if it is rejected. Also prints the virtual time that the boot takes for them.
 
-    Example: enclave-sim payload verify hello.wasm --anchor alice.anchor.json --production
+    Example: enclave-sim payload verify hello.wasm --anchor alice.anchor.json
     """
     data = _read_payload(module)
     anchors = _load_anchors(anchor)
@@ -205,11 +205,12 @@ def show(module: Path, as_json: bool) -> None:
 def compile_payload(
     module: Path, key: Path, output: Path | None, anchor: Sequence[Path], feature: Sequence[str]
 ) -> None:
-    """Compile a signed module ahead of time and sign the result, so that the boot need not compile it.
+    r"""Compile a signed module ahead of time and sign the result, so that the boot need not compile it.
 
     The code runs only with this engine on this kind of processor. Without --output, it goes to NAME.aot.wasm.
 
-    Example: enclave-sim payload compile hello.wasm --key ~/keys/alice.key.json --anchor alice.anchor.json
+    Example: enclave-sim payload compile hello.wasm --key alice.key.json \
+               --anchor alice.anchor.json
     """
     signing_key = keys.SigningKey.load(key)
     data = _read_module(module)

@@ -19,7 +19,8 @@ from enclave_sim.times import nanoseconds
 EXIT_CODES = """\b
 Exit codes
   0  ended by Ctrl-C
-  2  usage error: an invalid option, file or address"""
+  2  usage error: an invalid option, file or address
+ 70  a defect of the emulator or its firmware"""
 
 
 @click.group(cls=Group)
@@ -71,7 +72,7 @@ def serve(
 
     Without --database, everything is forgotten at exit, including which evidence is stale.
 
-    Example: enclave-sim verifier serve --reference values.json --database verifier.sqlite
+    Example: enclave-sim verifier serve --reference r.json --database db.sqlite
     """
     _check_libraries()
     from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Policy, ReferenceValues  # noqa: PLC0415

@@ -131,7 +131,11 @@ class BareKernel:
             self.machine = Machine(configuration, recorder)
             self.loaded = loader.load(self.machine, image, command_line, [loader.Module(*one) for one in modules])
         except (MachineError, MemoryError) as error:
-            raise ConfigurationError(f"cannot boot {name}: {error}") from None
+            from enclave_sim.recording.format import BEGINNING  # noqa: PLC0415 - only a mistake needs it
+
+            is_recording = image.startswith(BEGINNING)
+            what = "it is a recording; enclave-sim replay repeats it, inspect shows it" if is_recording else error
+            raise ConfigurationError(f"cannot boot {name}: {what}") from None
         self.serial_input = SerialInput(self.machine, typed)
         """The input over the serial line."""
 

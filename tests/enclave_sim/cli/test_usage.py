@@ -6,9 +6,11 @@ from pathlib import Path
 import click
 import pytest
 
+from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.enclave.kernel.program import aether
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.actions.goals import read_address
+from enclave_sim.recording.format import BEGINNING
 from enclave_sim.time_travel import Session
 from tests.enclave_sim.cli.command import assert_refused, command, commands
 
@@ -37,6 +39,17 @@ COMMANDS = dict(commands())
         ("run becon", "no payload 'becon': neither a file nor built in; did you mean beacon? there are abyss, "),
         ("run surveyor", "surveyor is a flat x86-64 guest, which needs engine native (--engine native)\n"),
         ("run beacon --engine native", "beacon is a WebAssembly module, which needs engine wasmtime"),
+        ("run --wake-ns 0", "--wake-ns is 0; it must be 1000 to 4294967280\n"),
+        ("run --sensor0 -1", "--sensor0 is -1; it must be 0 to 4294967295\n"),
+        ("inspect --arena-bytes -1", "--arena-bytes is -1; it must be 0 to "),
+        ("gdb --cycles 0", "--cycles is 0; it must be 1 to "),
+        ("verify --runs 1", "--runs is 1; it takes at least 2 to compare\n"),
+        ("verify --limit-ns 0", "--limit-ns: '0' is not a time of at least 1 ns"),
+        ("run --engine native --production", "--engine is native, which has no signature"),
+        ("run --trace-memory heap", "--trace-memory is for --record, which writes its events to a file\n"),
+        ("provenance --of rax --depth 0", "--depth: '0' is not a whole number of at least 1 (such as 1000000, "),
+        ("provenance --of heap --bytes 0", "--bytes: '0' is not a whole number from 1 to 4096; see "),
+        ("events x --cycle -1", "--cycle: '-1' is not a whole number of at least 0 (such as"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_where_it_is_and_what_would_be_right(words: str, error: str) -> None:
@@ -62,7 +75,21 @@ def test_every_help_looks_the_same(words: tuple[str, ...]) -> None:
     assert "Options:" in lines
     if not isinstance(COMMANDS[words], click.Group):
         assert any(line.startswith("  Example: enclave-sim ") for line in lines)
+        at = next(number for number, line in enumerate(lines) if line.lstrip().startswith("Exit codes"))
+        codes = [int(line.split()[0]) for line in lines[at:] if re.match(r" +\d+  ", line)]
+        assert {2, 70} <= set(codes) <= {*map(int, ExitCode)}
+        assert codes == sorted(codes)
     assert ended.output == command(*words, "-h").output
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_an_example_can_be_copied_from_an_80_column_help(words: tuple[str, ...]) -> None:
+    """It is one line, or the shell joins its lines."""
+    lines = command(*words, "--help").output.splitlines()
+    for at, line in enumerate(lines):
+        if line.startswith("  Example: "):
+            end = next(number for number in range(at, len(lines)) if not lines[number].endswith("\\"))
+            assert lines[end + 1] == "", "the example does not end there"
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -101,6 +128,20 @@ def test_an_unknown_kind_is_answered_with_the_nearest(tmp_path: Path) -> None:
     assert_refused(command("run", "--inputs", script), "did you mean tamper?")
     script.write_text('[[input]]\nkind = "tamper"\nafter = { event = "cycle_begin" }\n')
     assert_refused(command("run", "--inputs", script), "did you mean cycle_began?")
+
+
+@pytest.mark.parametrize("words", ["run", "verify", "gdb", "provenance --of rax", "inspect", "boot"])
+def test_a_recording_in_the_place_of_a_payload_is_called_one(words: str, tmp_path: Path) -> None:
+    """And so is a file that only has the name of one: nothing is said of WebAssembly."""
+    path, other = tmp_path / "run.jsonl", tmp_path / "other.jsonl"
+    path.write_bytes(BEGINNING + b"}\n")
+    other.write_text("{}\n")
+    ended = command(*words.split(), path)
+    assert_refused(ended, f"{path}")
+    assert re.search(r"is a recording.*replay repeats it|is not a recording; line 1", ended.error), ended.error
+    assert "WebAssembly" not in ended.error
+    if words != "boot":
+        assert_refused(command(*words.split(), other), f"{other} is neither a payload nor a recording")
 
 
 def test_an_unknown_symbol_is_answered_with_the_nearest() -> None:

@@ -113,7 +113,7 @@ class _Tree:
                 if deep
                 else f"not looked at more than {self._most} values"
             )
-            return replace(value, limit=Ending(End.LIMIT, f"{reason}; where_from of this value goes on"))
+            return replace(value, limit=Ending(End.LIMIT, f"{reason}; ask for this value to look further"))
         found = self._expanded[key]
         origins = tuple(self._with_tree(origin, above | {key}) for origin in found.origins)
         return replace(found, origins=origins)

@@ -55,6 +55,8 @@ def test_the_same_student_gets_the_same_case_and_another_one_another(tmp_path: P
         ("verify mine/answers.toml", "mine/answers.toml is not a receipt of enclave-sim lab submit"),
         ("grade mine mine --format autolab", "format autolab is of one student: name one directory, not 2"),
         ("grade mine . --student ada", "--student is for one directory, not 2"),
+        ("grade mine nowhere", "cannot grade nowhere: it does not exist"),
+        ("grade mine/answers.toml", "cannot grade mine/answers.toml: it is not a directory"),
     ],
 )
 def test_a_mistake_is_one_line(words: str, reason: str, started: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,5 +113,7 @@ def test_a_directory_that_cannot_be_judged_stops_no_other(started: Path, tmp_pat
     assert "has no lab.json" in first["problem"]
     assert len(others) == 4
     assert "\x1b" not in graded.output
-    junit = command("lab", "grade", tmp_path / "=cmd()\x1b", "--format", "junit").output
-    assert ElementTree.fromstring(junit).find("testsuite/testcase/error") is not None
+    junit = command("lab", "grade", tmp_path / "=cmd()\x1b", "--format", "junit")
+    assert (junit.code, junit.error.count("\n")) == (2, 1)
+    assert junit.error.startswith("error: no directory has lab.json, ")
+    assert ElementTree.fromstring(junit.output).find("testsuite/testcase/error") is not None

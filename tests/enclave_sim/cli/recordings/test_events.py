@@ -42,12 +42,20 @@ def test_every_event_is_a_line_in_columns(path: Path, events: list[AnyEvent]) ->
 
 
 def test_a_query_without_a_match_says_so_and_only_to_people(path: Path) -> None:
-    for query in (("--cycle", "9"), ("--kind", "shutdown")):
+    for query in (("--cycle", "2", "--kind", "shutdown"), ("--kind", "shutdown")):
         ended = command("events", path, *query)
         assert (ended.code, ended.output, ended.error) == (0, "", "no event matches\n")
         assert command("events", path, *query, "--json").error == ""
         assert command("events", path, *query, "--count").error == ""
     assert command("events", path, "--kind", "woken").error == ""
+
+
+@pytest.mark.parametrize("how", [[], ["--json"], ["--count"]])
+def test_a_cycle_that_the_recording_does_not_have_is_answered_with_those_it_has(path: Path, how: list[str]) -> None:
+    ended = command("events", path, "--cycle", "3", *how)
+    assert ended.code == 0
+    assert ended.error.endswith("note: the recording has no cycle 3; it has 3 cycles, 0 to 2\n")
+    assert "note" not in command("events", path, "--cycle", "2", *how).error
 
 
 def test_json_is_what_stands_in_the_file(path: Path) -> None:

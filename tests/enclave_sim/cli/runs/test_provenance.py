@@ -30,6 +30,12 @@ def test_its_json_is_as_its_schema_says(more: list[str]) -> None:
     assert (found["value"] is None) == bool(more)
 
 
+def test_a_region_is_its_first_bytes() -> None:
+    by_name, by_address = (command("provenance", "counter", "--of", of, *AT).output for of in ("heap", "0xc00000"))
+    assert by_name.startswith("0xc00000 = ")
+    assert by_name == by_address
+
+
 def test_it_explains_values_of_a_kernel(tmp_path: Path) -> None:
     image = tmp_path / "kernel.elf"
     image.write_bytes(images.kernel1(code=images.CODE))
@@ -41,7 +47,13 @@ def test_it_explains_values_of_a_kernel(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["counter"], "--of"),
-        (["counter", "--of", "eaks"], "'eaks' is not a register, a symbol of the kernel or an address"),
+        (
+            ["counter", "--of", "eaks"],
+            "'eaks' is not a register, a symbol of the kernel, a region or an address; did you",
+        ),
+        (["counter", "--of", "haep"], "did you mean heap? regions are text, rodata, "),
+        (["counter", "--of", "rxa"], "did you mean "),
+        (["counter", "--of", "rax", "--bytes", "2"], "--bytes is for memory; rax is a register"),
         (["counter", "--of", "0xfffffffff000", *AT], "is not mapped"),
         (["counter", "--of", "0xfef00000", *AT], "are not in RAM"),
         (["counter", "--of", "0x128fff", "--bytes", "2", *AT], "are in several pages"),

@@ -59,6 +59,8 @@ def build(directory: Path, output: Path | None) -> None:
 
     Example: enclave-sim firmware build mine
     """
+    if not directory.is_dir():
+        raise ConfigurationError(f"there is no directory {directory}; enclave-sim firmware new makes one")
     for part in PARTS:
         if not (directory / part).is_dir():
             raise ConfigurationError(f"{directory} has no directory {part!r}, as enclave-sim firmware new makes it")

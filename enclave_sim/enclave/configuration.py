@@ -222,6 +222,8 @@ def _read_source(source: str | Path, native: bool) -> bytes:
     if isinstance(source, str) and source in names:
         return read(source)
     path = Path(source)
+    if not str(source):  # an unset variable; as a path it would be the directory here
+        raise ConfigurationError(_no_payload("", names, native))
     try:
         data = read_file(path, MODULE)
     except MissingFile:

@@ -38,7 +38,8 @@ class Tls:
             context.load_cert_chain(self.certificate, self.key, password=lambda: b"")
         except ssl.SSLError as error:
             raise ConfigurationError(
-                f"{self.certificate}, {self.key}: are not a PEM certificate and its unencrypted key: {error.reason}"
+                f"{self.certificate}, {self.key}: are not a PEM certificate and its unencrypted key"
+                + (f": {error.reason}" if error.reason else "")
             ) from None
 
 

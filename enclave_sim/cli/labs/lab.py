@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from enclave_sim.labs.lab import Lab
     from enclave_sim.labs.workplace import Assignment
 
+_VERIFY_EXIT_CODES = """\b
+Exit codes
+  0  the judgement confirms the receipt
+  2  the receipt or the directory cannot be read
+ 13  the receipt is refused
+ 70  a defect of the emulator or its firmware"""
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -144,7 +150,7 @@ def submit(number: str, directory: Path | None, key: Path | None, as_json: bool)
         click.echo(f"\n{found.text.debrief.strip()}")
 
 
-@lab.command()
+@lab.command(epilog=_VERIFY_EXIT_CODES)
 @click.argument("receipt", type=FILE, metavar="RECEIPT", help="Receipt, written by lab submit.")
 @click.argument(
     "directory",
@@ -156,7 +162,7 @@ def submit(number: str, directory: Path | None, key: Path | None, as_json: bool)
 @option("--anchor", type=FILE, metavar="FILE", help="The course's trust anchor: the receipt must be signed by its key.")
 @as_json_option
 def verify(receipt: Path, directory: Path | None, anchor: Path | None, as_json: bool) -> None:
-    """Repeat the judgement of a receipt. Exit code 13 if it does not confirm the receipt.
+    """Repeat the judgement of a receipt.
 
     Example: enclave-sim lab verify lab-boot/receipt.json
     """

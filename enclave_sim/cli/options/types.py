@@ -40,8 +40,10 @@ class File(click.ParamType[Any]):
     def __init__(self, kind: str = "file") -> None:
         self.name = kind
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
-        """Return the path."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path. An empty name, as of an unset variable, is refused."""
+        if not str(value):
+            self.fail("'' is not the name of a file", param, ctx)
         return Path(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":  # noqa: ARG002

@@ -17,7 +17,7 @@ from enclave_sim.cli.options.common import write
 from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.tpm import chosen_tpm
 from enclave_sim.cli.options.tpm import tpm as tpm_option
-from enclave_sim.cli.options.types import DIRECTORY, FILE, NUMBER, Parsed
+from enclave_sim.cli.options.types import DIRECTORY, FILE, NOT_NEGATIVE, Parsed
 from enclave_sim.cli.output.written import STANDARD_OUTPUT, keep, save
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
@@ -104,7 +104,7 @@ def _measured_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @option(
     "--output", "-o", type=FILE, metavar="FILE", required=True, help="Evidence file to write; - is standard output."
 )
-@option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle to attest, 0 to --cycles minus 1.")
+@option("--cycle", type=NOT_NEGATIVE, metavar="N", default=0, help="The cycle to attest, 0 to --cycles minus 1.")
 @option("--raw", type=DIRECTORY, metavar="DIR", help="Also write the TPM's structures to files in DIR, for tpm2-tools.")
 @_measured_options
 @options.configured
@@ -181,7 +181,7 @@ def _raw(directory: Path, evidence: "Evidence") -> dict[Path, bytes]:
     required=True,
     help="Reference values; may be repeated: any of them may match.",
 )
-@option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle of the challenge.")
+@option("--cycle", type=NOT_NEGATIVE, metavar="N", default=0, help="The cycle of the challenge.")
 @option(
     "--after",
     type=Parsed(_position, "position"),

@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 import payloads as built_in
 from enclave_sim.cli.command import Group, option
+from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options.common import as_json as as_json_option
 from enclave_sim.cli.options.common import complete_payload
 from enclave_sim.cli.options.types import DIRECTORY, FILE
@@ -32,8 +33,12 @@ from enclave_sim.recording.text import one_line
 from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import EngineName
 
-REJECTED = 3
-"""Exit code for a payload that failed a check."""
+_EXIT_CODES = """\b
+Exit codes
+  0  done: no check failed
+  2  the command cannot be carried out; one line says why
+  3  the payload failed a check
+ 70  a defect of the emulator or its firmware"""
 
 _NO_WASM_HINT = "WebAssembly modules start with 00 61 73 6d 01 00 00 00"
 
@@ -134,7 +139,7 @@ def sign(module: Path, key: Path, output: Path | None) -> None:
     save(goal, signature.sign(data, signing_key), f"signed by {signing_key.name}")
 
 
-@payload.command("verify")
+@payload.command("verify", epilog=_EXIT_CODES)
 @_module("Built-in name or path of a signed module.", complete_payload)
 @_anchor
 @option("--production", is_flag=True, help="Refuse development keys.")
@@ -143,7 +148,7 @@ def sign(module: Path, key: Path, output: Path | None) -> None:
 def verify(module: Path, anchor: Sequence[Path], production: bool, feature: Sequence[str], as_json: bool) -> None:
     """Run the boot's checks of a module, in the same order.
 
-    Exit code 3 if it is rejected. Also prints the virtual time that the boot takes for them.
+    Also prints the virtual time that the boot takes for them.
 
     Example: enclave-sim payload verify hello.wasm --anchor alice.anchor.json
     """
@@ -196,7 +201,7 @@ def show(module: Path, as_json: bool) -> None:
         print_table(module, description)
 
 
-@payload.command("compile")
+@payload.command("compile", epilog=_EXIT_CODES)
 @_module("Signed module.")
 @_key
 @_output
@@ -238,7 +243,7 @@ def _rejections(module: Path, *, as_json: bool = False) -> Iterator[None]:
         unknown = rejection.check is PayloadCheck.UNKNOWN_KEY
         hint = "; add the signer's with --anchor NAME.anchor.json" if unknown else ""
         click.echo(f"{module}: {one_line(str(rejection))}{hint}", err=True)
-        raise click.exceptions.Exit(REJECTED) from None
+        raise click.exceptions.Exit(ExitCode.REJECTED) from None
 
 
 def _read(path: Path) -> bytes:

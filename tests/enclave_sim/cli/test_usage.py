@@ -1,12 +1,13 @@
 """Mistakes in a command line: one line in our own words; common help of all commands."""
 
+import inspect
 import re
 from pathlib import Path
 
 import click
 import pytest
 
-from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.exit_codes import _OF_OUTCOME, ExitCode
 from enclave_sim.enclave.kernel.program import aether
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.actions.goals import read_address
@@ -39,6 +40,9 @@ COMMANDS = dict(commands())
         ("run becon", "no payload 'becon': neither a file nor built in; did you mean beacon? there are abyss, "),
         ("run surveyor", "surveyor is a flat x86-64 guest, which needs engine native (--engine native)\n"),
         ("run beacon --engine native", "beacon is a WebAssembly module, which needs engine wasmtime"),
+        ("run --inputs=", "--inputs: '' is not the name of a file; see"),
+        ("firmware build nowhere", "there is no directory nowhere; enclave-sim firmware new makes one\n"),
+        (f"attest --nonce {'0' * 64} --cycle -1 -o x", "--cycle: '-1' is not a whole number of at least 0 (such as"),
         ("run --wake-ns 0", "--wake-ns is 0; it must be 1000 to 4294967280\n"),
         ("run --sensor0 -1", "--sensor0 is -1; it must be 0 to 4294967295\n"),
         ("inspect --arena-bytes -1", "--arena-bytes is -1; it must be 0 to "),
@@ -80,6 +84,20 @@ def test_every_help_looks_the_same(words: tuple[str, ...]) -> None:
         assert {2, 70} <= set(codes) <= {*map(int, ExitCode)}
         assert codes == sorted(codes)
     assert ended.output == command(*words, "-h").output
+
+
+def test_every_exit_code_that_a_module_uses_is_in_the_help_of_its_commands() -> None:
+    """`run` has those of its outcomes; the codes of `main` and of the kernel itself are common to all."""
+    said: dict[str, set[int]] = {}
+    for words, one in COMMANDS.items():
+        if one.callback is not None:
+            codes = re.findall(r"^ +(\d+)  ", command(*words, "--help").output.partition("Exit codes")[2], re.M)
+            said.setdefault(inspect.unwrap(one.callback).__code__.co_filename, set()).update(map(int, codes))
+    for file, listed in said.items():
+        used = {int(ExitCode[name]) for name in re.findall(r"ExitCode\.([A-Z_]+)", Path(file).read_text())}
+        assert used - {ExitCode.OK} <= listed, file
+    (run,) = (file for file in said if file.endswith("runs/run.py"))
+    assert {int(of) for of in _OF_OUTCOME.values()} | {ExitCode.RESIDUE} <= said[run]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -142,6 +160,11 @@ def test_a_recording_in_the_place_of_a_payload_is_called_one(words: str, tmp_pat
     assert "WebAssembly" not in ended.error
     if words != "boot":
         assert_refused(command(*words.split(), other), f"{other} is neither a payload nor a recording")
+
+
+def test_an_empty_name_is_no_directory() -> None:
+    """As of a variable that is not set: `enclave-sim run "$PAYLOAD"`."""
+    assert command("run", "").error.startswith("error: no payload '': neither a file nor built in; there are ")
 
 
 def test_an_unknown_symbol_is_answered_with_the_nearest() -> None:

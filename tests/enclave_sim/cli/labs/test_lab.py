@@ -49,7 +49,7 @@ def test_the_same_student_gets_the_same_case_and_another_one_another(tmp_path: P
         ("start boto", "there is no lab 'boto'; did you mean boot? "),
         ("start boot mine", "mine exists; name a directory to make"),
         ("start boot new --student a/b", "'a/b' is not a student ID: use 1 to 64 letters"),
-        ("check boot nowhere", "cannot read nowhere: No such file or directory"),
+        ("check boot nowhere", "there is no directory nowhere; enclave-sim lab start makes one"),
         ("check boot .", ". has no lab.json; enclave-sim lab start makes a directory with one"),
         ("hint boot mine --part nose", "lab boot has no part 'nose'; there are modes, phases, rings, sleep"),
         ("verify mine/answers.toml", "mine/answers.toml is not a receipt of enclave-sim lab submit"),

@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_a_payload_is_refused(tmp_path: Path, content: byt
         (["--sensor0", "0x100000000"], ["sensor0 is 4294967296; it must be 0 to 4294967295"]),
         (["--sensor1", "-1"], ["sensor1 is -1"]),
         (["--limit-ns", "0"], ["--limit-ns", "at least 1"]),
-        (["--quantum-ns", "1"], ["quantum_ns"]),
+        (["--quantum-ns", "1"], ["--quantum-ns is 1; it must be 1000 to "]),
         (["--attestation", "perhaps"], ["perhaps"]),
         (["--feature", "threads"], ["threads", "simd"]),
         (["--json", "--quiet"], ["--json", "--quiet"]),
@@ -347,13 +347,8 @@ def test_a_reader_that_has_gone_is_not_an_error() -> None:
     assert process.wait(timeout=300) == ExitCode.GUEST_FAULT
 
 
-@pytest.mark.parametrize(
-    ("name", "advice"),
-    [
-        ("own.wat", "compile and sign it first (enclave-sim payload sign)"),
-        ("own.jsonl", "a recording is repeated by enclave-sim replay"),
-    ],
-)
-def test_a_text_file_in_the_place_of_a_payload_is_told_where_it_belongs(tmp_path: Path, name: str, advice: str) -> None:
-    (tmp_path / name).write_text("(module)")
-    assert_refused(run(tmp_path / name), f"is text, not a WebAssembly module; {advice}")
+def test_a_text_file_in_the_place_of_a_payload_is_told_where_it_belongs(tmp_path: Path) -> None:
+    """`tests/enclave_sim/cli/test_usage.py` has recordings."""
+    (tmp_path / "own.wat").write_text("(module)")
+    advice = "compile and sign it first (enclave-sim payload sign)"
+    assert_refused(run(tmp_path / "own.wat"), f"is text, not a WebAssembly module; {advice}")

@@ -1,7 +1,7 @@
 """All labs, in the order in which a course takes them."""
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.labs import boot, breakout, detective, forge, frame, gate, jitter, leak, longmode, payload
+from enclave_sim.labs import boot, breakout, detective, forge, frame, gate, jitter, leak, longmode, payload, sandbox
 from enclave_sim.labs.lab import Lab
 from enclave_sim.similar import did_you_mean
 
@@ -15,6 +15,7 @@ LABS: tuple[Lab, ...] = (
     jitter.LAB,
     forge.LAB,
     payload.LAB,
+    sandbox.LAB,
     detective.LAB,
 )
 """The number of a lab is its place here, from 1."""

@@ -6,6 +6,7 @@ from enclave_sim.enclave.kernel.firmware_file import firmware_of
 from enclave_sim.files.reading import DOCUMENT, read_file
 from enclave_sim.recording.text import one_line
 from firmware import Firmware, built_in
+from machine.boot import elf
 
 IMAGE = "aether.elf"
 """The image that is handed in."""
@@ -46,3 +47,10 @@ def edited(text: str, edits: Mapping[str, str]) -> str:
             raise ValueError(f"the source holds {old!r} {text.count(old)} times; it must be there once")
         text = text.replace(old, new)
     return text
+
+
+def offset_of(address: int) -> int:
+    """Return the offset in the built-in image of an address in the kernel's code."""
+    image = built_in().image
+    segment = elf.parse(image).segments[0]
+    return image.index(segment.data) + address - segment.physical

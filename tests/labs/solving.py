@@ -9,7 +9,7 @@ import pytest
 
 from enclave_sim.labs.catalogue import LABS
 from enclave_sim.labs.lab import Lab
-from tests.labs.solutions import boot, breakout, detective, forge, frame, gate, jitter, leak, longmode, payload
+from tests.labs.solutions import boot, breakout, detective, forge, frame, gate, jitter, leak, longmode, payload, sandbox
 from tests.labs.solutions.solution import Files, Solution, Workplace
 
 SOLUTIONS: Mapping[str, Solution] = {
@@ -21,11 +21,12 @@ SOLUTIONS: Mapping[str, Solution] = {
     "breakout": breakout.SOLUTION,
     "forge": forge.SOLUTION,
     "gate": gate.SOLUTION,
+    "sandbox": sandbox.SOLUTION,
     "jitter": jitter.SOLUTION,
     "longmode": longmode.SOLUTION,
 }
 
-COMPILED = frozenset(("gate", "jitter", "longmode"))
+COMPILED = frozenset(("gate", "jitter", "longmode", "sandbox"))
 """Labs whose solution is built, which takes seconds."""
 
 

@@ -9,9 +9,9 @@ from functools import cached_property
 import msgspec
 
 from enclave_sim.labs.case import Case
+from enclave_sim.labs.kernel import offset_of
 from enclave_sim.memory_map import region
 from firmware import Firmware, built_in
-from machine.boot import elf
 
 LETTERS = "abcde"
 TRACED = "kernel_stack"
@@ -77,7 +77,7 @@ def _replaced(old: tuple[int, int], new: tuple[int, int]) -> bytes:
     """Return the built-in image with other operands in annihilation's scrub of a range."""
     image, symbols = bytearray(built_in().image), built_in().symbols
     for function, forms in (("annihilate", _BY_CALL), ("fall_dormant", _BY_STORE)):
-        start = _offset(symbols[function])
+        start = offset_of(symbols[function])
         at = image.find(_operands(forms, old), start, start + 0x400)
         if at >= 0:
             found = _operands(forms, new)
@@ -88,9 +88,3 @@ def _replaced(old: tuple[int, int], new: tuple[int, int]) -> bytes:
 
 def _operands(forms: tuple[bytes, bytes], values: tuple[int, int]) -> bytes:
     return b"".join(form + value.to_bytes(4, "little") for form, value in zip(forms, values, strict=True))
-
-
-def _offset(address: int) -> int:
-    """Return the offset in the image of an address in the kernel's code."""
-    segment = elf.parse(built_in().image).segments[0]
-    return built_in().image.index(segment.data) + address - segment.physical

@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 
 import firmware
-from tests.enclave_sim.cli.command import command
 from tests.firmware.changed_kernel import build_changed
 
 
@@ -28,18 +27,6 @@ def built_kernel(sources: Mapping[str, bytes]) -> bytes:
 def _built(sources: tuple[tuple[str, bytes], ...]) -> bytes:
     image, _ = build_changed(tuple(_Replacement(name, text) for name, text in sources))
     return image
-
-
-def built_by_command(directory: Path, sources: Mapping[str, bytes]) -> bytes:
-    """Build it as the page says."""
-    mine = directory / "mine"
-    if not mine.exists():
-        assert command("firmware", "new", mine).code == 0
-    for name, text in sources.items():
-        (mine / name).write_bytes(text)
-    done = command("firmware", "build", mine)
-    assert done.code == 0, done.error
-    return (mine / "aether.elf").read_bytes()
 
 
 def built_in_image() -> bytes:

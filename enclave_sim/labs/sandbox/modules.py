@@ -1,0 +1,76 @@
+"""The judge's modules: another payload with a secret, and modules that a validator must refuse or accept."""
+
+from hashlib import sha256
+
+from wasmtime import wat2wasm
+
+from enclave_sim.payload.keys import development_key
+from enclave_sim.payload.signature import sign
+from enclave_sim.payload.wasm.sections import custom_section
+
+_STATUS = '(import "aether" "get_status" (func $status (result i32)))'
+_EMIT = '(import "aether" "emit_signal" (func $emit (param i32)))'
+
+
+def signed(module: bytes) -> bytes:
+    """Sign a module with the development key. The signature is another one each time."""
+    return sign(module, development_key())
+
+
+def neighbour(seed: bytes, size: int) -> bytes:
+    """Return a payload that does nothing, signed, with bytes that nobody knows in advance."""
+    stream = b"".join(sha256(seed + number.to_bytes(4, "big")).digest() for number in range(-(-size // 32)))[:size]
+    return signed(_module('(func (export "_start"))') + custom_section("secret", stream))
+
+
+def refused(number: int) -> list[bytes]:
+    """Return modules that use a local which the function does not have; the number varies them."""
+    own, arguments = 1 + number % 7, number // 7 % 5
+    beyond = 1 + number // 35 % 100_000
+    first = own + arguments
+    functions = [
+        _function(arguments, own, f"(drop (local.get {index}))") for index in (first, first + beyond, 0xFFFF_FFFF)
+    ]
+    functions += [
+        _function(arguments, own, f"(local.set {index} (i64.const 7))")
+        for index in (first, first + beyond, 0x8000_0000)
+    ]
+    functions += [_function(arguments, own, f"(drop (local.tee {first} (i64.const 7)))")]
+    functions += [_function(0, 0, "(drop (local.get 0))")]
+    return [_module(one) for one in functions]
+
+
+def accepted(number: int) -> tuple[bytes, list[int]]:
+    """Return a module that uses every local, and the signals that it emits."""
+    own, value = 3 + number % 40, number & 0x7FFF_FFFF
+    sets = "".join(f"(local.set {index} (i32.const {value ^ index}))" for index in range(1, own + 1))
+    emits = "".join(f"(call $emit (local.get {index}))" for index in range(own + 1))
+    body = f"(func $f (param i32) (local {'i32 ' * own}) {sets} {emits} (drop (local.tee {own} (i32.const 1))))"
+    text = f'{_EMIT} {body} (func (export "_start") (call $f (i32.const {value})))'
+    return _module(text), [value, *(value ^ index for index in range(1, own + 1))]
+
+
+def with_globals(count: int) -> bytes:
+    """Return a module with a number of globals."""
+    return _module('(func (export "_start"))' + "(global i32 (i32.const 1))" * count)
+
+
+def skeleton(token: int) -> bytes:
+    """Return the text from which a student begins."""
+    return (
+        ";; Translate and sign it by: enclave-sim payload sign exploit.wat --key NAME.key.json\n"
+        f"(module\n  {_EMIT}\n"
+        "  (func $f)\n"
+        '  (func (export "_start")\n'
+        f"    (call $emit (i32.const {token:#x}))\n"
+        "    (call $f)))\n"
+    ).encode()
+
+
+def _function(parameters: int, own: int, body: str) -> str:
+    kinds = f"(param {'i64 ' * parameters}) (local {'i64 ' * own})"
+    return f'{_STATUS} (func $f {kinds} {body}) (func (export "_start"))'
+
+
+def _module(text: str) -> bytes:
+    return bytes(wat2wasm(f"(module {text})"))

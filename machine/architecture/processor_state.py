@@ -147,6 +147,13 @@ class ProcessorState(ctypes.Structure):
         return bool(self.hflags & HFLAG_CODE_64)
 
     @property
+    def in_flat_32_bit_code(self) -> bool:
+        """True in a 32-bit code segment, with a 32-bit stack, if CS, SS, DS and ES begin at 0 and end at 4 GiB."""
+        if self.hflags & (HFLAG_CODE_64 | _CODE_32 | _STACK_32 | _ADD_SEGMENT) != _CODE_32 | _STACK_32:
+            return False
+        return not self.cs.base and all(one.limit == _LOW for one in (self.cs, self.ss, self.ds, self.es))
+
+    @property
     def linear_rip(self) -> int:
         """The linear address of the next instruction, as the instruction hook sees it."""
         return self.rip if self.hflags & HFLAG_CODE_64 else self.cs.base + self.rip & 0xFFFF_FFFF

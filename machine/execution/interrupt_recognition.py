@@ -130,10 +130,8 @@ class InterruptRecognition:
             before = self._known.before_interrupt(vector)
             self.deliver(Interrupt(vector, "software", following))
             self._known.note_interrupt(before, vector)
-        elif vector == UD:
+        elif vector == UD and self._at_coprocessor():
             take_back(cpu)
-            if not self._at_coprocessor():
-                self.raise_fault(Fault(UD))
         elif vector == DB:  # the only one that Unicorn raises, because it never sees the debug registers
             self.trap(DR6_BS)
         else:

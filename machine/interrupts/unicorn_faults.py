@@ -6,11 +6,12 @@ segment raises #SS (SDM volume 3, 6.15, interrupt 12).
 """
 
 from machine.architecture.decoding import MemoryOperand
-from machine.architecture.exceptions import GP, PF, SS, WITH_ERROR_CODE, Fault
+from machine.architecture.exceptions import GP, NM, PF, SS, UD, WITH_ERROR_CODE, Fault
 from machine.architecture.opcodes import Action
 from machine.architecture.paging import is_canonical
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from machine.instructions.accesses import accesses, linear
+from machine.interrupts.fetch_faults import fetch_fault
 from machine.processor.cpu import Cpu
 
 _LOW = 0xFFFF_FFFF
@@ -38,6 +39,9 @@ def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
         elif _leaves_by_the_stack(cpu):
             vector = SS
     take_back(cpu, branched=branched)
+    earlier = fetch_fault(cpu) if vector in (UD, NM, GP) else None
+    if earlier is not None:
+        return earlier
     address = None
     if vector == PF:
         error_code, address = _page_fault(cpu, error_code)

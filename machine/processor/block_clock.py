@@ -1,4 +1,4 @@
-"""Counting instructions by block: the fast way through long stretches of ordinary 64-bit code.
+"""Counting instructions by block: the fast way through long stretches of ordinary code.
 
 The instruction hook (step_hook.py) is called before every instruction, which costs most of the time that code takes.
 After a number of instructions without a stop, the engine goes on *by block*: Unicorn calls the native `on_block` before
@@ -11,6 +11,8 @@ nothing that depends on it may happen there:
 * Instructions that have to be looked at each time, because of their operands (unusual_operands.py), or because Python
   executes them, are *examined*: a native hook is called before each instruction of their blocks.
 * Exceptions and INT leave an exact RIP, from which native/by_block.h computes the count.
+
+This is done in 64-bit mode, and in 32-bit code with flat segments.
 
 With that both ways count the same and stop the same. A bit in the processor's hidden flags makes Unicorn keep two
 translations of the same code apart: one calls the instruction hook, the other one calls the hooks of this file.
@@ -45,7 +47,7 @@ _MAX_EXAMINED = 2048
 _EXAMINED_BITS = 1 << 16
 _BEFORE, _END = 0, 2
 _HAS_MODRM, _ONLY_FIRST_TWO, _IMMEDIATE = 1, 2, 4
-_KINDS = {kind: number for number, kind in enumerate(("ib", "iw", "iz", "iv", "off", "iwb", "rel"), start=1)}
+_KINDS = {kind: number for number, kind in enumerate(("ib", "iw", "iz", "iv", "off", "far", "iwb", "rel"), start=1)}
 _TF, _RF = 1 << 8, 1 << 16
 _NOWHERE = 1 << 63
 """An address that is not canonical, so that no code is there."""
@@ -54,7 +56,7 @@ _OPCODES = 256
 
 @cache
 def _shapes() -> "ctypes.Array[ctypes.c_uint8]":
-    """Return what follows each opcode in 64-bit mode, for `length_of` in by_block.h.
+    """Return what follows each opcode, for `length_of` in by_block.h.
 
     They are kept for the life of the process: native code has their address.
     """
@@ -179,7 +181,7 @@ class BlockClock:
     def _is_possible(self, hook: HookState) -> bool:
         registers, callbacks = self._registers, self._callbacks
         return (
-            registers.in_64_bit_code
+            (registers.in_64_bit_code or registers.in_flat_32_bit_code)
             and not registers.interrupts_inhibited
             and not hook.rflags & (_TF | _RF)
             and not (hook.watch_if or hook.debugging or hook.addresses or hook.flow)

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from rich.console import Console
 from rich.table import Table
 
-from tests.mutants.defect import SEARCH, SEARCH_BY_BLOCK, SEARCH_INTERRUPTS
+from tests.mutants.defect import SEARCH, SEARCH_BY_BLOCK, SEARCH_MODES
 from tests.mutants.defects import DEFECTS
 from tests.mutants.judge import Verdict, judge, judge_mutant
 from tests.mutants.trials import TRIALS
@@ -35,7 +35,7 @@ def main(names: list[str]) -> int:
     table = Table("mutant", "caught by", "what the first report said")
     survivors = []
     with ProcessPoolExecutor() as pool:
-        baseline = pool.submit(judge, [*TRIALS, SEARCH, SEARCH_BY_BLOCK, SEARCH_INTERRUPTS], _BASELINE_EXAMPLES)
+        baseline = pool.submit(judge, [*TRIALS, SEARCH, SEARCH_BY_BLOCK, SEARCH_MODES], _BASELINE_EXAMPLES)
         for defect, verdict in zip(chosen, pool.map(_judged, (one.name for one in chosen)), strict=True):
             found = verdict.findings
             if not set(defect.caught_by) <= found.keys():

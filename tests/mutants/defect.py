@@ -36,8 +36,8 @@ BY_BLOCK = "by-block"
 """Not a guarantee of the enclave: counting instructions by block makes no difference."""
 SEARCH_BY_BLOCK = "search by block"
 """Not a trial: a search for a program that it makes different."""
-SEARCH_INTERRUPTS = "search with interrupts"
-"""Not a trial: a search for a program in ring 3 that notices an interrupt, in all modes."""
+SEARCH_MODES = "search in all modes"
+"""Not a trial: a search in all modes for a program that notices an interrupt, or faults before it is fetched."""
 
 
 class Change(Protocol):

@@ -9,7 +9,8 @@ from machine.architecture.decoding import Instruction
 from machine.architecture.processor_state import ProcessorState
 from machine.instructions.disposition import Done
 from machine.instructions.system_instructions import SystemInstructions
-from tests.mutants.defect import RING_3, SEARCH, SEARCH_INTERRUPTS, Defect, Edit, NativeHook, Replacement, Several
+from machine.interrupts import unicorn_faults
+from tests.mutants.defect import RING_3, SEARCH, SEARCH_MODES, Defect, Edit, NativeHook, Replacement, Several
 
 _execute = SystemInstructions.execute
 _GROUP_5, _FAR_CALL, _INTERRUPT_RETURN = 0xFF, 3, 0xCF
@@ -60,7 +61,14 @@ MACHINE_DEFECTS = (
                 NativeHook((Edit("entering.h", "if (!(r->hflags & HFLAG_CODE_64))", "if (0)"),)),
             )
         ),
-        (SEARCH_INTERRUPTS,),
+        (SEARCH_MODES,),
+        (RING_3,),
+    ),
+    Defect(
+        "fault-before-fetch",
+        "an instruction that ends in an absent page raises #NM, #UD or #GP instead of a page fault",
+        Replacement(unicorn_faults, "fetch_fault", lambda _cpu: None),
+        (SEARCH_MODES,),
         (RING_3,),
     ),
 )

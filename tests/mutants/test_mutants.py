@@ -19,7 +19,7 @@ from tests.mutants.defect import (
     RING_3,
     SEARCH,
     SEARCH_BY_BLOCK,
-    SEARCH_INTERRUPTS,
+    SEARCH_MODES,
     ZERO_TRACE,
     Defect,
     Edit,
@@ -43,7 +43,7 @@ def test_without_a_defect_every_guarantee_holds(name: str) -> None:
 
 @pytest.mark.slow
 def test_without_a_defect_a_search_finds_nothing() -> None:
-    assert judge([SEARCH, SEARCH_BY_BLOCK, SEARCH_INTERRUPTS], examples=1000).findings == {}
+    assert judge([SEARCH, SEARCH_BY_BLOCK, SEARCH_MODES], examples=1000).findings == {}
 
 
 @pytest.mark.slow
@@ -86,7 +86,7 @@ def test_a_defect_names_trials_that_there_are() -> None:
     assert {name for defect in ALL for name in defect.trials} <= TRIALS.keys() | {
         SEARCH,
         SEARCH_BY_BLOCK,
-        SEARCH_INTERRUPTS,
+        SEARCH_MODES,
     }
 
 

@@ -5,11 +5,12 @@
    Unicorn calls on_examined() before all of its instructions, because with hooks before only some of them it forgets to
    keep the flags for these.  Whatever needs the exact number of instructions happens between two blocks, or ends the
    run before it happens: devices and code pages refuse all accesses (machine/processor/block_clock.py).  An exception
-   leaves an exact RIP, so that settle() can take back the rest of the block.  Only 64-bit mode. */
+   leaves an exact RIP, so that settle() can take back the rest of the block.  Only in 64-bit mode and in 32-bit code
+   with flat segments, where linear addresses are offsets. */
 
 enum { BLOCKS = 4096, WHOLE_STORE = 8, PAGE_SIZE = 0x1000 };            /* BLOCKS: block_clock.py */
 enum { HAS_MODRM = 1, ONLY_FIRST_TWO = 2, IMMEDIATE = 4 };              /* block_clock.py, _shapes */
-enum { NO_IMMEDIATE, IB, IW, IZ, IV, OFF, IWB, REL };
+enum { NO_IMMEDIATE, IB, IW, IZ, IV, OFF, FAR, IWB, REL };
 
 /* A block as translated: code at a linear address, which was read at `host`. */
 struct block {
@@ -25,7 +26,7 @@ static u64 length_of(const struct state *s, const u8 *code, u64 size, const stru
 {
     u64 at = d->modrm_at;
     u32 shape = s->shapes[d->map << 8 | d->opcode], word = d->narrow && !(d->rex & 8) ? 2 : 4, kind = shape / IMMEDIATE;
-    if (!at || d->action & UNDEFINED)
+    if (!at || d->action & UNDEFINED || (d->short_address && !s->long_mode))      /* 16-bit addresses */
         return 0;
     if (shape & HAS_MODRM) {
         if (at >= size)
@@ -47,9 +48,10 @@ static u64 length_of(const struct state *s, const u8 *code, u64 size, const stru
     case IW: at += 2; break;
     case IZ: at += word; break;
     case IV: at += d->rex & 8 ? 8 : word; break;
-    case OFF: at += d->short_address ? 4 : 8; break;
+    case OFF: at += !s->long_mode || d->short_address ? 4 : 8; break;
+    case FAR: at += word + 2; break;
     case IWB: at += 3; break;
-    case REL: at += 4; break;
+    case REL: at += s->long_mode ? 4 : word; break;
     }
     return at <= size ? at : 0;
 }
@@ -59,6 +61,12 @@ static u64 length_of(const struct state *s, const u8 *code, u64 size, const stru
 static int tests_bit(const struct decoded *d)
 {
     return d->map == TWO_BYTE && ((d->opcode & 0xE7) == 0xA3 || d->opcode == 0xBA);
+}
+
+/* Return whether an instruction raises an exception that leaves RIP after it, within a block: INTO. */
+static int traps_within(const struct decoded *d)
+{
+    return d->map == ONE_BYTE && d->opcode == 0xCE;
 }
 
 /* Return whether operands or registers decide what an instruction does here: on_examined() has to see it each time. */
@@ -95,6 +103,8 @@ static u32 count_block(void *uc, struct state *s, u64 address, u64 block_size)
     u64 at = address, end = address + block_size;
     u32 count = 0;
     s->examines = 0;
+    if (!s->long_mode && end >> 32)
+        return 0;                                           /* EIP may wrap */
     while (at < end) {
         u8 copy[16];
         u64 size = LONGEST;
@@ -102,8 +112,8 @@ static u32 count_block(void *uc, struct state *s, u64 address, u64 block_size)
         struct decoded d;
         decode(s, code, size, &d);
         u64 length = length_of(s, code, size, &d);
-        if (begins_comparing(s, ~at, &d))
-            return 0;                                       /* `last` is not right in a block */
+        if (begins_comparing(s, ~at, &d) || traps_within(&d))
+            return 0;                                       /* `last` or RIP is not right in a block */
         int ends = d.action & UNDEFINED ? 1 : 0;            /* and its length does not matter */
         if (!length && !ends)
             return 0;

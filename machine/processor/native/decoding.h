@@ -129,7 +129,8 @@ static u64 displacement(const u8 *code, u32 width)
     return width == 1 ? (u64)(i64)(signed char)value : (u64)(i64)(int)value;
 }
 
-/* Return the linear address of a memory operand in 64-bit mode; `following` is the address of the next instruction. */
+/* Return the linear address of a memory operand, in 64-bit mode or with 32-bit addresses in flat segments; `following`
+   is the address of the next instruction. */
 static u64 operand_address(void *uc, const struct state *s, const u8 *code, u64 size, const struct decoded *d, u64 following)
 {
     u32 at = d->modrm_at + 1, mode = code[d->modrm_at] >> 6, low = code[d->modrm_at] & 7;
@@ -150,13 +151,13 @@ static u64 operand_address(void *uc, const struct state *s, const u8 *code, u64 
     } else if (low == 5 && mode == 0) {
         base = -1;
         width = 4;
-        address = following;
+        address = s->long_mode ? following : 0;
     }
     if (base >= 0)
         address += general(uc, s, base);
     if (at + width <= size)
         address += displacement(code + at, width);
-    if (d->short_address)
+    if (d->short_address || !s->long_mode)
         address &= 0xFFFFFFFF;
     if (d->segment) {
         u64 segment = 0;

@@ -204,8 +204,10 @@ _PLAIN = tuple(map(bytes.fromhex, ("90", "6690", "d9d0", "8cd8", "0f00c0", "0f00
 
 def up_to_4_gib(random: Random, long: bool) -> bytes:
     """A jump to an instruction whose last byte is the last one below 4 GiB, or would lie beyond: EDI points to it."""
-    last = random.choice(_PLAIN) if random.randrange(4) else any_opcode(random, long)[:12]
-    last = last[: len(last) - (random.randrange(8) == 0)] or b"\x90"
+    other = random.choice((any_opcode, any_opcode, x87, vector, system))
+    last = random.choice(_PLAIN) if random.randrange(2) else other(random, long)[:12]
+    if random.randrange(3) == 0:
+        last = last[: random.randrange(1, len(last) + 1)]
     words = struct.unpack(f"<{-(-len(last) // 4)}I", last.rjust(len(last) + 3 & -4, b"\x90"))
     code = set_register(random, long, 7, (1 << 32) - 4 * len(words))
     for index, word in enumerate(words):

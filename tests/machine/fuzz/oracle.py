@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields, replace
 
+from machine.architecture.decoding import decode
+from machine.architecture.exceptions import GP, NM, UD
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from tests.machine.fuzz.behaviour import opcode
 from tests.machine.fuzz.case import Case
@@ -24,8 +26,17 @@ _SYSTEM = (
 _TASK_SWITCHED = frozenset(["CR0", "TR", "DR7"])
 """Changes by a task switch (SDM volume 3, 8.3): TS, TR, and the local breakpoints."""
 BY_BLOCK = "counting by block makes no difference"
+FETCHED = "an instruction faults after it is fetched whole"
 INTERRUPT = "an interrupt is not noticed"
 STOPS_BY_BLOCK = "stops while counting by block make no difference"
+_OTHER_FAULTS = (UD, NM, GP)
+_CODE = {
+    layout.USER_CODE_64: True,
+    layout.KERNEL_CODE_64: True,
+    layout.USER_CODE_32: False,
+    layout.KERNEL_CODE_32: False,
+}
+"""Code selectors: True for 64-bit code."""
 _READS_TIME = (b"\x0f\x31", b"\x0f\x01\xf9")
 """RDTSC and RDTSCP."""
 _COMPARISONS = frozenset(["a6", "a7", "ae", "af"])
@@ -77,7 +88,9 @@ class Oracle:
         program = case.program
         try:
             result = self._native.run(program, floating_point=False)
-            found = list(self._of_ring_3(program, result)) if program.ring == 3 and not program.peripherals else []
+            found = list(self._of_fetch(result))
+            if program.ring == 3 and not program.peripherals:
+                found += self._of_ring_3(program, result)
             if twice:
                 for rule, bench in self._others.items():
                     other = bench.run(program, floating_point=False)
@@ -109,6 +122,15 @@ class Oracle:
         out_of_time = result.end is End.LIMIT and registers["CPL"] != 3 and registers["RIP"] != _ROUND_TRIP
         if result.end in (End.HALTED, End.SHUTDOWN) or out_of_time:
             yield Finding("ring 0 is reached through gates only", f"{result.end.value} in ring {registers['CPL']}")
+
+    def _of_fetch(self, result: Result) -> Iterator[Finding]:
+        """No executable page follows another one: there, the fetch of an instruction that goes on faults."""
+        rip, long = result.registers["RIP"], _CODE.get(result.registers["CS"])
+        if result.vector not in _OTHER_FAULTS or not self._native.raised_exception or long is None:
+            return
+        code = self._native.code_to_page_end(rip)
+        if code and decode(code, long) is None:
+            yield Finding(FETCHED, f"vector {result.vector} at {rip:#x}, code {code.hex()}")
 
     def _idle_result(self, program: Program) -> Result:
         """The end state of the same state without code."""

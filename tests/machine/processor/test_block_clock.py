@@ -18,10 +18,10 @@ from machine.processor.block_clock import NEVER_WARM, BlockClock
 from machine.processor.step_hook import Steps
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
-from tests.machine.programs.program import GENERAL, End, Program, Result
+from tests.machine.programs.program import GENERAL, End, Mode, Program, Result
 
 ROUNDS = 300
-RCX, RBX, RBP, RSI, R12 = 1, 3, 5, 6, 12
+RCX, RBX, RBP, RSI, RDI, R12 = 1, 3, 5, 6, 7, 12
 SNIPPETS = {
     "arithmetic": "4801d8 48c1c805 480fafc0",
     "load": "488b06",
@@ -56,6 +56,61 @@ SNIPPETS = {
     "conditional": "41f6c401 7403 480fc8",
     "loop": "b903000000 e2fe",
 }
+
+SNIPPETS_32 = {
+    "arithmetic": "01d8 c1c805 0fafc0",
+    "load": "8b06",
+    "store": "8906",
+    "next": "83c603",
+    "add to memory": "0106",
+    "rotate memory": "d116",
+    "exchange": "8706",
+    "locked": "f00fc106",
+    "absolute": "031d00000020",
+    "offset": "a100000020 66a302000020",
+    "narrow": "66051234 66890e 66b8cdab",
+    "16-bit address": "678b07",
+    "bit in memory": "0fab06",
+    "push and pop": "50 5a",
+    "push memory": "ff36 58",
+    "push segment": "1e 58 0ea0",
+    "pop memory": "50 8f06",
+    "call": "e800000000 58",
+    "branch of 16 bits": "6690 eb00 0f8400000000",
+    "indirect jump": "e800000000 58 83c006 ffe0",
+    "indirect call": "e800000000 58 83c006 ffd0 5a",
+    "far return": "e800000000 58 83c007 0e 50 cb",
+    "load segment": "1e 1f",
+    "repeated move": "89f2 b905000000 57 8d7e43 f3a5 5f 89d6",
+    "vector load": "0f1006",
+    "vector store": "0f1146f8",
+    "vector arithmetic": "0f58c1",
+    "flags": "9c 5a",
+    "decimal": "27 37 2f 3f d40a d50a d6",
+    "overflow": "b8ffffff7f 01c0 ce 40",
+    "bound": "6206",
+    "increment": "40 4a 42",
+    "far jump": "ea 09000010 2300",
+    "interrupt": "cd81",
+    "device, sometimes": "f7c73f000000 7502 8b13",
+    "device store, sometimes": "f7c70f000000 7502 8913",
+    "code, sometimes": "f7c73f000000 7504 89f8 884501",
+    "division": "31d2 b803000000 f7f7",
+    "loop": "b903000000 e2fe",
+}
+"""The far jump is to the next instruction in the first place only: elsewhere, the limit ends what it makes."""
+
+
+def loop_32(
+    body: bytes, mode: Mode, *, rounds: int = ROUNDS, ring: int = 3, rsi: int = layout.DATA + 0x1C00
+) -> Program:
+    """The same in 32-bit code: EDI counts the rounds."""
+    code = b"\xb0\x07" + body + b"\x4f"
+    code += b"\x0f\x85" + (-len(code) - 6).to_bytes(4, "little", signed=True)
+    registers = list(Program(b"").registers)
+    for number, value in ((RBX, layout.DEVICE + 0x10), (RBP, layout.CODE), (RSI, rsi), (RDI, rounds)):
+        registers[number] = value
+    return Program(code, mode=mode, ring=ring, registers=tuple(registers), limit=40_000, data=bytes(range(256)) * 32)
 
 
 def loop(body: bytes, *, rounds: int = ROUNDS, rsi: int = layout.DATA + 0x1C00, limit: int = 40_000) -> Program:
@@ -98,6 +153,37 @@ def test_a_loop_of_one_kind_ends_the_same(name: str) -> None:
     assert run(program, "by block") == run(program, "by instruction")
 
 
+modes_32 = st.sampled_from([(Mode.COMPATIBILITY, 3), (Mode.PROTECTED, 3), (Mode.PROTECTED, 0)])
+bodies_32 = st.lists(st.sampled_from(sorted(SNIPPETS_32)), min_size=1, max_size=8)
+
+
+@given(bodies_32, modes_32, st.sampled_from([layout.DATA + 0x1C00, layout.TORN + 0xE00, layout.DATA + 0xFF8]))
+def test_a_loop_of_32_bit_code_ends_the_same_counted_either_way(
+    names: list[str], where: tuple[Mode, int], rsi: int
+) -> None:
+    mode, ring = where
+    program = loop_32(bytes.fromhex(" ".join(SNIPPETS_32[name] for name in names)), mode, ring=ring, rsi=rsi)
+    expected = run(program, "by instruction")
+    assert run(program, "by block") == expected
+    assert run(program, "by default") == expected
+
+
+@pytest.mark.parametrize("name", SNIPPETS_32)
+def test_a_loop_of_one_kind_of_32_bit_code_ends_the_same(name: str) -> None:
+    for mode, ring in ((Mode.COMPATIBILITY, 3), (Mode.PROTECTED, 0)):
+        program = loop_32(bytes.fromhex(SNIPPETS_32[name]), mode, ring=ring)
+        assert run(program, "by block") == run(program, "by instruction")
+
+
+@given(bodies_32, modes_32, st.integers(1, 3000))
+def test_a_deadline_comes_before_the_same_instruction_of_32_bit_code(
+    names: list[str], where: tuple[Mode, int], limit: int
+) -> None:
+    program = loop_32(bytes.fromhex(" ".join(SNIPPETS_32[name] for name in names)), where[0], ring=where[1])
+    program = replace(program, limit=limit)
+    assert run(program, "by block") == run(program, "by instruction")
+
+
 @given(bodies, st.integers(1, 3000), st.integers(0, 3000))
 def test_a_deadline_and_an_interrupt_come_before_the_same_instruction(names: list[str], limit: int, at: int) -> None:
     program = replace(loop(bytes.fromhex(" ".join(SNIPPETS[name] for name in names))), limit=limit, interrupt_at=at)
@@ -113,8 +199,8 @@ def test_a_deadline_at_each_instruction_of_a_block_is_met() -> None:
         assert result == run(program, "by instruction")
 
 
-@pytest.mark.parametrize("ring", [0, 3])
-def test_a_long_loop_is_counted_by_block(ring: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("mode", "ring"), [*((each, 3) for each in Mode), (Mode.LONG, 0), (Mode.PROTECTED, 0)])
+def test_a_long_loop_is_counted_by_block(mode: Mode, ring: int, monkeypatch: pytest.MonkeyPatch) -> None:
     entered: list[bool] = []
     begin = BlockClock.begin
 
@@ -123,7 +209,10 @@ def test_a_long_loop_is_counted_by_block(ring: int, monkeypatch: pytest.MonkeyPa
         return entered[-1]
 
     monkeypatch.setattr(BlockClock, "begin", noted)
-    program = replace(loop(bytes.fromhex(SNIPPETS["load"]), rounds=5_000), ring=ring)
+    if mode is Mode.LONG:
+        program = replace(loop(bytes.fromhex(SNIPPETS["load"]), rounds=5_000), ring=ring)
+    else:
+        program = loop_32(bytes.fromhex(SNIPPETS_32["load"]), mode, rounds=5_000, ring=ring)
     result = Bench().run(program)
     assert result.retired == 5_000 * 4 + 1
     assert any(entered)
@@ -162,19 +251,24 @@ _ESCAPES = {Map.ONE_BYTE: "", Map.TWO_BYTE: "0f", Map.THREE_BYTE_38: "0f38", Map
 _MANDATORY = ("", "66", "f3", "f2")
 
 
+@pytest.mark.parametrize("mode", [Mode.LONG, Mode.COMPATIBILITY])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.map.name} {row.opcodes[0]:02X} {sorted(row.traits)}")
-def test_the_instructions_of_a_block_are_as_long_as_they_are(row: Row) -> None:
+def test_the_instructions_of_a_block_are_as_long_as_they_are(row: Row, mode: Mode) -> None:
     """A fault after them in their block: native code finds its place by their lengths."""
-    if row.map not in _ESCAPES or row.traits & {"i32", "system", "port", "far"} or row.modrm == "m":
+    absent = "i32" if mode is Mode.LONG else "i64"
+    if row.map not in _ESCAPES or row.traits & {absent, "system", "port", "far"} or row.modrm == "m":
         return
-    for opcode in row.opcodes:
+    for opcode in {row.opcodes[0], row.opcodes[-1]}:
         for extension in row.extensions:
             code = bytes.fromhex(f"{_MANDATORY[row.prefixes[0]]}{_ESCAPES[row.map]}{opcode:02x}")
             code += bytes([0xC3 | extension << 3]) if row.modrm != "-" else b""
-            found = decode(code + bytes(10))
+            found = decode(code + bytes(10), long=mode is Mode.LONG)
             assert found is not None
-            instruction = (code + bytes(10))[: found.length]
-            program = loop(b"\x90" + instruction + b"\x90\x48\x8b\x04\x25\0\0\0\0", rounds=1)
+            body = b"\x90" + (code + bytes(10))[: found.length] + b"\x90"
+            if mode is Mode.LONG:
+                program = loop(body + b"\x48\x8b\x04\x25\0\0\0\0", rounds=1)
+            else:
+                program = loop_32(body + b"\x8b\x05\0\0\0\0", mode, rounds=1)
             one, other = (bench(kind).run(program, floating_point=False) for kind in ("by block", "by instruction"))
             assert one == other
 

@@ -23,6 +23,7 @@ _XMM8 = 288
 """Offset of XMM8 in an FXSAVE image."""
 _NO_DEBT = 1 << 62
 _MAX_DMA = 256
+_LONGEST = 15
 _SAVING, _BOOTING = 10, 100
 """More than the instructions that save the state of x87 and SSE, or those of the start."""
 _FILL = {
@@ -178,6 +179,20 @@ class Bench:
         if floating_point:
             result.registers.update(fx_fields(self._fx_image(program, start)))
         return result
+
+    @property
+    def raised_exception(self) -> bool:
+        """Whether the last interrupt that the last program raised was an exception."""
+        raised = self._last.interrupt
+        return raised is not None and raised.source == "exception"
+
+    def code_to_page_end(self, address: int) -> bytes:
+        """Return at most 15 bytes of code at an address, to the end of its page; empty outside pages of code."""
+        for page in layout.PAGES:
+            index, offset = divmod(address - page.linear, PAGE_SIZE)
+            if page.executable and 0 <= index < len(page.physical):
+                return self.machine.ram.read(page.physical[index] + offset, min(_LONGEST, PAGE_SIZE - offset))
+        return b""
 
     def _run(self, began: int, limit: int) -> Outcome:
         machine, outcome = self.machine, Outcome.LIMIT

@@ -1,13 +1,34 @@
 """The entry point of `enclave-sim`."""
 
+import atexit
+import contextlib
 import gc
+import os
 import sys
+import threading
 
 from enclave_sim.cli import signals, streams
 from enclave_sim.cli.exit_codes import ExitCode
 
 _ALLOCATIONS = 100_000
 """Allocations between two collections of garbage. With Python's 700, imports alone are interrupted by dozens."""
+
+
+def start() -> None:
+    """Run the command line as this process, and leave it at once: Python takes 5 ms to take all modules apart.
+
+    A profiler, and threads that still run, get the usual end.
+    """
+    try:
+        main()
+    except SystemExit as ended:
+        if sys.getprofile() is None and sys.gettrace() is None and threading.active_count() == 1:
+            atexit._run_exitfuncs()
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, streams.OutputLost):
+                    stream.flush()
+            os._exit(int(ended.code or 0))
+        raise
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ def serve(
 
     Without --database, everything is forgotten at exit, including which evidence is stale.
 
-    Example: enclave-sim verifier serve --reference r.json --database db.sqlite
+    Example: enclave-sim verifier serve --reference values.json --database v.db
     """
     _check_libraries()
     from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Policy, ReferenceValues  # noqa: PLC0415

@@ -9,7 +9,17 @@ ENGINE = {"unicorn", "wasmtime", "capstone", "cryptography", "elftools", "gmpy2"
 HEAVY = {"rich", "pydantic", "typer", "asyncio", "email", "textual", "perfetto", "pyarrow", "starlette", "hypothesis"}
 
 RARE = {
-    *("json", "secrets", "difflib", "elftools", "gmpy2", "subprocess", "importlib.metadata", "click.shell_completion"),
+    *(
+        "typing_extensions",
+        "json",
+        "secrets",
+        "difflib",
+        "elftools",
+        "gmpy2",
+        "subprocess",
+        "importlib.metadata",
+        "click.shell_completion",
+    ),
     *("enclave_sim.recording.recording", "enclave_sim.recording.writer", "enclave_sim.files.writing"),
     *("enclave_sim.cli.usage", "machine.devices.legacy.vga", "machine.instructions.rules"),
     *("machine.instructions.floating_point.table", "machine.instructions.floating_point.execution"),
@@ -49,6 +59,25 @@ def test_a_quiet_run_imports_what_it_runs_and_little_else() -> None:
     assert len(modules - others) <= 1.75 * indispensable
     x87 = {name.rpartition(".")[2] for name in modules if name.startswith("machine.instructions.floating_point.")}
     assert x87 == {"clearing", "extended", "forms", "fxsave", "mmx", "runs", "state", "unit", "words"}
+
+
+@pytest.mark.parametrize("profiled", [False, True])
+def test_the_process_ends_at_once_unless_it_is_profiled(profiled: bool) -> None:
+    """Functions that were registered for the end are called before, and nothing printed is lost."""
+    program = (
+        "import atexit, os, sys\n"
+        "end = os._exit\n"
+        "os._exit = lambda code: (os.write(2, b'at once\\n'), end(code))\n"
+        "atexit.register(print, 'registered', file=sys.stderr)\n"
+        f"sys.setprofile((lambda *_: None) if {profiled} else None)\n"
+        "sys.argv = ['enclave-sim', 'replay', '/nowhere']\n"
+        "from enclave_sim.cli.main import start\n"
+        "start()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    error, *rest = done.stderr.splitlines()
+    assert error.startswith("error: cannot read /nowhere")
+    assert (done.returncode, rest) == (2, ["registered"] if profiled else ["registered", "at once"])
 
 
 def test_a_quiet_run_collects_no_garbage_and_defines_few_dataclasses() -> None:

@@ -24,10 +24,14 @@ class Output(Enum):
     VERIFY = "verify"
     VERIFY_EVIDENCE = "verify-evidence"
     PROVENANCE = "provenance"
+    LAB_LIST = "lab-list"
+    LAB_CHECK = "lab-check"
+    LAB_VERIFY = "lab-verify"
+    LAB_GRADE = "lab-grade"
 
 
 @command()
-@click.argument("output", type=Choice(Output), metavar="run|verify|verify-evidence|provenance", help="The command.")
+@click.argument("output", type=Choice(Output), metavar="|".join(one.value for one in Output), help="The command.")
 def schema(output: Output) -> None:
     """Print the JSON Schema of what a command prints with --json.
 
@@ -45,7 +49,14 @@ def schema_of(output: Output) -> dict[str, Any]:
         described["additionalProperties"] = False
         for name, text in _descriptions(kind).items():
             described["properties"][name]["description"] = text
-    return {"$schema": _DIALECT, "title": f"enclave-sim {output.value} --json", **reference, "$defs": definitions}
+    return {"$schema": _DIALECT, "title": title_of(output), **reference, "$defs": definitions}
+
+
+def title_of(output: Output) -> str:
+    """Return the command line that prints the output."""
+    if output is Output.LAB_GRADE:
+        return "enclave-sim lab grade --format json"
+    return f"enclave-sim {output.value.replace('lab-', 'lab ')} --json"
 
 
 def _types(output: Output) -> tuple[type, ...]:
@@ -67,9 +78,26 @@ def _types(output: Output) -> tuple[type, ...]:
             *(objects.ProvenanceObject, objects.ValueObject, objects.OriginObject, objects.SourceObject),
             *(objects.UseObject, *places),
         )
+    if output.value.startswith("lab-"):
+        return _lab_types(output)
     from enclave_sim.attestation.verdict import CheckObject, VerdictObject  # noqa: PLC0415
 
     return VerdictObject, CheckObject
+
+
+def _lab_types(output: Output) -> tuple[type, ...]:
+    """Return the same for a command about labs."""
+    from enclave_sim.labs import outputs  # noqa: PLC0415
+    from enclave_sim.labs.grades import PartStatistics  # noqa: PLC0415
+    from enclave_sim.labs.judging import Judgement, PartMark  # noqa: PLC0415
+
+    if output is Output.LAB_LIST:
+        return outputs.LabList, outputs.ListedLab
+    if output is Output.LAB_VERIFY:
+        return (outputs.Verification,)
+    if output is Output.LAB_GRADE:
+        return outputs.Grades, outputs.GradeObject, PartStatistics, Judgement, PartMark
+    return Judgement, PartMark
 
 
 def _descriptions(kind: type) -> dict[str, str]:

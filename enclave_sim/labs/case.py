@@ -1,4 +1,4 @@
-"""The case of one student: choices that depend on the lab, its version and the student's ID, and on nothing else."""
+"""The case of one student: choices that depend on the lab, its version, the student's ID and the case's key alone."""
 
 import re
 from collections.abc import Sequence
@@ -20,22 +20,24 @@ class Case:
         lab: The lab's name.
         version: Its version.
         student: The student's ID.
+        key: The key of a case that a course gives out; empty for one that anyone can make.
 
     Raises:
         ConfigurationError: The ID is malformed.
     """
 
-    def __init__(self, lab: str, version: int, student: str) -> None:
+    def __init__(self, lab: str, version: int, student: str, key: bytes = b"") -> None:
         if not _ID.fullmatch(student):
             raise ConfigurationError(
                 f"{student[:80]!a} is not a student ID: use 1 to 64 letters, digits, '.', '_', '@', '+' or '-', "
                 "starting with a letter or digit"
             )
-        self.lab, self.version, self.student = lab, version, student
+        self.lab, self.version, self.student, self._key = lab, version, student, key
 
     def bytes(self, name: str) -> bytes:
         """Return 32 bytes for a name."""
-        return sha256(f"aether-lab/1\n{self.lab}\n{self.version}\n{self.student}\n{name}".encode()).digest()
+        text = f"aether-lab/1\n{self.lab}\n{self.version}\n{self.student}\n{name}"
+        return sha256(self._key + text.encode()).digest()
 
     def number(self, name: str, least: int, most: int) -> int:
         """Choose a number from `least` to `most`."""

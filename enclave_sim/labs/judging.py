@@ -17,6 +17,7 @@ class PartMark(msgspec.Struct, frozen=True):
     """The result of one part."""
 
     part: str
+    """The part's name."""
     points: int
     """The points earned."""
     of: int
@@ -29,18 +30,26 @@ class Judgement(msgspec.Struct, frozen=True):
     """The result of one student in one lab. The same files give the same judgement, everywhere."""
 
     lab: str
+    """The lab's name."""
     version: int
+    """The lab's version."""
     student: str
+    """The student's ID."""
     points: int
+    """The points earned."""
     of: int
+    """The points of the lab."""
     parts: tuple[PartMark, ...]
+    """The results of its parts."""
     runs: tuple[str, ...]
     """The digests of the judged runs."""
     files: dict[str, str]
     """The SHA-256 of each file handed in."""
 
 
-def judge(lab: Lab, student: str, files: Mapping[str, bytes], host_seconds: int | None = HOST_SECONDS) -> Judgement:
+def judge(
+    lab: Lab, student: str, files: Mapping[str, bytes], host_seconds: int | None = HOST_SECONDS, key: bytes = b""
+) -> Judgement:
     """Judge the files of a student.
 
     Args:
@@ -48,6 +57,7 @@ def judge(lab: Lab, student: str, files: Mapping[str, bytes], host_seconds: int 
         student: The student's ID.
         files: The files handed in, by name; others are ignored.
         host_seconds: Limit of host time, or None.
+        key: The key of the student's case.
 
     Returns:
         The judgement.
@@ -60,7 +70,7 @@ def judge(lab: Lab, student: str, files: Mapping[str, bytes], host_seconds: int 
     with ExitStack() as limits:
         if host_seconds is not None:
             limits.enter_context(HostLimit(host_seconds))
-        judged = lab.judge(lab.case(student), given)
+        judged = lab.judge(lab.case(student, key), given)
     marks = []
     for part in lab.text.part:
         checks = judged.checks[part.name]

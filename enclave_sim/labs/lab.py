@@ -74,9 +74,9 @@ class Lab:
         """The points of all parts."""
         return sum(part.points for part in self.text.part)
 
-    def case(self, student: str) -> Case:
-        """Return the case of a student. Raises ConfigurationError for a malformed ID."""
-        return Case(self.name, self.version, student)
+    def case(self, student: str, key: bytes = b"") -> Case:
+        """Return the case of a student, by the key that a course gave out. Raises ConfigurationError for a bad ID."""
+        return Case(self.name, self.version, student, key)
 
     def page(self, case: Case) -> bytes:
         """Return the student's page: the text of the lab, for a case."""

@@ -1,9 +1,11 @@
 """Receipts: what was judged, with which result, signed if the course has a key.
 
 A receipt is a claim: to verify it, the files are judged again. Its signatures, by both algorithms of a payload signing
-key, cover the judgement as compact JSON after the line "aether-lab-receipt"; ML-DSA-65 also has that as its context.
+key, cover the time of submission and the judgement, each as compact JSON in a line, after the line
+"aether-lab-receipt"; ML-DSA-65 also has that as its context.
 """
 
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -14,7 +16,7 @@ from enclave_sim.labs.judging import Judgement
 from enclave_sim.payload.keys import SigningKey, TrustAnchor
 
 RECEIPT = "receipt.json"
-FORMAT = "aether-lab-receipt/1"
+FORMAT = "aether-lab-receipt/2"
 _CONTEXT = b"aether-lab-receipt"
 
 
@@ -31,28 +33,31 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format: str
     judgement: Judgement
+    submitted: datetime | None = None
+    """When the work was handed in, as whoever made the receipt says."""
     signature: Signature | None = None
 
 
-def make_receipt(judgement: Judgement, key: SigningKey | None = None) -> bytes:
+def make_receipt(judgement: Judgement, key: SigningKey | None = None, submitted: datetime | None = None) -> bytes:
     """Return the content of a receipt file.
 
     Args:
         judgement: The judgement.
         key: The course's key.
+        submitted: When the work was handed in.
 
     Returns:
         JSON.
     """
     signature = None
     if key is not None:
-        message = _message(judgement)
+        message = _message(judgement, submitted)
         signature = Signature(
             key.name,
             key.ed25519_private_key().sign(message),
             key.ml_dsa_65_private_key().sign(message, _CONTEXT),
         )
-    return msgspec.json.format(msgspec.json.encode(Receipt(FORMAT, judgement, signature)), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(Receipt(FORMAT, judgement, submitted, signature)), indent=2) + b"\n"
 
 
 def read_receipt(path: Path) -> Receipt:
@@ -74,7 +79,7 @@ def signed_by(receipt: Receipt, anchor: TrustAnchor) -> bool:
 
     if receipt.signature is None:
         return False
-    message = _message(receipt.judgement)
+    message = _message(receipt.judgement, receipt.submitted)
     try:
         Ed25519PublicKey.from_public_bytes(anchor.ed25519_public_key).verify(receipt.signature.ed25519, message)
         MLDSA65PublicKey.from_public_bytes(anchor.ml_dsa_65_public_key).verify(
@@ -99,6 +104,6 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _message(judgement: Judgement) -> bytes:
+def _message(judgement: Judgement, submitted: datetime | None) -> bytes:
     # Ed25519 has no context: the prefix keeps the message apart from other messages signed by the same key.
-    return _CONTEXT + b"\n" + msgspec.json.encode(judgement)
+    return b"\n".join((_CONTEXT, msgspec.json.encode(submitted), msgspec.json.encode(judgement)))

@@ -23,15 +23,26 @@ class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     student: str
     hints: dict[str, int] = {}
     """The number of hints shown, by part. They cost nothing."""
+    key: str = ""
+    """The key of the case in hexadecimal, from the course that gave it out; empty for a case that anyone can make."""
+
+    @property
+    def case_key(self) -> bytes:
+        """The key of the case. Raises ConfigurationError if it is not hexadecimal."""
+        try:
+            return bytes.fromhex(self.key)
+        except ValueError:
+            raise ConfigurationError(f"{ASSIGNMENT} has a damaged key") from None
 
 
-def start(lab: Lab, directory: Path, student: str) -> tuple[str, ...]:
+def start(lab: Lab, directory: Path, student: str, key: bytes = b"") -> tuple[str, ...]:
     """Make the directory of a lab for a student.
 
     Args:
         lab: The lab.
         directory: A directory that does not exist.
         student: The student's ID.
+        key: The key of the student's case, from a course.
 
     Returns:
         The names of the files.
@@ -41,10 +52,10 @@ def start(lab: Lab, directory: Path, student: str) -> tuple[str, ...]:
     """
     if directory.exists() or directory.is_symlink():
         raise ConfigurationError(f"{directory} exists; name a directory to make")
-    case = lab.case(student)
+    case = lab.case(student, key)
     contents = {
         PAGE: lab.page(case),
-        ASSIGNMENT: _encoded(Assignment(lab.name, lab.version, student)),
+        ASSIGNMENT: _encoded(Assignment(lab.name, lab.version, student, key=key.hex())),
         **lab.start(case),
     }
     with new_directory(directory):
@@ -78,7 +89,7 @@ def read(directory: Path) -> tuple[Lab, Assignment, dict[str, bytes]]:
         raise ConfigurationError(
             f"{directory} is of version {assignment.version} of lab {lab.name}; this program has version {lab.version}"
         )
-    lab.case(assignment.student)
+    lab.case(assignment.student, assignment.case_key)
     return lab, assignment, read_directory(directory, lab.handed_in)
 
 

@@ -24,11 +24,11 @@ WRONG = [
 ]
 
 
-ASKING = [lab for lab in LABS if ANSWERS in lab.handed_in]
-
-
-@pytest.mark.parametrize("lab", ASKING, ids=lambda lab: lab.name)
+@pytest.mark.complete
+@pytest.mark.parametrize("lab", SOLVED)
 def test_an_answer_that_no_part_asks_for_is_noted(lab: Lab) -> None:
+    if ANSWERS not in lab.handed_in:
+        return
     start = lab.start(lab.case("ada"))[ANSWERS]
     answers = Answers({ANSWERS: solved(lab, "ada")[ANSWERS]})
     assert list(answers.unasked(start)) == []

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from enclave_sim.cli.schema import Output, schema_of
+from enclave_sim.cli.schema import Output, schema_of, title_of
 from tests.site.markdown import escaped, table
 
 
@@ -17,7 +17,12 @@ def page() -> str:
     ]
     for output in Output:
         schema = schema_of(output)
-        lines += [f"## {output.value} --json", "", f"An object of type `{_name(schema['$ref'])}`.", ""]
+        lines += [
+            f"## {title_of(output).removeprefix('enclave-sim ')}",
+            "",
+            f"An object of type `{_name(schema['$ref'])}`.",
+            "",
+        ]
         for name, definition in schema["$defs"].items():
             required = set(definition.get("required", ()))
             rows = (

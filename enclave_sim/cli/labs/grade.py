@@ -9,7 +9,7 @@ import click
 
 from enclave_sim.cli.command import command, option
 from enclave_sim.cli.options.common import write
-from enclave_sim.cli.options.types import DIRECTORY, Choice
+from enclave_sim.cli.options.types import DIRECTORY, FILE, Choice
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.recording.text import printable
 
@@ -22,12 +22,13 @@ class Format(Enum):
     CSV = "csv"
     GRADESCOPE = "gradescope"
     AUTOLAB = "autolab"
+    STATISTICS = "statistics"
 
 
 EXIT_CODES = """\b
 Exit codes
   0  the grades are printed
-  2  a directory does not exist, or none is of a lab: nothing was handed in
+  2  a directory does not exist, none is of a lab, or the course cannot be read
  70  a defect of the emulator or its firmware"""
 
 
@@ -35,7 +36,8 @@ Exit codes
 @click.argument("directories", nargs=-1, required=True, type=DIRECTORY, metavar="DIR...", help="Directories of labs.")
 @option("--format", "kind", type=Choice(Format), default=Format.CSV.value, help="Format of the grades.")
 @option("--student", metavar="ID", help="Who handed it in, if that is known: another student's case earns nothing.")
-def grade(directories: Sequence[Path], kind: Format, student: str | None) -> None:
+@option("--course", type=FILE, metavar="FILE", help="The course (TOML): its cases, points, deadlines and times.")
+def grade(directories: Sequence[Path], kind: Format, student: str | None, course: Path | None) -> None:
     """Judge what was handed in, and print the grades.
 
     A directory that cannot be judged earns nothing, and so do several of one student.
@@ -43,7 +45,9 @@ def grade(directories: Sequence[Path], kind: Format, student: str | None) -> Non
     Example: enclave-sim lab grade handed-in/* --format csv
     """
     from enclave_sim.cli.output.progress import ProgressLine, terminal_of  # noqa: PLC0415
-    from enclave_sim.labs.grades import FORMATS, grade_directory, unique  # noqa: PLC0415
+    from enclave_sim.labs.course import Course  # noqa: PLC0415
+    from enclave_sim.labs.grade_formats import FORMATS  # noqa: PLC0415
+    from enclave_sim.labs.grades import grade_directory, unique  # noqa: PLC0415
     from enclave_sim.labs.workplace import ASSIGNMENT  # noqa: PLC0415
 
     if student is not None and len(directories) != 1:
@@ -53,11 +57,12 @@ def grade(directories: Sequence[Path], kind: Format, student: str | None) -> Non
             raise ConfigurationError(
                 f"cannot grade {one}: {'it is not a directory' if one.exists() else 'it does not exist'}"
             )
+    terms = None if course is None else Course(course)
     line, grades = ProgressLine(terminal_of(sys.stderr)), []
     for done, one in enumerate(directories):
         if line.is_due:
             line.draw(f"{done} of {len(directories)}: {printable(str(one))}")
-        grades.append(grade_directory(one, student))
+        grades.append(grade_directory(one, student, terms))
     line.erase()
     write(FORMATS[kind.value](unique(grades)).encode("utf-8", "replace"))
     if not any((one / ASSIGNMENT).is_file() for one in directories):

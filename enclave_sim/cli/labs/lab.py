@@ -3,8 +3,8 @@
 The judges load much, so they are imported inside the functions.
 """
 
-import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,12 +12,14 @@ import click
 
 from enclave_sim.cli.command import Group, option
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.labs.author import author
 from enclave_sim.cli.labs.grade import grade
 from enclave_sim.cli.labs.output import print_judgement, print_list
 from enclave_sim.cli.options.common import as_json as as_json_option
-from enclave_sim.cli.options.types import DIRECTORY, FILE
+from enclave_sim.cli.options.types import DIRECTORY, FILE, Parsed
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.labs.case import GUEST
+from enclave_sim.labs.instants import read_instant
 
 if TYPE_CHECKING:
     from enclave_sim.labs.judging import Judgement
@@ -58,13 +60,11 @@ def list_labs(as_json: bool) -> None:
     Example: enclave-sim lab list
     """
     from enclave_sim.labs.catalogue import LABS  # noqa: PLC0415
+    from enclave_sim.labs.outputs import LabList, ListedLab  # noqa: PLC0415
 
-    rows = [
-        {"number": number, "name": one.name, "version": one.version, "points": one.points, "title": one.text.title}
-        for number, one in enumerate(LABS, 1)
-    ]
+    rows = [ListedLab(number, one.name, one.version, one.points, one.text.title) for number, one in enumerate(LABS, 1)]
     if as_json:
-        click.echo(json.dumps({"labs": rows}))
+        _print_object(LabList(tuple(rows)))
     else:
         print_list(rows)
 
@@ -130,8 +130,14 @@ def hint(number: str, directory: Path | None, part: str | None) -> None:
 @_number
 @_directory
 @option("--key", type=FILE, metavar="FILE", help="The course's key (NAME.key.json), which signs the receipt.")
+@option(
+    "--at",
+    type=Parsed(read_instant, "TIME"),
+    metavar="TIME",
+    help="When it was handed in, as 2026-03-01T12:00:00Z, for the receipt.",
+)
 @as_json_option
-def submit(number: str, directory: Path | None, key: Path | None, as_json: bool) -> None:
+def submit(number: str, directory: Path | None, key: Path | None, at: datetime | None, as_json: bool) -> None:
     """Judge your answers and write a receipt into the directory, then show the idea of the solution.
 
     Example: enclave-sim lab submit 1
@@ -142,7 +148,7 @@ def submit(number: str, directory: Path | None, key: Path | None, as_json: bool)
 
     signing_key = None if key is None else SigningKey.load(key)
     place, found, judgement = _judged(number, directory)
-    workplace.write_own(place, RECEIPT, make_receipt(judgement, signing_key))
+    workplace.write_own(place, RECEIPT, make_receipt(judgement, signing_key, at))
     _show(judgement, as_json)
     if not as_json:
         signed = "" if signing_key is None else f", signed by {signing_key.name}"
@@ -178,7 +184,9 @@ def verify(receipt: Path, directory: Path | None, anchor: Path | None, as_json: 
         if not signed_by(claimed, trusted):
             problems.insert(0, f"signature: it was not made by the key of {trusted.name}")
     if as_json:
-        click.echo(json.dumps({"confirmed": not problems, "problems": problems}))
+        from enclave_sim.labs.outputs import Verification  # noqa: PLC0415
+
+        _print_object(Verification(not problems, tuple(problems)))
     else:
         click.echo("refused:\n" + "\n".join(f"  {one}" for one in problems) if problems else "confirmed")
     if problems:
@@ -186,6 +194,7 @@ def verify(receipt: Path, directory: Path | None, anchor: Path | None, as_json: 
 
 
 lab.add_command(grade)
+lab.add_command(author)
 
 
 def _default(found: "Lab") -> Path:
@@ -212,7 +221,7 @@ def _read(number: str, directory: Path | None) -> "tuple[Path, Lab, Assignment, 
 def _judge(found: "Lab", assignment: "Assignment", files: dict[str, bytes]) -> "Judgement":
     from enclave_sim.labs.judging import judge  # noqa: PLC0415
 
-    return judge(found, assignment.student, files)
+    return judge(found, assignment.student, files, key=assignment.case_key)
 
 
 def _judged(number: str, directory: Path | None) -> "tuple[Path, Lab, Judgement]":
@@ -220,7 +229,7 @@ def _judged(number: str, directory: Path | None) -> "tuple[Path, Lab, Judgement]
     from enclave_sim.labs.lab import ANSWERS  # noqa: PLC0415
 
     place, found, assignment, files = _read(number, directory)
-    start = found.start(found.case(assignment.student)).get(ANSWERS, b"")
+    start = found.start(found.case(assignment.student, assignment.case_key)).get(ANSWERS, b"")
     for note in Answers(files).unasked(start):
         click.echo(f"note: {note}", err=True)
     return place, found, _judge(found, assignment, files)
@@ -228,8 +237,12 @@ def _judged(number: str, directory: Path | None) -> "tuple[Path, Lab, Judgement]
 
 def _show(judgement: "Judgement", as_json: bool) -> None:
     if as_json:
-        import msgspec  # noqa: PLC0415
-
-        click.echo(msgspec.json.encode(judgement).decode())
+        _print_object(judgement)
     else:
         print_judgement(judgement)
+
+
+def _print_object(printed: object) -> None:
+    import msgspec  # noqa: PLC0415
+
+    click.echo(msgspec.json.encode(printed).decode())

@@ -1,8 +1,8 @@
 """Text output of the commands about labs."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,15 +10,16 @@ from enclave_sim.recording.text import printable
 
 if TYPE_CHECKING:
     from enclave_sim.labs.judging import Judgement
+    from enclave_sim.labs.outputs import ListedLab
 
 _WIDTH = 80
 
 
-def print_list(rows: Sequence[Mapping[str, Any]]) -> None:
+def print_list(rows: Sequence["ListedLab"]) -> None:
     """Print the list of labs."""
-    widest = max(len(row["name"]) for row in rows)
+    widest = max(len(row.name) for row in rows)
     for row in rows:
-        click.echo(f"{row['number']:3}  {row['name']:{widest}}  {row['points']:3} points  {row['title']}")
+        click.echo(f"{row.number:3}  {row.name:{widest}}  {row.points:3} points  {row.title}")
 
 
 def print_judgement(judgement: "Judgement") -> None:

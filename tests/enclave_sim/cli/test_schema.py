@@ -84,6 +84,19 @@ def test_what_verify_evidence_prints_is_as_its_schema_says(tmp_path: Path) -> No
     assert not check(Output.VERIFY_EVIDENCE, *arguments, "11" * 32)["accepted"]
 
 
+def test_what_the_commands_about_labs_print_is_as_their_schemas_say(tmp_path: Path) -> None:
+    directory = tmp_path / "mine"
+    assert command("lab", "start", "breakout", directory).code == 0
+    assert command("lab", "submit", "breakout", directory).code == 0
+    assert check(Output.LAB_LIST, "lab", "list")["labs"]
+    assert check(Output.LAB_CHECK, "lab", "check", "breakout", directory)["points"] == 0
+    assert check(Output.LAB_CHECK, "lab", "submit", "breakout", directory)["points"] == 0
+    assert check(Output.LAB_VERIFY, "lab", "verify", directory / "receipt.json")["confirmed"]
+    grades = json.loads(command("lab", "grade", directory, tmp_path, "--format", "json").output)
+    validator(Output.LAB_GRADE).validate(grades)
+    assert [one["problem"] == "" for one in grades["grades"]] == [True, False]
+
+
 def broken(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The document without each field, and with an extra one."""
     yield document | {"another": 1}

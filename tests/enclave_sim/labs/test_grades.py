@@ -3,9 +3,11 @@
 import json
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
-from enclave_sim.labs.grades import FORMATS, Grade, statistics, unique
+from enclave_sim.labs.grade_formats import FORMATS
+from enclave_sim.labs.grades import Grade, statistics, unique
 from enclave_sim.labs.judging import Judgement, PartMark
 
 JUNIT_ATTRIBUTES = {
@@ -14,9 +16,14 @@ JUNIT_ATTRIBUTES = {
     "testcase": ({"name"}, {"time", "classname", "group"}),
     "failure": (set(), {"type", "message"}),
     "error": (set(), {"type", "message"}),
+    "system-out": (set(), set()),
 }
 """Required and optional attributes by element, from junit-10.xsd of Jenkins' xUnit plugin."""
-JUNIT_CHILDREN = {"testsuites": {"testsuite"}, "testsuite": {"testcase"}, "testcase": {"failure", "error"}}
+JUNIT_CHILDREN = {
+    "testsuites": {"testsuite"},
+    "testsuite": {"testcase"},
+    "testcase": {"failure", "error", "system-out"},
+}
 GRADESCOPE_TEST = {"name", "score", "max_score", "status", "output", "output_format"}
 """The fields that we use of those that Gradescope documents for a test; `status` is passed or failed."""
 
@@ -34,6 +41,7 @@ GRADES = [
     grade("grace", 0, 4),
     Grade("=x", None, "cannot be read \x00"),
     grade("eve", 4, 4, problem="copied"),
+    msgspec.structs.replace(grade("late", 4, 4), late=True, submitted="2026-03-01T10:00:00Z"),
 ]
 
 
@@ -55,14 +63,14 @@ def test_gradescope_has_the_documented_fields() -> None:
     assert result["score"] == sum(test["score"] for test in result["tests"]) == 6
     assert all(test.keys() == GRADESCOPE_TEST for test in result["tests"])
     assert [test["status"] for test in result["tests"]] == ["passed", "failed"]
-    for refused in GRADES[2:]:
+    for refused in GRADES[2:4]:
         assert json.loads(FORMATS["gradescope"]([refused]))["score"] == 0
 
 
 def test_autolab_has_one_number_for_each_problem_in_its_last_line() -> None:
     *_, last = FORMATS["autolab"](GRADES[1:2]).splitlines()
     assert json.loads(last) == {"scores": {"a": 0, "b": 4}}
-    assert json.loads(FORMATS["autolab"](GRADES[3:])) == {"scores": {"a": 0, "b": 0}}
+    assert json.loads(FORMATS["autolab"](GRADES[3:4])) == {"scores": {"a": 0, "b": 0}}
 
 
 def test_csv_has_no_formulas() -> None:
@@ -70,14 +78,23 @@ def test_csv_has_no_formulas() -> None:
 
 
 def test_a_grade_with_a_problem_counts_nothing_in_any_format() -> None:
-    assert [one.points for one in GRADES] == [6, 4, 0, 0]
-    assert FORMATS["csv"](GRADES[3:]).count("eve,lab,1") == FORMATS["csv"](GRADES[3:]).count(",0,4,copied")
+    assert [one.points for one in GRADES] == [6, 4, 0, 0, 8]
+    assert FORMATS["csv"](GRADES[3:4]).count("eve,lab,1") == FORMATS["csv"](GRADES[3:4]).count(",0,4,,,copied")
+
+
+def test_late_work_is_marked_in_the_formats_that_have_a_place_for_it() -> None:
+    late = GRADES[4:]
+    assert FORMATS["csv"](late).count(",2026-03-01T10:00:00Z,yes,") == 2
+    assert "late: yes; submitted: 2026-03-01T10:00:00Z" in FORMATS["junit"](late)
+    assert json.loads(FORMATS["gradescope"](late))["output"].endswith("; late: yes")
+    assert json.loads(FORMATS["json"](late))["grades"][0]["late"] is True
+    assert "1 of them are late" in FORMATS["statistics"](late)
 
 
 def test_statistics_have_the_hardest_part_first() -> None:
     rows = statistics([grade("ada", 4, 2), grade("grace", 4, 0), GRADES[2], GRADES[3]])
-    assert [(row["part"], row["students"], row["mean"]) for row in rows] == [("b", 2, 0.25), ("a", 2, 1.0)]
-    assert rows[0]["common"] == {"b <&> \x07": 2}
+    assert [(row.part, row.students, row.full, row.mean) for row in rows] == [("b", 2, 0, 0.25), ("a", 2, 2, 1.0)]
+    assert rows[0].common == {"b <&> \x07": 2}
 
 
 @pytest.mark.parametrize("name", FORMATS)

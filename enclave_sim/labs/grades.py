@@ -84,7 +84,7 @@ def unique(grades: Iterable[Grade]) -> list[Grade]:
 
 
 class PartStatistics(msgspec.Struct, frozen=True):
-    """How one part was solved."""
+    """Figures of one part."""
 
     lab: str
     """The lab's name."""

@@ -24,6 +24,7 @@ _COMMANDS = {
     "inspect": "runs.inspect",
     "gdb": "runs.gdb",
     "provenance": "runs.provenance",
+    "lifetimes": "runs.lifetimes",
     "boot": "runs.boot",
     "replay": "recordings.replay",
     "diff": "recordings.diff",

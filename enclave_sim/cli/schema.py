@@ -24,6 +24,7 @@ class Output(Enum):
     VERIFY = "verify"
     VERIFY_EVIDENCE = "verify-evidence"
     PROVENANCE = "provenance"
+    LIFETIMES = "lifetimes"
     LAB_LIST = "lab-list"
     LAB_CHECK = "lab-check"
     LAB_VERIFY = "lab-verify"
@@ -77,6 +78,14 @@ def _types(output: Output) -> tuple[type, ...]:
         return (
             *(objects.ProvenanceObject, objects.ValueObject, objects.OriginObject, objects.SourceObject),
             *(objects.UseObject, *places),
+        )
+    if output is Output.LIFETIMES:
+        from enclave_sim.time_travel.navigation.lifetimes import objects as lifetimes  # noqa: PLC0415
+        from enclave_sim.time_travel.navigation.provenance.objects import PlaceObject, PositionObject  # noqa: PLC0415
+
+        return (
+            *(lifetimes.LifetimesObject, lifetimes.RowObject, lifetimes.LifetimeObject, lifetimes.MeetingObject),
+            *(lifetimes.MakerObject, PlaceObject, PositionObject),
         )
     if output.value.startswith("lab-"):
         return _lab_types(output)

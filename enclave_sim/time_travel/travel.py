@@ -10,11 +10,16 @@ from typing import Any, Generic
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.enclave.kernel.source_lines import SourceLine
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.inputs import AnyInput
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Condition, Stopped, Watchpoint
 from enclave_sim.time_travel.navigation.call_table import CallTable, FunctionCall
 from enclave_sim.time_travel.navigation.debugger import Debugger
 from enclave_sim.time_travel.navigation.last_write import Write, find_last_write
+from enclave_sim.time_travel.navigation.lifetimes.answers import Lifetimes
+from enclave_sim.time_travel.navigation.lifetimes.lifetimes import follow
+from enclave_sim.time_travel.navigation.lifetimes.marks import Secret, is_named, marked, named_secret
+from enclave_sim.time_travel.navigation.lifetimes.picture import picture
 from enclave_sim.time_travel.navigation.provenance.answers import Role, Use, Value
 from enclave_sim.time_travel.navigation.provenance.places import Place
 from enclave_sim.time_travel.navigation.provenance.provenance import Provenance
@@ -499,6 +504,59 @@ class Travel(Generic[S]):
         """
         place, position = self._asked(what, size, linear=linear)
         return self._provenance.uses(place, position, within=within, most=most)
+
+    def lifetimes(
+        self,
+        what: str | int | Place | Value | Secret,
+        size: int = 1,
+        *,
+        linear: bool = False,
+        until: Position | None = None,
+    ) -> Lifetimes:
+        """Find every place that holds a copy or a derivative of a secret, from when to when. The run does not move.
+
+        Args:
+            what: The secret: `data:0` for the data segments of the first payload, `nonce:0` for the first nonce of the
+                verifier, `input:0` for what the first input writes, `answer:0` for the answer to the first host call;
+                or bytes at the current position, as for `where_from`.
+            size: The number of bytes in memory.
+            linear: The address is a linear one, mapped as it is here.
+            until: The position to which to follow it; None for the end of the run.
+
+        Returns:
+            The lifetimes: each with its place, its writer and who ended it.
+
+        Raises:
+            ConfigurationError: The run has no such secret, or only after `until`, or there is no such place.
+        """
+        here = self.now
+        try:
+            secret = self._secret(what, size, linear=linear)
+            if until is not None and until < secret.position:
+                raise ConfigurationError(f"the secret is there from {secret.position} on, which is after {until}")
+            return follow(self._timeline, secret, until)
+        finally:
+            self._timeline.go_to(here)
+
+    def picture_of(self, found: Lifetimes) -> str:
+        """Draw lifetimes of this run: places over time, below its phases, cycles and rings.
+
+        Args:
+            found: The lifetimes.
+
+        Returns:
+            An SVG picture without external references.
+        """
+        return picture(found, self._timeline.monitor.events, self.program, self.machine.ram.size)
+
+    def _secret(self, what: str | int | Place | Value | Secret, size: int, *, linear: bool) -> Secret:
+        if isinstance(what, Secret):
+            return what
+        if isinstance(what, str) and is_named(what):
+            return named_secret(self._timeline, what)
+        place, position = self._asked(what, size, linear=linear)
+        self._timeline.go_to(position)
+        return marked(self._timeline, str(place), (place,))
 
     def _asked(self, what: str | int | Place | Value, size: int, *, linear: bool) -> tuple[Place, Position]:
         if isinstance(what, Value):

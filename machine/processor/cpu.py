@@ -162,6 +162,20 @@ class Cpu:
 
         return self.callbacks.watch_memory(accessed)
 
+    def watch_blocks(self, seen: Callable[[int], None]) -> Callable[[], None]:
+        """Report each block of code before it is executed; `watch_memory` must report accesses meanwhile.
+
+        A block begins where the processor is entered and at each target of a branch, and reaches at most to the next
+        branch. An instruction that the machine executes itself may be in none.
+
+        Args:
+            seen: Called with the linear address of the first instruction.
+
+        Returns:
+            A function that ends the reports.
+        """
+        return self.callbacks.watch_blocks(seen)
+
     def note_access(self, writes: bool, physical: int, size: int) -> None:
         """Report to `watch_memory` an access of `size` bytes by an instruction that the machine executes itself."""
         for seen in self.callbacks.watchers:

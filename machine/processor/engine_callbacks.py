@@ -7,7 +7,7 @@ import ctypes
 from collections.abc import Callable
 from typing import Any
 
-from unicorn import UC_HOOK_INSN, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, Uc, x86_const
+from unicorn import UC_HOOK_BLOCK, UC_HOOK_INSN, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.bus.bus import MMIO_BASE, MMIO_SIZE, Bus
@@ -115,6 +115,30 @@ class Callbacks:
 
         def end() -> None:
             self.watchers.remove(seen)
+            uclib.uc_hook_del(self._uc._uch, handle)
+            self._kept.remove(callback)
+            self._uc.ctl_flush_tb()
+
+        return end
+
+    def watch_blocks(self, seen: Callable[[int], None]) -> Callable[[], None]:
+        """Report each block of translated code before it is executed, while `watch_memory` reports accesses, too.
+
+        Args:
+            seen: Called with the linear address of the first instruction.
+
+        Returns:
+            A function that ends the reports.
+        """
+
+        def entered(_uc: int, address: int, _size: int, _user: int) -> None:
+            seen(address)
+
+        callback = self._make(ctypes.CFUNCTYPE(None, _void, _u64, _u32, _void), entered)
+        handle = add_hook(self._uc, UC_HOOK_BLOCK, callback)
+        self._uc.ctl_flush_tb()
+
+        def end() -> None:
             uclib.uc_hook_del(self._uc._uch, handle)
             self._kept.remove(callback)
             self._uc.ctl_flush_tb()

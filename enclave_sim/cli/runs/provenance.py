@@ -99,10 +99,7 @@ def _answer(session: "Travel[Any]", of: str, count: int, depth: int, *, forwards
         value_object,
     )
 
-    asked = _asked(session, of)
-    given = click.get_current_context().get_parameter_source("count")
-    if isinstance(asked, str) and given is click.core.ParameterSource.COMMANDLINE:
-        raise ConfigurationError(f"--bytes is for memory; {asked} is a register")
+    asked = place_asked(session, of)
     linear = isinstance(asked, int)
     value = None if forwards else session.where_from(asked, count, linear=linear, depth=depth)
     uses = session.where_to(asked, count, linear=linear) if forwards else []
@@ -114,11 +111,13 @@ def _answer(session: "Travel[Any]", of: str, count: int, depth: int, *, forwards
     return (f"{value}\n" if value is not None else "".join(f"{line}\n" for line in lines)).encode()
 
 
-def _asked(session: "Travel[Any]", of: str) -> str | int:
-    """Return a register's name, or a linear address."""
+def place_asked(session: "Travel[Any]", of: str) -> str | int:
+    """Return a register's name, or a linear address. Raises ConfigurationError."""
     from enclave_sim.time_travel.navigation.provenance.places import REGISTERS  # noqa: PLC0415 - as above
 
     if of.lower() in REGISTERS:
+        if click.get_current_context().get_parameter_source("count") is click.core.ParameterSource.COMMANDLINE:
+            raise ConfigurationError(f"--bytes is for memory; {of} is a register")
         return of
     symbols = session.program.symbols
     bases = {one.name: one.base for one in session.program.regions}

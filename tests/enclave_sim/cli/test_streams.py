@@ -61,6 +61,8 @@ COMMANDS: dict[str, int] = {
     "boot --help": 0,
     "provenance beacon --of rax": 0,
     "provenance beacon --of rax --json": 0,
+    "lifetimes beacon --of nonce": 0,
+    "lifetimes beacon --of nonce --json": 0,
     "lab list": 0,
     "lab list --json": 0,
     "lab start boot lab-NAME": 0,

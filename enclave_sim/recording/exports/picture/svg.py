@@ -1,7 +1,8 @@
 """A timeline window as an SVG picture. Lanes are distinguished by their titles, not by colour."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
+from typing import NamedTuple
 
 from enclave_sim.recording.exports.picture.lanes import Lane, TimeWindow
 from enclave_sim.recording.exports.spans import Track
@@ -30,38 +31,64 @@ _LANES = {
 }
 
 
-def draw(window: TimeWindow, title: str) -> str:
-    """Draw the picture, as an `svg` element without external references."""
+class Row(NamedTuple):
+    """A lane below those of the run."""
+
+    title: str
+    lane: Lane
+    colour: str
+
+
+def draw(window: TimeWindow, title: str, rows: Sequence[Row] = ()) -> str:
+    """Draw the picture, as an `svg` element without external references.
+
+    Args:
+        window: The run.
+        title: The title of the picture.
+        rows: More lanes, from top to bottom.
+
+    Returns:
+        The element.
+    """
     tracks = [track for track in _LANES if track in window.spans or track in window.instants]
-    height = _TOP + len(tracks) * (_LANE + _GAP) + 22
-    scale = _Scale(window.start_ns, max(window.end_ns, window.start_ns + 1))
+    height = _TOP + (len(tracks) + len(rows)) * (_LANE + _GAP) + 22
+    left = max([_LEFT, *(round(_LETTER * len(row.title)) + 16 for row in rows)])
+    scale = _Scale(window.start_ns, max(window.end_ns, window.start_ns + 1), left)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
         f'style="width:100%;max-width:{_WIDTH}px;background:#fff;font:11px sans-serif" fill="#111">',
         f"<title>{escape(title)}</title>",
         *_axis(scale, height),
     ]
-    for row, track in enumerate(tracks):
+    for number, track in enumerate(tracks):
         name, colour = _LANES[track]
-        top = _TOP + row * (_LANE + _GAP)
-        lines.append(f'<text x="{_LEFT - 8}" y="{top + 14}" text-anchor="end">{name}</text>')
-        lines.append(f'<path d="M{_LEFT} {top + _LANE}H{_WIDTH - _RIGHT}" stroke="#bbb"/>')
+        top = _TOP + number * (_LANE + _GAP)
+        lines += _ground(name, scale, top)
         if track in window.spans:
             lines += _spans(window.spans[track], scale, top, colour)
         if track in window.instants:
             lines += _instants(window.instants[track], scale, top)
+    for number, row in enumerate(rows, start=len(tracks)):
+        top = _TOP + number * (_LANE + _GAP)
+        lines += [*_ground(escape(printable(row.title)), scale, top), *_spans(row.lane, scale, top, row.colour)]
     return "\n".join([*lines, "</svg>"])
+
+
+def _ground(name: str, scale: "_Scale", top: int) -> Iterator[str]:
+    yield f'<text x="{scale.left - 8}" y="{top + 14}" text-anchor="end">{name}</text>'
+    yield f'<path d="M{scale.left} {top + _LANE}H{_WIDTH - _RIGHT}" stroke="#bbb"/>'
 
 
 class _Scale:
     """The scale from time to horizontal position."""
 
-    def __init__(self, start_ns: int, end_ns: int) -> None:
+    def __init__(self, start_ns: int, end_ns: int, left: int) -> None:
         self.start_ns, self.end_ns = start_ns, end_ns
+        self.left = left
 
     def x(self, at_ns: int) -> float:
         share = (at_ns - self.start_ns) / (self.end_ns - self.start_ns)
-        return round(_LEFT + share * (_WIDTH - _LEFT - _RIGHT), 2)
+        return round(self.left + share * (_WIDTH - self.left - _RIGHT), 2)
 
 
 def _axis(scale: _Scale, height: int) -> Iterator[str]:
@@ -69,7 +96,7 @@ def _axis(scale: _Scale, height: int) -> Iterator[str]:
     digits = max(len(f"{step / unit_ns:.9f}".rstrip("0").partition(".")[2]), 0)
     for at_ns in range(-(-scale.start_ns // step) * step, scale.end_ns + 1, step):
         x = scale.x(at_ns)
-        anchor = "start" if x < _LEFT + _ROOM else "end" if x > _WIDTH - _RIGHT - _ROOM else "middle"
+        anchor = "start" if x < scale.left + _ROOM else "end" if x > _WIDTH - _RIGHT - _ROOM else "middle"
         yield f'<path d="M{x} {_TOP}V{height - 18}" stroke="#eee"/>'
         yield f'<text x="{x}" y="{height - 5}" text-anchor="{anchor}">{at_ns / unit_ns:,.{digits}f} {unit}</text>'
 

@@ -1,11 +1,11 @@
 """Instructions as provenance needs them: operands as places, and the row of roles.py that applies."""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
-from enclave_sim.time_travel.navigation.provenance.places import REGISTERS, Place
-from enclave_sim.time_travel.navigation.provenance.roles import ROLES, Effect, Term
+from enclave_sim.time_travel.navigation.provenance.places import MMX, REGISTERS, VECTORS, X87_BYTES, Place
+from enclave_sim.time_travel.navigation.provenance.roles import ROLES, STACK, Effect, Term
 from machine.architecture.processor_state import GENERAL_REGISTERS
 
 _REGISTER, _IMMEDIATE, _MEMORY = 1, 2, 3
@@ -14,7 +14,9 @@ _PREFIXES = frozenset("lock rep repe repz repne repnz bnd notrack xacquire xrele
 _REPEATS = frozenset("rep repe repz repne repnz".split())
 _CONDITIONAL_MOVE = "cmov"
 _RETURNS_FROM_INTERRUPT = frozenset(["iret", "iretd", "iretq"])
-_UNKNOWN = "?"
+_WORDS = frozenset("fnstsw fnstcw fldcw fnstenv fldenv".split())
+"""x87 instructions that access no register of the stack."""
+_X87 = tuple(Place(name, 0, X87_BYTES) for name in MMX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,14 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """An operand: a register, a number, or memory. All are None for a register that is not a place, such as ST(0)."""
+    """An operand: a register, a number, or memory. All are None for a register that is not a place."""
 
     size: int
     register: Place | None = None
     number: int | None = None
     memory: Address | None = None
+    stack: int | None = None
+    """The number of an x87 register, relative to the top of their stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +92,17 @@ class Decoded:
 @lru_cache(maxsize=8192)  # the distinct instructions of a small program
 def decoded(code: bytes, address: int, long: bool) -> Decoded | None:
     """Decode the instruction at the beginning of `code`, which is at a linear address; None if it is unknown."""
+    found = next(_decoder(long).disasm(code, address, 1), None)
+    return None if found is None else _made(found, long)
+
+
+@cache
+def _decoder(long: bool) -> Any:
     from capstone import CS_ARCH_X86, CS_MODE_32, CS_MODE_64, Cs  # noqa: PLC0415 - only provenance needs it
 
     decoder = Cs(CS_ARCH_X86, CS_MODE_64 if long else CS_MODE_32)
     decoder.detail = True
-    found = next(decoder.disasm(code, address, 1), None)
-    return None if found is None else _made(found, long)
+    return decoder
 
 
 def _made(found: Any, long: bool) -> Decoded:
@@ -111,6 +120,9 @@ def _made(found: Any, long: bool) -> Decoded:
         stack_bytes = {"iret": 2, "iretd": 4, "iretq": 8}[name]
         effects = ()
     reads, writes = (_places(found, ids) for ids in found.regs_access())
+    if effects is None:
+        more = _touched(name)
+        reads, writes = (*reads, *more), (*writes, *more)
     made = Decoded(
         name,
         f"{found.mnemonic} {found.op_str}".strip(),
@@ -129,6 +141,8 @@ def _made(found: Any, long: bool) -> Decoded:
 def _row(name: str, operands: tuple[Operand, ...]) -> tuple[Effect, ...] | None:
     in_memory = [one.memory is not None for one in operands]
     forms = [f"{name}/{len(operands)}"]
+    if operands and operands[0].size == X87_BYTES:
+        forms.insert(0, f"{name}/x")
     if in_memory[:2] == [True, True]:
         forms.insert(0, f"{name}/s")
     elif in_memory[1:2] == [True]:
@@ -138,7 +152,7 @@ def _row(name: str, operands: tuple[Operand, ...]) -> tuple[Effect, ...] | None:
     if name.startswith(_CONDITIONAL_MOVE) or name == "cmpxchg":
         return ()
     row = next((ROLES[form] for form in (*forms, name) if form in ROLES), None)
-    strange = any(one.register is None and one.number is None and one.memory is None for one in operands)
+    strange = any(one == Operand(one.size) for one in operands)
     return None if row and strange else row
 
 
@@ -146,6 +160,9 @@ def _with_writes(made: Decoded, effects: tuple[Effect, ...]) -> Decoded:
     """Return the instruction with the registers that its row writes."""
     found: dict[Place, None] = {}
     for effect in effects:
+        if on_stack(made, effect.target):
+            found |= dict.fromkeys(_X87)
+            continue
         place = _target(made, effect.target)
         if place is not None:
             found[place] = None
@@ -172,6 +189,18 @@ def _target(made: Decoded, term: Term) -> Place | None:
     return REGISTERS["rflags"] if term.what == "F" else _widened(made, made.register(term.what))
 
 
+def on_stack(made: Decoded, term: Term) -> bool:
+    """Report whether a term names an x87 register relative to the top of their stack."""
+    return term.what in STACK or (term.what.isdigit() and made.operands[int(term.what)].stack is not None)
+
+
+def _touched(name: str) -> tuple[Place, ...]:
+    """Return the registers that an instruction which is not modelled may read and write although none is named."""
+    if name.startswith(("fxsave", "fxrstor", "xsave", "xrstor")):
+        return (*_X87, *(REGISTERS[one] for one in VECTORS))
+    return _X87 if name.startswith("f") and name not in _WORDS else ()
+
+
 def _widened(made: Decoded, place: Place) -> Place:
     """Return the register of full width if a write to its lower half clears the rest."""
     clears = made.long and place.space in GENERAL_REGISTERS and place.size == 4
@@ -185,7 +214,10 @@ def _places(found: Any, ids: list[int]) -> tuple[Place, ...]:
 
 def _operand(found: Any, operand: Any) -> Operand:
     if operand.type == _REGISTER:
-        place = REGISTERS.get(found.reg_name(operand.reg))
+        name = found.reg_name(operand.reg)
+        if name.startswith("st("):
+            return Operand(X87_BYTES, stack=int(name[3]))
+        place = REGISTERS.get(name)
         return Operand(operand.size if place is None else place.size, place)
     if operand.type == _IMMEDIATE:
         return Operand(operand.size, None, operand.imm & 2**64 - 1)

@@ -21,6 +21,10 @@ class Spread(Enum):
     """The same and lower ones."""
     REVERSED = "%"
     """The same from the other end."""
+    BITS = "^"
+    """All bytes, of whose bits it consists: a shift, a rotation, a selection, a copy of the sign."""
+    BITS_UP_TO = "+"
+    """The same and lower bytes, of whose bits it consists: a shift to the left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,11 @@ class Input:
         """
         if isinstance(self.what, Ending):
             return [(self.role, self.what)]
-        if self.spread is Spread.UP_TO:
+        if self.spread in (Spread.UP_TO, Spread.BITS_UP_TO):
             first = 0
         elif self.spread is Spread.REVERSED:
             first, last = size - last, size - first
-        elif self.spread is Spread.ALL:
+        elif self.spread in (Spread.ALL, Spread.BITS):
             first, last = 0, length(self.what)
         return [(self.role, one) for one in cut(self.what, first, last)]
 

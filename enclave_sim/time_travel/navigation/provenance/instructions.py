@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from enclave_sim.time_travel.navigation.provenance.answers import End, Ending, Role
 from enclave_sim.time_travel.navigation.provenance.decoding import Address, Decoded, Operand
 from enclave_sim.time_travel.navigation.provenance.effects import Bytes, Effect, Input, Spread, cut, length
-from enclave_sim.time_travel.navigation.provenance.places import FLAGS, MEMORY, REGISTERS, Place
-from enclave_sim.time_travel.navigation.provenance.roles import BY_BIT, CLEARING, ROLES, Term
+from enclave_sim.time_travel.navigation.provenance.places import FLAGS, MEMORY, MMX, REGISTERS, X87_BYTES, Place
+from enclave_sim.time_travel.navigation.provenance.roles import BY_BIT, CLEARING, ROLES, STACK, Term
 from enclave_sim.time_travel.navigation.provenance.roles import Effect as Row
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.bus.ram import PAGE_SIZE
+from machine.instructions.floating_point.state import X87State
 from machine.machine import Machine
 
 ZERO = Ending(End.CONSTANT, "0")
@@ -20,11 +21,12 @@ _OUTSIDE = {
     "'msr'": End.PROCESSOR,
     "'system register'": End.PROCESSOR,
     "'port'": End.DEVICE,
+    "'x87'": End.CONSTANT,
 }
 _SERIAL_DATA = "port 0x3f8"
 """The receiver buffer of the serial line, whose bytes come from outside."""
 _ROLES = {"?": Role.FLAGS, "@": Role.ADDRESS, "&": Role.DATA, "": Role.DATA}
-_SPREADS = {".": Spread.EACH, "~": Spread.EACH, "<": Spread.UP_TO, "%": Spread.REVERSED, "": Spread.ALL}
+_SPREADS = {"~": Spread.EACH, **{spread.value: spread for spread in Spread}}
 _STACK = Address("rsp", None, 1, 0, "ss", 64)
 _CARRY, _PARITY, _ZERO, _SIGN, _OVERFLOW = 1, 4, 0x40, 0x80, 0x800
 _FLAG_BYTES = REGISTERS[FLAGS]
@@ -85,6 +87,8 @@ class InstructionEffects:
         general = register is not None and register.space in GENERAL_REGISTERS
         if found.long and register is not None and general and (register.start, register.size) == (0, 4):
             yield Effect((Place(register.space, 4, 4),), (Input(ZERO),))
+        if register is not None and register.space in MMX and register.size < X87_BYTES:
+            yield Effect((Place(register.space, 8, 2),), (Input(Ending(End.CONSTANT, "0xffff")),))
 
     def _extended(self, row: Row, target: Bytes, inputs: list[Input], size: int) -> Iterator[Effect]:
         """Yield the effect, with missing bytes of a moved source as zeros or copies of its sign."""
@@ -96,7 +100,7 @@ class InstructionEffects:
         have = length(moved)
         yield Effect(cut(target, 0, have), (Input(cut(moved, 0, size), inputs[0].role, Spread.EACH), *inputs[1:]))
         if have < size:
-            sign = Input(cut(moved, have - 1, have), inputs[0].role)
+            sign = Input(cut(moved, have - 1, have), inputs[0].role, Spread.BITS)
             yield Effect(cut(target, have, size), (sign if first.mark == "~" else Input(ZERO), *inputs[1:]))
 
     def _masked(self, found: Decoded, row: Row, target: Bytes, inputs: list[Input]) -> list[Effect] | None:
@@ -110,7 +114,7 @@ class InstructionEffects:
         for index, byte in enumerate((number & (1 << 8 * size) - 1).to_bytes(size, "little")):
             here = Ending(End.CONSTANT, f"{byte:#x}")
             given = Input(here)
-            kept = Input(cut(target, index, index + 1))
+            kept = Input(cut(target, index, index + 1), spread=Spread.EACH)
             chosen = (given,) if byte == constant else (kept,) if byte == neutral else (kept, given)
             others = [one for one in inputs if one.role is Role.ADDRESS]
             made.append(Effect(cut(target, index, index + 1), (*chosen, *others)))
@@ -143,7 +147,9 @@ class InstructionEffects:
             if address is None:
                 raise UnresolvedError
             parts = [one for one in (address.base, address.index) if one is not None]
-            named = [Input((found.register(one),), Role.DATA, Spread.UP_TO) for one in parts]
+            copied = len(parts) == 1 and address.scale == 1 and not address.displacement
+            spread = Spread.EACH if copied else Spread.UP_TO
+            named = [Input((found.register(one),), Role.DATA, spread) for one in parts]
             constant = Input(Ending(End.CONSTANT, f"{address.displacement:#x}"))
             return [*named, constant] if address.displacement or not named else named
         operand = found.operands[int(term.what)] if term.what.isdigit() else None
@@ -181,6 +187,8 @@ class InstructionEffects:
         if term.what == "frame":
             frame = Address("rbp", None, 1, 0, "ss", 64)
             return self._memory(found, frame, found.stack_bytes), self._address(found, frame)
+        if term.what in STACK:
+            return (self._on_stack(STACK[term.what]),), []
         if term.what in ("A", "D"):
             return (found.accumulator(term.what),), []
         return (_FLAG_BYTES if term.what == "F" else found.register(term.what),), []
@@ -188,6 +196,8 @@ class InstructionEffects:
     def _operand(self, found: Decoded, operand: Operand, term: Term) -> tuple[Bytes, list[Input]]:
         if operand.register is not None:
             return (operand.register,), []
+        if operand.stack is not None:
+            return (self._on_stack(operand.stack),), []
         if operand.memory is None:
             raise UnresolvedError
         size = operand.size if term.part is None else max(operand.size, term.part[1])
@@ -202,6 +212,11 @@ class InstructionEffects:
         if operand.memory is None:
             raise UnresolvedError
         return self._memory(found, operand.memory, operand.size)
+
+    def _on_stack(self, number: int) -> Place:
+        """Return an x87 register by its number relative to the top of their stack."""
+        top = X87State(self._cpu.context.x87_state).top
+        return Place(MMX[top + number & 7], 0, X87_BYTES)
 
     def _address(self, found: Decoded, address: Address) -> list[Input]:
         parts = [one for one in (address.base, address.index) if one is not None]

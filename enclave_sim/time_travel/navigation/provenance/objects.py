@@ -109,8 +109,8 @@ class ProvenanceObject(TypedDict):
 def value_object(value: Value) -> ValueObject:
     """Return a value with its tree as plain values."""
     return ValueObject(
-        place=_place(value.place),
-        position=_position(value.position),
+        place=place_object(value.place),
+        position=position_object(value.position),
         content=value.content.hex(),
         origins=[_origin(one) for one in value.origins],
         limit=_ending(value.limit),
@@ -121,18 +121,18 @@ def use_object(use: Use) -> UseObject:
     """Return a use as plain values."""
     return UseObject(
         happened=use.happened.value,
-        position=_position(use.position),
+        position=position_object(use.position),
         by=use.by,
         instruction=use.instruction,
         role=None if use.role is None else use.role.value,
-        made=[_place(one) for one in use.made],
+        made=[place_object(one) for one in use.made],
     )
 
 
 def _origin(origin: Origin) -> OriginObject:
     return OriginObject(
-        place=_place(origin.place),
-        position=None if origin.position is None else _position(origin.position),
+        place=place_object(origin.place),
+        position=None if origin.position is None else position_object(origin.position),
         by=origin.by,
         instruction=origin.instruction,
         sources=[_source(one) for one in origin.sources],
@@ -145,11 +145,13 @@ def _source(source: Source) -> SourceObject:
     return SourceObject(role=source.role.value, value=value, ending=_ending(source.ending))
 
 
-def _place(place: Place) -> PlaceObject:
+def place_object(place: Place) -> PlaceObject:
+    """Return a place as plain values."""
     return PlaceObject(space=place.space, start=place.start, size=place.size)
 
 
-def _position(position: Position) -> PositionObject:
+def position_object(position: Position) -> PositionObject:
+    """Return a position as plain values."""
     return PositionObject(at_ns=position.at_ns, step=position.step)
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from enclave_sim.time_travel.navigation.last_write import find_last_write
 from enclave_sim.time_travel.navigation.provenance.answers import LISTED, End, Ending, Origin, Role, Source, Value
+from enclave_sim.time_travel.navigation.provenance.content import content
 from enclave_sim.time_travel.navigation.provenance.decoding import decoded
 from enclave_sim.time_travel.navigation.provenance.devices import DeviceSources
 from enclave_sim.time_travel.navigation.provenance.effects import Transfer, written
 from enclave_sim.time_travel.navigation.provenance.guest.sources import GuestSources
-from enclave_sim.time_travel.navigation.provenance.places import FLAGS, MEMORY, REGISTERS, Place
+from enclave_sim.time_travel.navigation.provenance.places import FLAGS, MEMORY, Place
 from enclave_sim.time_travel.navigation.provenance.power_on import at_power_on
 from enclave_sim.time_travel.navigation.provenance.steps import Step, Steps
 from enclave_sim.time_travel.navigation.provenance.transfers import COMPUTED, Transfers
@@ -249,16 +250,9 @@ class Origins:
         return before != after
 
     def _value(self, place: Place) -> Value:
-        machine, content = self._timeline.machine, b""
         if self._guests.is_value(place):
             return self._guests.value(place)
-        if place.in_memory:
-            if place.end <= machine.ram.size:
-                content = machine.ram.read(place.start, place.size)
-        else:
-            number = machine.cpu.read_register(place.space.upper())
-            content = number.to_bytes(max(REGISTERS[place.space].size, 8), "little")[place.start : place.end]
-        return Value(place, self._timeline.now, content, (), LISTED)
+        return Value(place, self._timeline.now, content(self._timeline.machine, place), (), LISTED)
 
     def _power_on(self, place: Place) -> list[Origin]:
         return [Origin(part, None, "power-on", None, (), ending) for part, ending in at_power_on(self._timeline, place)]

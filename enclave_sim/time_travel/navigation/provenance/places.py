@@ -9,11 +9,15 @@ MEMORY = "memory"
 """The space of physical addresses: RAM, and device registers above it."""
 FLAGS = "rflags"
 VECTORS = tuple(f"xmm{number}" for number in range(16))
+MMX = tuple(f"mm{number}" for number in range(8))
+"""The x87 registers by physical number: their lower 8 bytes are the MMX registers."""
+X87_BYTES = 10
 CONTROL = ("cr0", "cr2", "cr3", "cr4")
 _SIZES = {
     **dict.fromkeys(GENERAL_REGISTERS, 8),
     FLAGS: 8,
     **dict.fromkeys(VECTORS, 16),
+    **dict.fromkeys(MMX, X87_BYTES),
     **dict.fromkeys(SEGMENT_REGISTERS, 2),
     **dict.fromkeys(CONTROL, 8),
 }
@@ -70,7 +74,7 @@ class Place:
 
 def _parts() -> dict[str, Place]:
     """Return the registers and their named parts (SDM volume 1, 3.4.1)."""
-    found = {name: Place(name, 0, size) for name, size in _SIZES.items()}
+    found = {name: Place(name, 0, 8 if name in MMX else size) for name, size in _SIZES.items()}
     for name in GENERAL_REGISTERS:
         numbered = re.fullmatch(r"r\d+", name)
         short = name[1:]
@@ -92,3 +96,8 @@ _NAMES = {place: name for name, place in reversed(REGISTERS.items())}
 def size_of(space: str) -> int:
     """Return the size of a register in bytes."""
     return _SIZES[space]
+
+
+def is_register(space: str) -> bool:
+    """Report whether a space is a register."""
+    return space in _SIZES

@@ -4,10 +4,12 @@ One row for each kind of instruction: `mnemonics | effects`. An effect reads `ta
 separated by `;`, and of two with a common target the last one counts. A row without effects writes no place.
 
 * `0` to `3` are operands. `A` and `D` are AL, AX, EAX or RAX, and AH, DX, EDX or RDX, by the size of the first operand.
-  `F` is RFLAGS; `push` and `pop` are the memory below RSP and at RSP; other words are registers. `[a:b]` selects bytes.
+  `F` is RFLAGS; `push` and `pop` are the memory below RSP and at RSP; `st0` is the top of the x87 stack, `st-1` the
+  register that is pushed; other words are registers. `[a:b]` selects bytes.
 * A source without a mark: each byte of the target may depend on all its bytes. `.`: only on the same byte; missing
   ones are zeros. `~`: the same, and missing bytes depend on the last one (sign extension). `<`: on the same and lower
-  bytes, as in an addition. `%`: on the same byte in reverse order.
+  bytes, as in an addition. `%`: on the same byte in reverse order. `^`: on all bytes, whose bits it has in other
+  places, as after a shift. `+`: the same with lower bytes only.
 * `?` marks flags that decide, `@` a source that only selects what is read. `&1` is the address of operand 1, as data.
 * `'cpuid'` and other words in quotes are values that come from the processor or from outside.
 
@@ -15,7 +17,7 @@ In 64-bit mode a 32-bit general register as a target clears the upper half. A me
 sources of the effect. A register that is combined with itself by an operation in `CLEARING` gives zero.
 
 Mnemonics are capstone's; `/n` is the number of operands, `/s` a string instruction, `/l` a load, `/r` among
-registers. An instruction without a row is not modelled.
+registers, `/x` with an operand of 80 bits. An instruction without a row is not modelled.
 """
 
 from typing import NamedTuple
@@ -48,10 +50,10 @@ and or xor | 0=0. 1. ; F=0 1
 not | 0=0.
 neg | 0=0< ; F=0
 inc dec | 0=0< ; F=0 F
-shl sal | 0=0< 1 ; F=0 1 F
-shr sar rol ror | 0=0 1 ; F=0 1 F
-rcl rcr | 0=0 1 ?F ; F=0 1 F
-shld shrd | 0=0 1 2 ; F=0 1 2 F
+shl sal | 0=0+ 1 ; F=0 1 F
+shr sar rol ror | 0=0^ 1 ; F=0 1 F
+rcl rcr | 0=0^ 1 ?F ; F=0 1 F
+shld shrd | 0=0^ 1^ 2 ; F=0 1 2 F
 mul imul/1 | A=A 0 ; D=A 0 ; F=A 0
 imul/2 | 0=0< 1< ; F=0 1
 imul/3 | 0=1< 2< ; F=1 2
@@ -59,20 +61,20 @@ div idiv | A=A D 0 ; D=A D 0 ; F=A D 0
 cbw | ax=al~
 cwde | eax=ax~
 cdqe | rax=eax~
-cwd | dx=ax[1:2]
-cdq | edx=eax[3:4]
-cqo | rdx=rax[7:8]
+cwd | dx=ax[1:2]^
+cdq | edx=eax[3:4]^
+cqo | rdx=rax[7:8]^
 seto setno setb setae sete setne setbe seta sets setns setp setnp setl setge setle setg | 0=F
 clc stc cmc cli sti cld std clac stac | F=F
 bt | F=0 1 F
-bts btr btc | 0=0 1 ; F=0 1 F
+bts btr btc | 0=0^ 1 ; F=0 1 F
 bsf bsr | 0=1 0 ; F=1 F
 tzcnt lzcnt popcnt | 0=1 ; F=1 F
 crc32 | 0=0 1
 andn | 0=1. 2. ; F=1 2
-bextr bzhi | 0=1 2 ; F=1 2
-pdep pext shlx shrx sarx rorx | 0=1 2
-blsi blsr blsmsk | 0=1 ; F=1
+bextr bzhi | 0=1^ 2 ; F=1 2
+pdep pext shlx shrx sarx rorx | 0=1^ 2
+blsi blsr blsmsk | 0=1^ ; F=1
 mulx | 1=D 2 ; 0=D 2
 
 # those whose effect depends on values (instructions.py)
@@ -89,7 +91,7 @@ loop loope loopne | rcx=rcx<
 jo jno jb jae je jne jbe ja js jns jp jnp jl jge jle jg jcxz jecxz jrcxz jmp |
 nop pause hlt ud0 ud1 ud2 int int1 int3 into endbr64 endbr32 lfence mfence sfence wbinvd invd invlpg clflush |
 prefetchw prefetch prefetchnta prefetcht0 prefetcht1 prefetcht2 wait fwait clts verr verw emms |
-out lgdt lidt lldt ltr lmsw wrmsr monitor mwait fninit fnclex fldz fld1 fld fild ffree fincstp fdecstp ldmxcsr |
+out lgdt lidt lldt ltr lmsw wrmsr monitor mwait ldmxcsr |
 
 # strings
 movsb/s movsw/s movsd/s movsq/s | 0=1. ; rsi=rsi< ?F ; rdi=rdi< ?F
@@ -109,6 +111,16 @@ rdmsr | eax='msr' @ecx ; edx='msr' @ecx
 sgdt sidt sldt str smsw stmxcsr | 0='system register'
 syscall | rcx='return address' ; r11=F. ; F=F
 
+# x87
+fninit fnclex ffree fincstp fdecstp fnop |
+fldz fld1 fldpi fldl2e fldl2t fldlg2 fldln2 | st-1='x87'
+fld/x | st-1=0.
+fld fild | st-1=0^
+fst/x fstp/x | 0=st0.
+fst fstp fist fistp fisttp | 0=st0^
+fxch | 0=1. ; 1=0.
+fabs fchs | st0=st0^
+
 # SSE: moves
 movaps movapd movups movupd movdqa movdqu lddqu movntdq movntps movntpd movntdqa | 0=1.
 movd | 0=1[0:4].
@@ -124,30 +136,36 @@ movhps/l movhpd/l | 0[8:16]=1.
 movhlps | 0[0:8]=1[8:16].
 movlhps | 0[8:16]=1[0:8].
 movddup | 0[0:8]=1[0:8]. ; 0[8:16]=1[0:8].
-movshdup movsldup pshufd pshuflw pshufhw | 0=1 2
-pmovmskb movmskps movmskpd | 0=1
-pextrb pextrw pextrd pextrq extractps | 0=1 2
-pinsrb pinsrw pinsrd pinsrq insertps | 0=0 1 2
+movshdup movsldup pshufd pshuflw pshufhw | 0=1^ 2
+pmovmskb movmskps movmskpd | 0=1^
+pextrb pextrw pextrd pextrq extractps | 0=1^ 2
+pinsrb pinsrw pinsrd pinsrq insertps | 0=0^ 1^ 2
 
 # SSE: bytes of the result depend on the same bytes
 pand por pxor pandn andps andpd orps orpd xorps xorpd andnps andnpd paddb psubb pcmpeqb pcmpgtb | 0=0. 1.
 pmaxub pminub pmaxsb pminsb pavgb paddusb psubusb paddsb psubsb | 0=0. 1.
 
+# SSE: all bytes of the result may depend on all bytes, whose bits are in other places
+punpcklbw punpcklwd punpckldq punpcklqdq punpckhbw punpckhwd punpckhdq punpckhqdq | 0=0^ 1^
+unpcklps unpcklpd unpckhps unpckhpd | 0=0^ 1^
+pshufb psllw pslld psllq psrlw psrld psrlq psraw psrad pslldq psrldq | 0=0^ 1
+palignr shufps shufpd pblendw blendps blendpd | 0=0^ 1^ 2
+pblendvb blendvps blendvpd | 0=0^ 1^ xmm0
+pmovsxbw pmovsxbd pmovsxbq pmovsxwd pmovsxwq pmovsxdq | 0=1^
+pmovzxbw pmovzxbd pmovzxbq pmovzxwd pmovzxwq pmovzxdq | 0=1^
+
 # SSE: all bytes of the result may depend on all bytes
 paddw paddd paddq psubw psubd psubq paddusw psubusw paddsw psubsw pmullw pmulld pmulhw pmulhuw pmulhrsw | 0=0 1
 pmuludq pmuldq pmaddwd pmaddubsw psadbw pavgw pmaxsw pminsw pmaxuw pminuw pmaxsd pminsd pmaxud pminud | 0=0 1
 pcmpeqw pcmpeqd pcmpeqq pcmpgtw pcmpgtd pcmpgtq packsswb packssdw packuswb packusdw | 0=0 1
-punpcklbw punpcklwd punpckldq punpcklqdq punpckhbw punpckhwd punpckhdq punpckhqdq pshufb | 0=0 1
-psllw pslld psllq psrlw psrld psrlq psraw psrad pslldq psrldq phaddw phaddd phaddsw phsubw phsubd phsubsw | 0=0 1
-psignb psignw psignd unpcklps unpcklpd unpckhps unpckhpd addps addpd subps subpd mulps mulpd divps divpd | 0=0 1
+phaddw phaddd phaddsw phsubw phsubd phsubsw | 0=0 1
+psignb psignw psignd addps addpd subps subpd mulps mulpd divps divpd | 0=0 1
 minps minpd maxps maxpd haddps haddpd hsubps hsubpd addsubps addsubpd aesenc aesenclast aesdec aesdeclast | 0=0 1
-palignr shufps shufpd pblendw blendps blendpd pclmulqdq mpsadbw dpps dppd cmpps cmppd | 0=0 1 2
+pclmulqdq mpsadbw dpps dppd cmpps cmppd | 0=0 1 2
 cmpeqps cmpltps cmpleps cmpunordps cmpneqps cmpnltps cmpnleps cmpordps | 0=0 1
 cmpeqpd cmpltpd cmplepd cmpunordpd cmpneqpd cmpnltpd cmpnlepd cmpordpd | 0=0 1
 pclmullqlqdq pclmulhqlqdq pclmullqhqdq pclmulhqhqdq | 0=0 1
-pblendvb blendvps blendvpd | 0=0 1 xmm0
-pabsb pabsw pabsd pmovsxbw pmovsxbd pmovsxbq pmovsxwd pmovsxwq pmovsxdq pmovzxbw pmovzxbd pmovzxbq | 0=1
-pmovzxwd pmovzxwq pmovzxdq phminposuw aesimc sqrtps sqrtpd rsqrtps rcpps | 0=1
+pabsb pabsw pabsd phminposuw aesimc sqrtps sqrtpd rsqrtps rcpps | 0=1
 roundps roundpd aeskeygenassist | 0=1 2
 cvtdq2ps cvtps2dq cvttps2dq cvtdq2pd cvtpd2dq cvttpd2dq cvtps2pd cvtpd2ps | 0=1
 pcmpistri | ecx=0 1 ; F=0 1
@@ -189,7 +207,7 @@ class Term(NamedTuple):
     part: tuple[int, int] | None
     """The selected bytes; None for all."""
     mark: str
-    """`.`, `~`, `<`, `%` or nothing."""
+    """`.`, `~`, `<`, `%`, `^`, `+` or nothing."""
     role: str
     """`?`, `@`, `&` or nothing."""
 
@@ -204,7 +222,7 @@ class Effect(NamedTuple):
 def _term(text: str) -> Term:
     role = text[0] if text[0] in "?@&" else ""
     text = text[len(role) :]
-    mark = text[-1] if text[-1] in ".~<%" else ""
+    mark = text[-1] if text[-1] in ".~<%^+" else ""
     what, bracket, part = text[: len(text) - len(mark)].partition("[")
     first, _, last = part.rstrip("]").partition(":")
     return Term(what, (int(first), int(last)) if bracket else None, mark, role)
@@ -232,5 +250,7 @@ def _rows() -> dict[str, tuple[Effect, ...]]:
     return found
 
 
+STACK = {"st0": 0, "st-1": -1}
+"""Words for x87 registers, relative to the top of the stack before the instruction."""
 ROLES = _rows()
 """The effects by mnemonic, possibly with `/` and a form."""

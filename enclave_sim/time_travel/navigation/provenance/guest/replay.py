@@ -54,6 +54,10 @@ class Item(NamedTuple):
     """Of the result of a host call its number, from 0."""
     data: int | None = None
     """Of bytes from a data segment the offset of the first one in the module."""
+    address: int | None = None
+    """Of bytes in linear memory the address of the first one."""
+    filled: int = 1
+    """The number of times that the bytes are there, one after the other."""
 
 
 class TooLongError(Exception):
@@ -130,13 +134,21 @@ class Replay:
         except TrapError:
             self.over = True
 
+    @property
+    def live(self) -> set[int]:
+        """The items on the operand stack, in locals and in globals."""
+        values = [*self._stack, *self._globals, *(one for frame in self._frames for one in frame.locals)]
+        return {item for _, item in values}
+
     # Items
 
     def _add(
         self, offset: int, text: str, value: int, size: int, sources: Sequence[tuple[Role, Piece]] = (), *,
-        spread: bool = True, answer: int | None = None, data: int | None = None,
+        spread: bool = True, answer: int | None = None, data: int | None = None, address: int | None = None,
+        filled: int = 1,
     ) -> int:  # fmt: skip
-        self.items.append(Item(offset, text, self.stay, value, size, tuple(sources), spread, answer, data))
+        made = Item(offset, text, self.stay, value, size, tuple(sources), spread, answer, data, address, filled)
+        self.items.append(made)
         return len(self.items) - 1
 
     def _piece(self, item: int) -> Piece:
@@ -360,7 +372,7 @@ class Replay:
         self._range(address, one.size, one)
         content = value & (1 << 8 * one.size) - 1
         sources = (Role.DATA, Piece(item, 0, one.size)), (Role.ADDRESS, self._piece(where))
-        made = self._add(one.offset, one.text, content, one.size, sources, spread=False)
+        made = self._add(one.offset, one.text, content, one.size, sources, spread=False, address=address)
         self._put(address, content.to_bytes(one.size, "little"), made)
 
     def _put(self, address: int, content: bytes, item: int) -> None:
@@ -393,14 +405,15 @@ class Replay:
         content = bytes(self.memory[source : source + length])
         sources = [(Role.DATA, piece) for piece in self._pieces(source, length)]
         sources += [(Role.ADDRESS, self._piece(item)) for item in (where, read, count)]
-        made = self._add(one.offset, one.text, int.from_bytes(content, "little"), length, sources, spread=False)
+        value = int.from_bytes(content, "little")
+        made = self._add(one.offset, one.text, value, length, sources, spread=False, address=to)
         self._put(to, content, made)
 
     def _fill(self, one: Operation) -> None:
         (to, where), (value, item), (length, count) = self._three()
         self._range(to, length, one)
         sources = [(Role.DATA, Piece(item, 0, 1)), *((Role.ADDRESS, self._piece(n)) for n in (where, count))]
-        made = self._add(one.offset, one.text, value & 0xFF, 1, sources, spread=False)
+        made = self._add(one.offset, one.text, value & 0xFF, 1, sources, spread=False, address=to, filled=length)
         for index in range(to, to + length):
             self._put(index, bytes([value & 0xFF]), made)
 
@@ -421,5 +434,5 @@ class Replay:
             raise TrapError("a data segment outside the memory")
         at = segment.at + first
         text = f"data segment {number}"
-        made = self._add(at, text, int.from_bytes(content, "little"), length, spread=False, data=at)
+        made = self._add(at, text, int.from_bytes(content, "little"), length, spread=False, data=at, address=to)
         self._put(to, content, made)

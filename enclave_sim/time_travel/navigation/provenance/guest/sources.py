@@ -104,6 +104,24 @@ class GuestSources:
             size += 1
         return self._origin(instance, place.part(0, size), Piece(piece.item, piece.first, size))
 
+    def repeated(
+        self, made: GuestInstantiated, goal: Position, calls: int | None
+    ) -> tuple[Instance | None, Ending | None]:
+        """Repeat the run of a guest.
+
+        Args:
+            made: The guest.
+            goal: The position at the end of a stay.
+            calls: The number of host calls that it has made there; None if it has returned or trapped.
+
+        Returns:
+            The guest; None if it cannot be repeated; and an end that says why, or that its run is another one.
+        """
+        instance = self._made(made)
+        if instance is None:
+            return None, Ending(End.NOT_MODELLED, "a guest that cannot be repeated")
+        return instance, self._run(instance, calls) or self._differs(instance, goal)
+
     def of(self, value: Value) -> Value:
         """Return a value of a guest with its origin."""
         instance, piece = self._known(value.place)
@@ -236,7 +254,7 @@ class GuestSources:
     def _origin(self, instance: Instance, place: Place, piece: Piece) -> Origin:
         item = instance.replay.items[piece.item]
         position = self._position(instance, item.stay)
-        by = f"the guest: {self._named(instance.module, item.offset)}"
+        by = f"the guest: {self.named(instance.module, item.offset)}"
         if item.data is not None:
             at = item.data + piece.first
             text = f"payload {instance.made.payload}, {item.text}, byte {at:#x} of the module"
@@ -252,7 +270,8 @@ class GuestSources:
             sources = [Source(Role.DATA, None, constant)]
         return Origin(place, position, by, item.text, tuple(sources))
 
-    def _named(self, module: bytes, offset: int) -> str:
+    def named(self, module: bytes, offset: int) -> str:
+        """Return the function and the offset in it of an instruction, given its offset in the module."""
         functions = program_of(module).functions
         for function in functions.values():
             if function.code and function.code[0].offset <= offset <= function.code[-1].offset:

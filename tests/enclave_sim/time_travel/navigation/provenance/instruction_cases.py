@@ -280,6 +280,6 @@ CASES = (
         "FSTP",
         "fld1\nfstp dword ptr [{m}]",
         (0, 4),
-        "fstp dword ptr [{m0}][power-on: zero] (not modelled: fstp dword ptr [{m0}])",
+        "fstp dword ptr [{m0}][fld1[fld1]]",
     ),
 )

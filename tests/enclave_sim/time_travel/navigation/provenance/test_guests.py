@@ -57,6 +57,21 @@ def test_a_signal_leads_back_to_the_kernel_s_answer() -> None:
     assert "mov eax, dword ptr [rip + " in text
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("(call $emit_signal (i32.const 7))", "0"),
+        ("(call $emit_signal (i32.const 7)) unreachable", "the address at which the gate repeats the trap"),
+    ],
+)
+def test_the_end_of_a_guest_has_no_argument_of_a_host_call(body: str, expected: str) -> None:
+    session = Session(signed(f'(func (export "_start") {body})'), cycles=1)
+    session.run_to(event="host_returned")
+    session.back()
+    session.step()
+    assert chain(session.where_from("edi")) == f"the guest, at the gate[{expected}]"
+
+
 def test_a_value_of_a_guest_can_be_asked_for_again() -> None:
     session = Session(signed('(func (export "_start") (call $emit_signal (i32.const 7)))'), cycles=1)
     session.run_to(event="host_called")

@@ -1,0 +1,1 @@
+"""Lifetimes of secrets: every place that holds a copy or a derivative of marked bytes, from when to when."""

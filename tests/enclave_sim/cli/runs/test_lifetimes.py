@@ -52,7 +52,7 @@ def test_it_follows_bytes_of_a_kernel(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["counter"], "--of"),
-        (["counter", "--of", "secret"], "'secret' is not a register, a symbol of the kernel or an address"),
+        (["counter", "--of", "secret"], "'secret' is not a register, a symbol of the kernel, a region or an address"),
         (["counter", "--of", "data"], "payload 0 has no data segment"),
         (["counter", "--of", "nonce:7"], "the run has only"),
         (["counter", "--of", "nonce", "--until", "1ns"], "the secret is there from"),

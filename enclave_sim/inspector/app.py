@@ -28,11 +28,13 @@ from enclave_sim.inspector.actions.walk import WalkKeeper
 from enclave_sim.inspector.desk import WIDE, Desk, Update
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.strip import LEGEND
+from enclave_sim.inspector.model.task import LabTask
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.panes.guarantees import GuaranteesPane
 from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.panes.strip import Strip
+from enclave_sim.inspector.panes.task import TaskPane
 from enclave_sim.inspector.screens import Page
 from enclave_sim.inspector.syntax import Syntax
 from enclave_sim.inspector.threads.session_thread import Opener
@@ -48,6 +50,7 @@ class Inspector(App[None]):
         pane: The name of the pane to show first; empty for the overview.
         welcome: The first message; empty for the usual one.
         bookmarks: The file of bookmarks, or None.
+        lab: The lab whose task is shown beside the machine, or None.
 
     Raises:
         ConfigurationError: There is no such pane, or the file of bookmarks cannot be read.
@@ -74,10 +77,12 @@ class Inspector(App[None]):
         pane: str = "",
         welcome: str = "",
         bookmarks: Path | None = None,
+        lab: LabTask | None = None,
     ) -> None:
         super().__init__()
+        self._lab = lab
         self._syntax = syntax
-        self.desk = Desk(self, opener, self._notify, welcome)
+        self.desk = Desk(self, opener, self._notify, welcome, with_lab=lab is not None)
         self.desk.page = _page(pane)
         self.history = History(self.desk)
         self.bookmarks = Bookmarks(self.desk, self.history, self.copy_to_clipboard, bookmarks)
@@ -103,11 +108,15 @@ class Inspector(App[None]):
         with Container(id="panes"):
             for pane in PANES:
                 yield pane()
+            if self._lab is not None:
+                yield TaskPane(self._lab)
         yield Static("", id="said", markup=False)
         yield Static("", id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Show the overview, and start the session."""
+        if self._lab is not None:
+            self.bind(TaskPane.KEY, f"pane('{TaskPane.NAME}')", description=TaskPane.TITLE, show=False)
         self.desk.find(CodePane).syntax = self._syntax
         self.desk.arrange()
         self.desk.session.start()
@@ -138,6 +147,12 @@ class Inspector(App[None]):
     def on_pane_asks(self) -> None:
         """Remake the panes, because one of them must show something else."""
         self.desk.refresh_panes()
+
+    def on_task_pane_marked(self, message: TaskPane.Marked) -> None:
+        """Mark what the hints name in all other panes."""
+        for pane in self.desk.panes:
+            if not isinstance(pane, TaskPane):
+                pane.mark(message.names)
 
     def on_pane_followed(self, message: Pane.Followed) -> None:
         """Go to the target of a row."""

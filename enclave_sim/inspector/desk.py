@@ -19,11 +19,12 @@ from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.model.rows import Meaning
 from enclave_sim.inspector.model.status import Standing
-from enclave_sim.inspector.panes import OVERVIEW, OVERVIEW_WIDE, PANES
+from enclave_sim.inspector.panes import LAB, OVERVIEW, OVERVIEW_WIDE, PANES
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
 from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.panes.strip import Strip
+from enclave_sim.inspector.panes.task import TaskPane
 from enclave_sim.inspector.panes.theme import STYLES
 from enclave_sim.inspector.threads.session_thread import Broken, Job, Opener, Seen, SessionThread, Working
 from enclave_sim.recording.text import printable
@@ -59,9 +60,19 @@ class Desk:
         opener: Makes the run, in the session's thread.
         notify: Called by the session's thread with each update.
         welcome: The first message; empty for the usual one.
+        with_lab: True if there is a pane with the task of a lab.
     """
 
-    def __init__(self, app: App[None], opener: Opener, notify: Callable[[Update], None], welcome: str = "") -> None:
+    def __init__(
+        self,
+        app: App[None],
+        opener: Opener,
+        notify: Callable[[Update], None],
+        welcome: str = "",
+        *,
+        with_lab: bool = False,
+    ) -> None:
+        self._with_lab = with_lab
         self._app = app
         self._welcome = welcome
         self.session = SessionThread(opener, notify)
@@ -109,8 +120,11 @@ class Desk:
 
     def arrange(self) -> None:
         """Put the panes of the page on the screen. A wide screen has more panes of the overview."""
-        shown = (OVERVIEW_WIDE if self._app.size.width >= WIDE else OVERVIEW) if self.page is None else (self.page,)
+        overview = OVERVIEW_WIDE if self._app.size.width >= WIDE else OVERVIEW
+        overview = (LAB, *overview) if self._with_lab else overview
+        shown = overview if self.page is None else (self.page,)
         panes = self.screen.query_one("#panes")
+        panes.set_class(self._with_lab, "lab")
         panes.set_class(self.page is None, "overview")
         panes.set_class(self.page is not None, "one")
         for pane in self.panes:
@@ -169,6 +183,8 @@ class Desk:
         """Return the line of tabs. Each one is a link to its page."""
         tabs = [("overview", "1", "All", self.page is None)]
         tabs += [(f"pane('{pane.NAME}')", pane.KEY, pane.TAB, self.page == pane.NAME) for pane in PANES]
+        if self._with_lab:
+            tabs.append((f"pane('{TaskPane.NAME}')", TaskPane.KEY, TaskPane.TAB, self.page == TaskPane.NAME))
         return " ".join(
             f"[@click=app.{action}]{'[b reverse]' if on else '[not underline]'}{key}{words}[/][/]"
             for action, key, words, on in tabs

@@ -1,6 +1,7 @@
 """Kernels in labs: sources of the starting point, and the image that a student has built of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from enclave_sim.enclave.kernel.firmware_file import firmware_of
 from enclave_sim.files.reading import DOCUMENT, read_file
@@ -22,6 +23,12 @@ def handed_in_kernel(files: Mapping[str, bytes]) -> tuple[Firmware | None, str]:
         return firmware_of(files[IMAGE]), ""
     except ValueError as error:
         return None, f"{IMAGE} is not a kernel for this program: {one_line(str(error))[:200]}."
+
+
+def inspected_kernel(directory: Path, payloads: Sequence[str]) -> list[str]:
+    """Return the arguments of `inspect` for payloads on the image in a directory, or on the built-in kernel."""
+    image = directory / IMAGE
+    return [*payloads, *(["--firmware", str(image)] if image.is_file() else []), "--attestation", "off"]
 
 
 def source(name: str) -> str:

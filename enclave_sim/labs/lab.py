@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -62,6 +63,8 @@ class Lab:
     """Judges the files handed in. Missing ones are missing in the mapping."""
     handed_in: Mapping[str, int]
     """The files that are judged, each with the limit of its size in bytes."""
+    inspected: Callable[[Case, Path], Sequence[str]] = lambda _case, _directory: ()
+    """Returns the arguments of `enclave-sim inspect` for a student's directory: the run that the lab is about."""
 
     @cached_property
     def text(self) -> Text:
@@ -78,19 +81,25 @@ class Lab:
         """Return the case of a student, by the key that a course gave out. Raises ConfigurationError for a bad ID."""
         return Case(self.name, self.version, student, key)
 
+    def filled(self, case: Case) -> Text:
+        """Return the text for a case."""
+        values = self.values(case)
+        parts = tuple(msgspec.structs.replace(one, task=_filled(one.task, values)) for one in self.text.part)
+        return msgspec.structs.replace(self.text, background=_filled(self.text.background, values), part=parts)
+
     def page(self, case: Case) -> bytes:
         """Return the student's page: the text of the lab, for a case."""
         return "\n".join(self._lines(case)).encode()
 
     def _lines(self, case: Case) -> Iterator[str]:
-        text, values = self.text, self.values(case)
+        text = self.filled(case)
         yield f"# {text.title}\n"
         yield f"Lab `{self.name}`, version {self.version}, for student `{case.student}`: {self.points} points.\n"
         yield "## Goals\n"
         yield from (f"* {goal}" for goal in text.goals)
-        yield f"\n## Background\n\n{_filled(text.background, values)}"
+        yield f"\n## Background\n\n{text.background}"
         for part in text.part:
-            yield f"## Part `{part.name}`: {part.points} points\n\n{_filled(part.task, values)}"
+            yield f"## Part `{part.name}`: {part.points} points\n\n{part.task}"
 
 
 def _filled(text: str, values: Mapping[str, Any]) -> str:

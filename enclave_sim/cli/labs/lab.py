@@ -14,6 +14,7 @@ from enclave_sim.cli.command import Group, option
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.labs.author import author
 from enclave_sim.cli.labs.grade import grade
+from enclave_sim.cli.labs.opening import open_lab
 from enclave_sim.cli.labs.output import print_judgement, print_list
 from enclave_sim.cli.options.common import as_json as as_json_option
 from enclave_sim.cli.options.types import DIRECTORY, FILE, Parsed
@@ -195,6 +196,7 @@ def verify(receipt: Path, directory: Path | None, anchor: Path | None, as_json: 
 
 lab.add_command(grade)
 lab.add_command(author)
+lab.add_command(open_lab)
 
 
 def _default(found: "Lab") -> Path:

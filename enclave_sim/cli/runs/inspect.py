@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from enclave_sim.time_travel.link import Link
 
 _PORT = 8000
+LAB = "enclave_sim.inspect.lab"
+"""The key of the task of a lab in the context of the command line, if one is open."""
 EXIT_CODES = """\b
 Exit codes
   0  the user quit
@@ -248,8 +250,9 @@ def _show(source: "Source", syntax: Syntax, at: "Link | int | None", bookmarks: 
         go_to_place(found.run, at)
         return found
 
+    lab = click.get_current_context().meta.get(LAB)
     pane, note = ("", "") if at is None or isinstance(at, int) else (at.pane, at.note)
-    app = Inspector(opened, syntax, pane=pane, welcome=note, bookmarks=bookmarks)
+    app = Inspector(opened, syntax, pane=pane, welcome=note, bookmarks=bookmarks, lab=lab)
     with _drawing_on_standard_output():
         app.run()
     if app.desk.broken is not None:

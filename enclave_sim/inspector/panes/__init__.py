@@ -22,3 +22,5 @@ PANES: tuple[type[Pane], ...] = (
 OVERVIEW = ("code", "registers", "events")
 OVERVIEW_WIDE = ("code", "registers", "phases", "memory", "events", "stack", "devices", "guest")
 """In grid order."""
+LAB = "lab"
+"""The pane that stands beside these if a lab is open."""

@@ -1,5 +1,6 @@
 """A pane: rows of a view with a cursor. Only visible rows are made and drawn, however many there are."""
 
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import ClassVar, NamedTuple
@@ -13,7 +14,7 @@ from textual.message import Message
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import NOWHERE, Meaning, Row, Target, View
 from enclave_sim.inspector.panes.scrolling import Scrolling
-from enclave_sim.inspector.panes.theme import STYLES
+from enclave_sim.inspector.panes.theme import MARKED, STYLES
 from enclave_sim.recording.text import printable
 
 _MAX_SEARCHED = 2000
@@ -78,6 +79,7 @@ class Pane(Scrolling, can_focus=True):
         self.view = View(())
         self.cursor = 0
         self.return_to: int | None = None
+        self._marked: re.Pattern[str] | None = None
         """The cursor row for the next view."""
         self.set_title(f"{self.KEY} {self.TITLE}")
 
@@ -123,6 +125,12 @@ class Pane(Scrolling, can_focus=True):
             return None
 
         return search
+
+    def mark(self, names: frozenset[str]) -> None:
+        """Mark names wherever they occur as words, in any case."""
+        words = "|".join(re.escape(name) for name in sorted(names))
+        self._marked = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE) if words else None
+        self.refresh()
 
     def row_at(self, index: int) -> Row:
         """Return a row of the view."""
@@ -184,7 +192,17 @@ class Pane(Scrolling, can_focus=True):
         if index == self.cursor and self.has_focus:
             style = self.base + _CURSOR
             return [Segment(text, style) for text, _ in parts], style
-        return [Segment(text, self.base + STYLES[meaning]) for text, meaning in parts], self.base
+        styled = ((text, self.base + STYLES[meaning]) for text, meaning in parts)
+        return [one for text, style in styled for one in self._with_marks(text, style)], self.base
+
+    def _with_marks(self, text: str, style: Style) -> Iterable[Segment]:
+        """Yield a text in a style, with what is marked in another one."""
+        at = 0
+        for found in self._marked.finditer(text) if self._marked is not None else ():
+            yield Segment(text[at : found.start()], style)
+            yield Segment(found[0], style + MARKED)
+            at = found.end()
+        yield Segment(text[at:], style)
 
     # Keys and the mouse
 

@@ -17,3 +17,5 @@ STYLES = {
     Meaning.RING_3: Style(color="#000000", bgcolor="#e69f00", bold=True, underline=True),
     Meaning.NOTE: Style(italic=True),
 }
+MARKED = Style(color="#000000", bgcolor="#f0e442", bold=True, underline=True)
+"""The style of names in hints."""

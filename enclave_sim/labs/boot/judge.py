@@ -1,6 +1,7 @@
 """The judge of lab `boot`: it makes the student's run itself, and compares the answers with its events."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -83,6 +84,11 @@ class BootCase(msgspec.Struct, frozen=True):
 def values(case: Case) -> dict[str, str]:
     """Return the words of the text."""
     return {"command": BootCase.of(case).command}
+
+
+def inspected(case: Case, _directory: Path) -> list[str]:
+    """Return the student's run."""
+    return BootCase.of(case).command.split()[2:]
 
 
 def start(_case: Case) -> dict[str, bytes]:

@@ -3,5 +3,13 @@
 from enclave_sim.labs.breakout.judge import judge, start, values
 from enclave_sim.labs.lab import ANSWER_BYTES, ANSWERS, Lab
 
-LAB = Lab("breakout", 1, values, start, judge, {ANSWERS: ANSWER_BYTES})
+LAB = Lab(
+    "breakout",
+    1,
+    values,
+    start,
+    judge,
+    {ANSWERS: ANSWER_BYTES},
+    lambda _case, _directory: ["quitter", "--engine", "native", "--attestation", "off"],
+)
 """The lab."""

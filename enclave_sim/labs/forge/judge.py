@@ -1,6 +1,7 @@
 """The judge of lab `forge`: it verifies each file as a verifier does, against the honest enclave of the student."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from enclave_sim.attestation.errors import EvidenceError
 from enclave_sim.attestation.evidence import Evidence
@@ -24,6 +25,11 @@ def values(case: Case) -> dict[str, str]:
         "old": case.bytes("old nonce").hex(),
         "options": f"{_PAYLOAD} --cycles {_CYCLES} --wake-ns {_wake_ns(case)}",
     }
+
+
+def inspected(case: Case, _directory: Path) -> list[str]:
+    """Return the honest enclave's run."""
+    return values(case)["options"].split()
 
 
 def start(case: Case) -> dict[str, bytes]:

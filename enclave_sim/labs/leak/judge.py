@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -38,6 +39,11 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def values(case: Case) -> dict[str, str]:
     """Return the words of the text."""
     return {"traced": _traced(case).file, "options": _options(case)}
+
+
+def inspected(case: Case, directory: Path) -> list[str]:
+    """Return the run for whose residue the writer is asked."""
+    return ["counter", *_options(case).split(), "--firmware", str(directory / _traced(case).file)]
 
 
 def start(case: Case) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.enclave import Enclave
@@ -104,6 +105,14 @@ def values(case: Case) -> dict[str, str]:
 def start(_case: Case) -> dict[str, bytes]:
     """Return the starting point: a payload that does nothing, in text, unsigned."""
     return {"payload.wat": _SKELETON.encode()}
+
+
+def inspected(_case: Case, directory: Path) -> list[str]:
+    """Return a run of the student's payload, or of a built-in one while there is none."""
+    module, anchor = directory / MODULE, directory / ANCHOR
+    if not (module.is_file() and anchor.is_file()):
+        return ["beacon", "--cycles", str(_CYCLES)]
+    return [str(module), "--trust-anchor", str(anchor), "--production", "--cycles", str(_CYCLES)]
 
 
 def judge(case: Case, files: Mapping[str, bytes]) -> Judged:

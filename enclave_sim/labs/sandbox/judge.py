@@ -6,6 +6,7 @@ The judge signs all modules itself, and signatures vary. So its digests are thos
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import KernelDied
@@ -57,6 +58,12 @@ def start(case: Case) -> dict[str, bytes]:
     """Return the starting point: the kernel in service, its sources, and a module that does no harm."""
     image, text = hole.vulnerable().image, modules.skeleton(Numbers.of(case).token)
     return {"vulnerable.elf": image, "exploit.wat": text, **hole.sources(case)}
+
+
+def inspected(_case: Case, directory: Path) -> list[str]:
+    """Return a run on the vulnerable kernel."""
+    engine = ["--engine", EngineName.RESIDENT.value, "--attestation", Attestation.OFF.value]
+    return ["beacon", "--firmware", str(directory / "vulnerable.elf"), *engine]
 
 
 def judge(case: Case, files: Mapping[str, bytes]) -> Judged:

@@ -11,17 +11,23 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import firmware
+import payloads
 from enclave_sim.labs import workplace
 from enclave_sim.labs.catalogue import LABS, find_lab
 from enclave_sim.labs.grades import grade_directory, unique
+from enclave_sim.labs.jitter.sources import Heartbeat
 from enclave_sim.labs.judging import judge
+from enclave_sim.labs.kernel import IMAGE
 from enclave_sim.labs.lab import ANSWERS, Lab
 from enclave_sim.labs.receipt import make_receipt
 from enclave_sim.payload.keys import SigningKey
 from tests.enclave_sim.cli.command import command
-from tests.labs.solutions import boot
+from tests.labs.solutions import boot, jitter
+from tests.labs.solutions.kernels import built_kernel
 from tests.labs.solutions.solution import Workplace, toml
 from tests.labs.solving import labs, solved
+from tests.labs.solving import workplace as workplace_of
 
 LAB = find_lab("boot")
 EXPLORED = frozenset(lab.name for lab in LABS)
@@ -281,3 +287,46 @@ def test_no_python_of_a_student_is_imported(mallory: Path, tmp_path: Path) -> No
     done = subprocess.run([program, "lab", "grade", "."], cwd=mallory, capture_output=True, text=True, check=True)
     assert "mallory,boot" in done.stdout
     assert not (tmp_path / "imported").exists()
+
+
+PRINTS = ("src/kernel.c", "    prot_entry();", '    tell("10 of 10 points, right", 10);\n    prot_entry();')
+STOPS = ("src/kernel.c", "    prot_entry();", '    for (;;)\n        __asm__ volatile("hlt");\n    prot_entry();')
+LOOPS = ("src/kernel.c", "    prot_entry();", '    for (;;)\n        __asm__ volatile("");\n    prot_entry();')
+SAYS_SO = (
+    "src/prot_entry.c",
+    "    u8 kernel_digest",
+    "    phase_completed(PHASE_PROT_ENTRY, STATUS_ARCH_LOCKED);\n    u8 kernel_digest",
+)
+RENAMED = ("src/VERSION", None, "10 of 10 points\n")
+
+
+@pytest.mark.slow
+@pytest.mark.complete
+@pytest.mark.parametrize(
+    "edit", [PRINTS, STOPS, LOOPS, SAYS_SO, RENAMED], ids=["prints", "stops", "loops", "says so", "version"]
+)
+def test_a_kernel_that_claims_or_never_ends_gets_nothing(edit: tuple[str, str | None, str]) -> None:
+    name, old, new = edit
+    text = (firmware.built_in().path.parent / name).read_text()
+    image = built_kernel({name: (new if old is None else text.replace(old, new, 1)).encode()})
+    for lab in LABS:
+        if IMAGE in lab.handed_in:
+            assert judge(lab, "ada", {IMAGE: image}).points == 0, lab.name
+
+
+@pytest.mark.slow
+def test_a_kernel_that_knows_the_judges_payloads_by_heart_gets_nothing() -> None:
+    lab = find_lab("jitter")
+    beat = Heartbeat.of(lab.case("ada"))
+    values = [beat.of_payload(payloads.read(name)) for name in ("counter", "digest")]
+    by_heart = f"u32 sum = payload ? {values[1]:#x} : {values[0]:#x};\n    (void)bytes;\n"
+
+    def learnt(texts: jitter.Texts) -> jitter.Texts:
+        before, found, after = texts["exec_loop.c"].partition("u32 sum = ")
+        assert found
+        rest = after[after.index("    store32(ENCLAVE + ENCLAVE_UPLINK_DATA, sum)") :]
+        return {**texts, "exec_loop.c": before + by_heart + rest}
+
+    judgement = judge(lab, "ada", jitter.built(workplace_of(lab, "ada"), jitter.first, jitter.second, learnt))
+    assert judgement.points == 0
+    assert "another payload shows it" in judgement.parts[0].messages[0]

@@ -7,6 +7,7 @@ from enclave_sim.labs.catalogue import find_lab
 from enclave_sim.labs.judging import judge
 from enclave_sim.labs.sandbox import hole, modules
 from enclave_sim.labs.sandbox.judge import run_alone
+from enclave_sim.labs.unknown_payload import signed
 from firmware import built_in
 from tests.labs.solutions.kernels import built_kernel
 from tests.labs.solutions.sandbox import module, text
@@ -25,23 +26,23 @@ def test_the_image_differs_from_the_built_in_one_in_one_instruction() -> None:
 def test_the_exploit_works_on_the_vulnerable_kernel_only() -> None:
     exploit = module(text(workplace(LAB, "ada")))
     assert [mark.points for mark in judge(LAB, "ada", {"exploit.wasm": exploit}).parts] == [2, 3, 3, 0]
-    refused = run_alone(modules.signed(exploit), built_in())
+    refused = run_alone(signed(exploit), built_in())
     assert (refused.outcome, hole.REASON in refused.detail) == ("PAYLOAD_REJECTED", True)
 
 
 @pytest.mark.parametrize("number", [0, 12345, 10**30])
 def test_the_built_in_validator_refuses_and_accepts_the_judges_modules(number: int) -> None:
     for one in modules.refused(number)[:: 1 if number else 3]:
-        assert hole.REASON in run_alone(modules.signed(one), built_in()).detail
+        assert hole.REASON in run_alone(signed(one), built_in()).detail
     good, signals = modules.accepted(number)
-    assert list(run_alone(modules.signed(good), built_in()).signals) == signals
+    assert list(run_alone(signed(good), built_in()).signals) == signals
 
 
 @pytest.mark.slow
 def test_the_sources_build_what_is_in_service() -> None:
     sources = {f"vmm/{name}": data for name, data in hole.sources(CASE).items()}
     built = firmware_of(built_kernel(sources))
-    exploit = modules.signed(module(text(workplace(LAB, "ada"))))
+    exploit = signed(module(text(workplace(LAB, "ada"))))
     for kernel in (built, hole.vulnerable()):
         assert run_alone(exploit, kernel).outcome == "COMPLETED"
     assert judge(LAB, "ada", {"aether.elf": built.image}).points == 0

@@ -14,6 +14,7 @@ from enclave_sim.labs.check import RIGHT, Check
 from enclave_sim.labs.jitter.sources import Heartbeat, mistake, sources
 from enclave_sim.labs.kernel import IMAGE, handed_in_kernel
 from enclave_sim.labs.lab import Judged
+from enclave_sim.labs.unknown_payload import unknown_payload
 from enclave_sim.recording.text import one_line
 from enclave_sim.specification import Attestation
 from firmware import Firmware
@@ -53,7 +54,7 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
     except KernelDied as error:
         return _nothing(f"The kernel died: {one_line(str(error))[:200]}.")
     everything = [*runs.values(), *disturbed]
-    if beats := next(_heartbeats(everything, Heartbeat.of(case)), ""):
+    if beats := next(_heartbeats(everything, Heartbeat.of(case)), "") or _imitated(kernel, Heartbeat.of(case), number):
         return _nothing(beats, tuple(run.result.digest for run in everything))
     checks = {"window": (_window(list(runs.values())),), "steady": (_steady([runs[long], runs[long + 5]]),)}
     punctual = checks["window"] == checks["steady"] == (RIGHT,)
@@ -105,6 +106,15 @@ def _heartbeats(runs: Sequence[Run], mine: Heartbeat) -> Iterator[str]:
             yield "There must be one heartbeat after each cycle that is followed by another one."
         elif [one for several in found[:-1] for one in several] != right:
             yield "A heartbeat has another checksum than that of the payload of the cycle before."
+
+
+def _imitated(kernel: Firmware, mine: Heartbeat, number: int) -> str:
+    """Return what is wrong with the heartbeat for a payload that nobody knows in advance."""
+    payload = unknown_payload(number.to_bytes(32, "big"), 0x400 + number % 0x400)
+    options = EnclaveOptions.of(attestation=Attestation.OFF, cycles=2, wake_ns=50_000, firmware=kernel)
+    run = observe_scenario(Scenario(payload, options, limit_ns=_LIMIT_NS))
+    found = [event.value for event in run.events if isinstance(event, SignalEmitted)]
+    return "" if found == [mine.of_payload(payload)] else "The heartbeat is not calculated: another payload shows it."
 
 
 def _window(runs: Sequence[Run]) -> Check:

@@ -16,6 +16,7 @@ from enclave_sim.labs.check import RIGHT, Check
 from enclave_sim.labs.kernel import IMAGE, handed_in_kernel
 from enclave_sim.labs.lab import Judged
 from enclave_sim.labs.sandbox import hole, modules
+from enclave_sim.labs.unknown_payload import signed, unknown_payload
 from enclave_sim.payload.errors import MalformedModule
 from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.recording.text import one_line
@@ -92,7 +93,7 @@ def _module(files: Mapping[str, bytes]) -> tuple[bytes, str]:
     if EXPLOIT not in files:
         return b"", f"{EXPLOIT} is missing."
     try:
-        return modules.signed(files[EXPLOIT]), ""
+        return signed(files[EXPLOIT]), ""
     except MalformedModule as error:
         return b"", f"{EXPLOIT} is not a module: {one_line(str(error))[:200]}."
 
@@ -119,7 +120,7 @@ def _outcomes(module: bytes) -> list["_Ran | str"]:
     found: list[_Ran | str] = []
     for number in range(2):
         seed = sha256(module[-64:] + bytes([number])).digest()
-        beside = modules.neighbour(seed, _SIZE + seed[0] * _LINE + number * 256 * _LINE)
+        beside = unknown_payload(seed, _SIZE + seed[0] * _LINE + number * 256 * _LINE)
         try:
             result, signals = _beside(beside, module)
         except KernelDied as error:
@@ -217,17 +218,17 @@ def _mend(mine: Numbers, files: Mapping[str, bytes]) -> tuple[list[Check], tuple
 
 
 def _limits(kernel: Firmware, limit: int) -> Iterator[str]:
-    refused = run_alone(modules.signed(modules.with_globals(limit + 1)), kernel)
+    refused = run_alone(signed(modules.with_globals(limit + 1)), kernel)
     if "too many globals" not in refused.detail:
         yield f"mend: It accepts a module with {limit + 1} globals: this is not a kernel of your vmm.h."
-    if run_alone(modules.signed(modules.with_globals(limit)), kernel).outcome != "COMPLETED":
+    if run_alone(signed(modules.with_globals(limit)), kernel).outcome != "COMPLETED":
         yield f"mend: It refuses a module with {limit} globals, which your vmm.h permits."
 
 
 def _open(kernel: Firmware, number: int) -> Iterator[str]:
     """Yield what the mended validator still accepts."""
     for module in modules.refused(number):
-        result = run_alone(modules.signed(module), kernel)
+        result = run_alone(signed(module), kernel)
         if result.outcome != "PAYLOAD_REJECTED":
             yield "mend: It still accepts a module that uses a local which its function does not have."
         elif hole.REASON not in result.detail:
@@ -237,7 +238,7 @@ def _open(kernel: Firmware, number: int) -> Iterator[str]:
 def _service(kernel: Firmware, number: int) -> tuple[str, tuple[str, ...]]:
     """Return what the mended kernel refuses or serves wrongly, and the digests of the runs of built-in payloads."""
     module, signals = modules.accepted(number)
-    good = run_alone(modules.signed(module), kernel)
+    good = run_alone(signed(module), kernel)
     if good.outcome != "COMPLETED" or list(good.signals) != signals:
         return f"mend: It does not serve a module that uses all of its locals ({_ended(good)}).", ()
     digests = []

@@ -1,26 +1,9 @@
-"""The judge's modules: another payload with a secret, and modules that a validator must refuse or accept."""
-
-from hashlib import sha256
+"""The judge's modules, which a validator must refuse or accept, and the one from which a student begins."""
 
 from wasmtime import wat2wasm
 
-from enclave_sim.payload.keys import development_key
-from enclave_sim.payload.signature import sign
-from enclave_sim.payload.wasm.sections import custom_section
-
 _STATUS = '(import "aether" "get_status" (func $status (result i32)))'
 _EMIT = '(import "aether" "emit_signal" (func $emit (param i32)))'
-
-
-def signed(module: bytes) -> bytes:
-    """Sign a module with the development key. The signature is another one each time."""
-    return sign(module, development_key())
-
-
-def neighbour(seed: bytes, size: int) -> bytes:
-    """Return a payload that does nothing, signed, with bytes that nobody knows in advance."""
-    stream = b"".join(sha256(seed + number.to_bytes(4, "big")).digest() for number in range(-(-size // 32)))[:size]
-    return signed(_module('(func (export "_start"))') + custom_section("secret", stream))
 
 
 def refused(number: int) -> list[bytes]:

@@ -9,6 +9,7 @@ print(zero_trace(runs))
 
 from enclave_sim.guarantees.judges.admission import admitted
 from enclave_sim.guarantees.judges.jitter import jitter_free, loads
+from enclave_sim.guarantees.judges.lifetime import ShortLived, short_lived
 from enclave_sim.guarantees.judges.noninterference import noninterference
 from enclave_sim.guarantees.judges.runs import attested, deterministic, isolated, zero_trace
 from enclave_sim.guarantees.observation import ObservedTemplate, Run, Scenario, observe, observe_scenario
@@ -23,6 +24,7 @@ __all__ = [
     "Report",
     "Run",
     "Scenario",
+    "ShortLived",
     "admitted",
     "attested",
     "deterministic",
@@ -32,6 +34,7 @@ __all__ = [
     "noninterference",
     "observe",
     "observe_scenario",
+    "short_lived",
     "with_other_data",
     "with_other_memory",
     "with_other_uplink",

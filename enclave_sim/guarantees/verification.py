@@ -9,6 +9,7 @@ from enclave_sim.cancellation import Cancellation
 from enclave_sim.errors import ConfigurationError, OptionError
 from enclave_sim.guarantees.judges.admission import admitted
 from enclave_sim.guarantees.judges.jitter import jitter_free, loads
+from enclave_sim.guarantees.judges.lifetime import ShortLived, short_lived
 from enclave_sim.guarantees.judges.noninterference import noninterference
 from enclave_sim.guarantees.judges.runs import attested, deterministic, isolated, zero_trace
 from enclave_sim.guarantees.observation import Run, Scenario, observe_scenario
@@ -28,6 +29,7 @@ def verify(
     runs: int = 3,
     seed: int = 0,
     secrets: Sequence[str] = (),
+    promises: Sequence[ShortLived] = (),
     progress: Progress = lambda _what: None,
     cancellation: Cancellation | None = None,
 ) -> Iterator[Report]:
@@ -41,6 +43,7 @@ def verify(
         runs: Number of runs of the scenario itself, at least 2.
         seed: Chooses the loads and the secrets.
         secrets: Names of `enclave_sim.guarantees.variations.SECRETS`; by default what ends a sleep, and memory.
+        promises: Secrets that must be short-lived: each has a report of its own, of one more run.
         progress: Called with a description of each step before it begins.
         cancellation: Polled before each of these steps, and at every event of every run.
 
@@ -87,6 +90,9 @@ def verify(
     yield jitter_free([*repeated, *loaded])
     yield admitted(everything)
     yield attested(everything)
+    for one in promises:
+        begin(f"lifetimes of {one.secret}")
+        yield short_lived(scenario, one.secret, within_ns=one.within_ns, only_in=one.only_in, cancellation=token)
 
 
 def _variant(scenario: Scenario, number: int) -> Scenario:

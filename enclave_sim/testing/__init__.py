@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from enclave_sim.testing.assertions import assert_jitter_free as assert_jitter_free
     from enclave_sim.testing.assertions import assert_noninterference as assert_noninterference
     from enclave_sim.testing.assertions import assert_same_recording as assert_same_recording
+    from enclave_sim.testing.assertions import assert_short_lived as assert_short_lived
     from enclave_sim.testing.assertions import assert_zero_trace as assert_zero_trace
 
 _HOMES = dict.fromkeys(
@@ -29,6 +30,7 @@ _HOMES = dict.fromkeys(
         "assert_jitter_free",
         "assert_noninterference",
         "assert_same_recording",
+        "assert_short_lived",
         "assert_zero_trace",
     ),
     "assertions",

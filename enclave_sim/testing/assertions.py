@@ -1,6 +1,6 @@
 """Assertions about runs and recordings. The failure message is the guarantee's report."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -125,6 +125,35 @@ def assert_noninterference(first: Run, second: Run) -> Report:
     """
     __tracebackhide__ = True
     return _hold(guarantees.noninterference(first, second))
+
+
+def assert_short_lived(
+    payload: Any = "beacon",
+    secret: str = "data",
+    *,
+    within_ns: int | None = None,
+    only_in: Collection[str] | None = None,
+    **options: Any,
+) -> Report:
+    """Assert that copies and derivatives of a secret are only in some places, and not for long.
+
+    Args:
+        payload: As for `Enclave`, or a Scenario, which has its own options.
+        secret: As for `enclave_sim.guarantees.ShortLived`.
+        within_ns: The longest that a place may hold it, in ns of virtual time.
+        only_in: The places that may hold it.
+        **options: Those of `enclave_sim.guarantees.observe`.
+
+    Returns:
+        The report of the guarantee.
+
+    Raises:
+        GuaranteeBroken: A place held it for too long, or should not have held it. It is an AssertionError.
+        NoEvidence: The run has no such secret.
+        ConfigurationError: A place does not exist, or an option is not possible.
+    """
+    __tracebackhide__ = True
+    return _hold(guarantees.short_lived(_scenario(payload, options), secret, within_ns=within_ns, only_in=only_in))
 
 
 def assert_same_recording(first: Recording, second: Recording) -> None:

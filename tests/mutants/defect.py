@@ -26,6 +26,7 @@ from tests.firmware.changed_kernel import build_changed, copy_sources
 
 DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE = "deterministic", "zero-trace", "isolated", "jitter-free"
 NON_INTERFERENCE, ADMITTED, ATTESTED = "non-interference", "admitted", "attested"
+SHORT_LIVED = "short-lived"
 LOUD = "loud"
 """Not a guarantee: the emulator or the kernel raised an error."""
 RING_3 = "ring-3"

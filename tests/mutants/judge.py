@@ -15,6 +15,7 @@ from enclave_sim.guarantees import (
     jitter_free,
     noninterference,
     observe_scenario,
+    short_lived,
     zero_trace,
 )
 from enclave_sim.recording.outcome.residue import Residue
@@ -97,6 +98,8 @@ def _reports(names: Sequence[str], kernel: Firmware | None) -> Iterator[Report]:
         yield isolated([first])
         yield admitted([first])
         yield attested([first])
+        for one in TRIALS[name].promises:
+            yield short_lived(scenario, one.secret, within_ns=one.within_ns, only_in=one.only_in)
         for other in others:
             yield noninterference(first, observe_scenario(other))
         yield deterministic([first, observe_scenario(scenario)])

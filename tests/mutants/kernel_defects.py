@@ -1,6 +1,6 @@
 """Defects of the kernel in handing over the processor: scrubbing, registers, time."""
 
-from tests.mutants.defect import JITTER_FREE, NON_INTERFERENCE, ZERO_TRACE, Defect, Edit, Kernel
+from tests.mutants.defect import JITTER_FREE, NON_INTERFERENCE, SHORT_LIVED, ZERO_TRACE, Defect, Edit, Kernel
 
 _UNWOUND = "        .cfi_adjust_cfa_offset -8\n"
 _AFTER_HOST_CALL = "        xorl    %ebx, %ebx\n        addq    $8, %rsp\n" + _UNWOUND
@@ -81,8 +81,8 @@ SCRUBBING = (
         "cycle-heap",
         "the heap is not scrubbed between two cycles",
         _kernel(Edit("exec_loop.c", "scrub(HEAP_BASE, HEAP_SIZE);")),
-        ("surveyor", "counter"),
-        (ZERO_TRACE, NON_INTERFERENCE),
+        ("marked", "surveyor", "counter"),
+        (ZERO_TRACE, NON_INTERFERENCE, SHORT_LIVED),
     ),
     Defect(
         "cycle-guest-stack",

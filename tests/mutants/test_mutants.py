@@ -20,6 +20,7 @@ from tests.mutants.defect import (
     SEARCH,
     SEARCH_BY_BLOCK,
     SEARCH_MODES,
+    SHORT_LIVED,
     ZERO_TRACE,
     Defect,
     Edit,
@@ -63,6 +64,7 @@ def test_there_are_many_defects_and_one_at_least_for_each_guarantee() -> None:
         NON_INTERFERENCE,
         ADMITTED,
         ATTESTED,
+        SHORT_LIVED,
         RING_3,
         BY_BLOCK,
     }

@@ -7,8 +7,8 @@ from typing import Any
 import firmware
 from enclave_sim import Phase
 from enclave_sim.enclave.options import EnclaveOptions
-from enclave_sim.guarantees import Scenario
-from enclave_sim.inputs import AfterEvent, AnyInput, ExternalInterrupt, GuestReplaced, MemoryFault, Tamper
+from enclave_sim.guarantees import Scenario, ShortLived
+from enclave_sim.inputs import AfterEvent, AnyInput, ExternalInterrupt, GuestReplaced, MemoryFault, MemoryWrite, Tamper
 from enclave_sim.memory_map import region
 from payloads import read_flat
 from tests.mutants import guests
@@ -32,6 +32,8 @@ class Trial:
     options: EnclaveOptions = field(default_factory=EnclaveOptions)
     guest: Callable[[int], bytes] | None = None
     inputs: tuple[AnyInput, ...] = ()
+    promises: tuple[ShortLived, ...] = ()
+    """Secrets that must be short-lived."""
 
     def scenarios(self, kernel: firmware.Firmware | None = None) -> list[Scenario]:
         """One or two, of an enclave that boots this kernel. The time of replacement is taken from that enclave."""
@@ -75,6 +77,14 @@ _LOG_EDITED = MemoryFault(
 )
 """A digest in the log is changed before the first quote."""
 
+_MARKED = MemoryWrite(
+    at_ns=0,
+    after=AfterEvent("ring_transition", {"to_ring": 3}),
+    address=region("heap").base + 0x1000,
+    data="5ec2e75ec2e75ec201020304",
+)
+"""A secret of the first guest, in its heap."""
+
 
 TRIALS = {
     "required": _wasm("counter", cycles=2, attestation="require"),
@@ -105,6 +115,12 @@ TRIALS = {
     "usurper": _flat("usurper"),
     "forger": _flat("forger"),
     "smuggler": _flat("smuggler"),
+    "marked": Trial(
+        bytes.fromhex("b803000000 cd80"),  # mov eax, 3; int 80h: it returns
+        EnclaveOptions.of(engine="native", wake_ns=50_000, cycles=3),
+        inputs=(_MARKED,),
+        promises=(ShortLived("input", within_ns=100_000, only_in=("heap",)),),
+    ),
     "keeper": _flat(guest=guests.keeper, cycles=3),
     "failure": _flat(guest=guests.failure),
     "shredder": _flat(guest=guests.shredder),

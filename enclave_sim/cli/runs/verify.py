@@ -14,7 +14,7 @@ from enclave_sim.cli.options.common import write
 from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
-from enclave_sim.cli.options.types import NUMBER, POSITIVE_TIME
+from enclave_sim.cli.options.types import NUMBER, POSITIVE_TIME, Parsed
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -23,15 +23,21 @@ from enclave_sim.recording.text import printable
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from enclave_sim.guarantees import Report
+    from enclave_sim.guarantees import Report, ShortLived
 
 EXIT_CODES = """\b
 Exit codes
   0  every guarantee holds
   2  the command cannot be carried out
-  9  a guarantee is broken, or no guest could see a secret that was named
+  9  a guarantee is broken, or a secret that was named is not in the run or seen by no guest
  16  the host-time limit --host-limit expired
  70  a defect of the emulator or its firmware"""
+
+
+def _promise(text: str) -> "ShortLived":
+    from enclave_sim.guarantees import ShortLived  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
+
+    return ShortLived.parse(text)
 
 
 @command(epilog=EXIT_CODES)
@@ -53,6 +59,15 @@ Exit codes
     multiple=True,
     help="Secret to vary: data (segments), memory, wake or uplink; may be repeated. Unless given: wake and memory.",
 )
+@option(
+    "--short-lived",
+    "promises",
+    metavar="SECRET=TIME@PLACES",
+    multiple=True,
+    type=Parsed(_promise, "promise"),
+    help="A secret (data, nonce:1, input:0, answer:0), the longest that a place may hold it, and the places that may,"
+    " joined by +. TIME or PLACES may be missing; may be repeated.",
+)
 @options.engine
 @options.verify
 @firmware_option
@@ -71,6 +86,7 @@ def verify(
     host_limit: float | None,
     seed: int,
     secret: Sequence[str],
+    promises: "Sequence[ShortLived]",
     trust_anchor: Sequence[Path],
     inputs: Path | None,
     as_json: bool,
@@ -99,10 +115,12 @@ def verify(
 
     try:
         with limited(host_limit):
-            reports = list(judge(scenario, runs=runs, seed=seed, secrets=secret, progress=show_progress))
+            reports = list(
+                judge(scenario, runs=runs, seed=seed, secrets=secret, promises=promises, progress=show_progress)
+            )
     finally:
         line.erase()
-    holds = _holds(reports, named=bool(secret))
+    holds = _holds(reports, named=bool(secret or promises))
     write(_as_json(names, reports, holds=holds) if as_json else _as_table(names, reports))
     return ExitCode.OK if holds else ExitCode.GUARANTEE
 

@@ -14,10 +14,8 @@ from machine.devices import tpm_crb
 from machine.machine import Machine
 
 BUFFERS = {
-    "the TPM's buffer": Place(MEMORY, tpm_crb.ADDRESS + tpm_crb.BUFFER, tpm_crb.BUFFER_BYTES),
-    "the nonce register of the attestation port": Place(
-        MEMORY, attestation_port.ADDRESS + attestation_port.NONCE, attestation_port.NONCE_SIZE
-    ),
+    "tpm_buffer": Place(MEMORY, tpm_crb.ADDRESS + tpm_crb.BUFFER, tpm_crb.BUFFER_BYTES),
+    "attestation_nonce": Place(MEMORY, attestation_port.ADDRESS + attestation_port.NONCE, attestation_port.NONCE_SIZE),
 }
 """Bytes of devices that software reads as they are stored there."""
 _DEVICES = {tpm_crb.ADDRESS: tpm_crb.TpmCrb, attestation_port.ADDRESS: attestation_port.AttestationPort}

@@ -132,7 +132,7 @@ def _input(timeline: Timeline[Any], number: int) -> tuple[Place, ...]:
     event = _run_to(timeline, InputTaken, number)
     known = [event.given] if event.given is not None else list(timeline.subject.header.inputs)
     for one in known:
-        if event.scheduled_ns not in (None, one.at_ns):
+        if one.after is None and event.scheduled_ns not in (None, one.at_ns):
             continue
         if isinstance(one, MemoryWrite) and event.input == "memory_write":
             data = bytes.fromhex(one.data)

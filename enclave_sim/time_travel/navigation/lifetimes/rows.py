@@ -1,16 +1,20 @@
 """Lifetimes joined for people: a row for each place, writer and end."""
 
-import re
 from collections.abc import Iterable
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.time_travel.navigation.lifetimes.answers import Kind, Lifetime, Maker, Row
-from enclave_sim.time_travel.navigation.lifetimes.buffers import buffer_name
-from enclave_sim.time_travel.navigation.lifetimes.guests import HOST, PAYLOAD_BITS
-from enclave_sim.time_travel.navigation.provenance.places import Place
+from enclave_sim.time_travel.navigation.lifetimes.buffers import BUFFERS, buffer_name
+from enclave_sim.time_travel.navigation.lifetimes.guests import HOST
+from enclave_sim.time_travel.navigation.provenance.places import Place, is_register
 from enclave_sim.time_travel.position import Position
 
-_VALUE = re.compile(r"value \d+ of guest (\d+)")
+AETHER_HOST = "aether_host"
+"""The payloads that AetherHost has read, outside the machine."""
+GUEST_VALUES = "guest_values"
+"""The operand stacks, locals and globals of guests on the coprocessor."""
+OTHER_RAM = "other_ram"
+"""RAM that is in no region of the kernel."""
 
 
 def rows_of(found: Iterable[Lifetime], end: Position, program: Program, ram_bytes: int) -> list[Row]:
@@ -36,16 +40,18 @@ def rows_of(found: Iterable[Lifetime], end: Position, program: Program, ram_byte
 def where_is(place: Place, program: Program, ram_bytes: int) -> str:
     """Name the region of memory, the register, or the device in which bytes are."""
     if place.space == HOST:
-        return f"{HOST}, payload {place.start >> PAYLOAD_BITS}"
-    guest = _VALUE.fullmatch(place.space)
-    if guest is not None:
-        return f"stack and locals of guest {guest[1]}"
+        return AETHER_HOST
     if not place.in_memory:
-        return place.space
+        return place.space if is_register(place.space) else GUEST_VALUES
     if place.start >= ram_bytes:
-        return buffer_name(place) or "a register of a device"
+        return buffer_name(place) or OTHER_RAM
     region = program.region_at(place.start)
-    return "other RAM" if region is None else region.name
+    return OTHER_RAM if region is None else region.name
+
+
+def names(program: Program) -> list[str]:
+    """Return all names that `where_is` gives but those of registers."""
+    return [*(region.name for region in program.regions), *BUFFERS, AETHER_HOST, GUEST_VALUES, OTHER_RAM]
 
 
 def _row(where: str, kind: Kind, members: list[Lifetime], end: Position) -> Row:

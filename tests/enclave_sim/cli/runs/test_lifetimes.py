@@ -19,7 +19,7 @@ def test_it_prints_a_table() -> None:
     first, titles, *rows = command(*NONCE).output.splitlines()
     assert first.startswith("nonce: 32 bytes, from ")
     assert titles.split()[0] == "place"
-    assert rows[0].startswith("the nonce register of the attestation port  copy")
+    assert rows[0].startswith("attestation_nonce  copy")
     assert rows[0].endswith("still there")
 
 

@@ -159,7 +159,7 @@ def module(code: str) -> Session:
 
 def test_values_on_the_stack_of_a_guest_are_listed() -> None:
     found = module("(call $emit (i32.load (i32.const 16)))").lifetimes("data")
-    (row,) = (row for row in found.rows if row.where.startswith("stack and locals"))
+    (row,) = (row for row in found.rows if row.where == "guest_values")
     assert row.made_by.instruction == "i32.load align=4"
     assert row.kind is Kind.COPY
 

@@ -39,7 +39,17 @@ class ShortLived:
 
     @classmethod
     def parse(cls, text: str) -> "ShortLived":
-        """Read `SECRET=TIME`, `SECRET@PLACE+PLACE` or `SECRET=TIME@PLACE+PLACE`. Raises ConfigurationError."""
+        """Read a promise from a text.
+
+        Args:
+            text: `SECRET=TIME`, `SECRET@PLACE+PLACE` or `SECRET=TIME@PLACE+PLACE`.
+
+        Returns:
+            The promise.
+
+        Raises:
+            ConfigurationError: It promises nothing, or the time is none.
+        """
         promise, at, places = text.partition("@")
         secret, equals, time = promise.partition("=")
         if not (equals or at):

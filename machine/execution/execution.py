@@ -170,14 +170,20 @@ class Execution(Stateful):
     # One instruction
 
     def step(self) -> None:
-        """Execute one instruction, with all breakpoints and watched instructions."""
+        """Execute one instruction, with all breakpoints, watched instructions and checks."""
+        if self.checks_wanted:
+            self._step_checked()
+        else:
+            self._step_unchecked()
+
+    def _step_unchecked(self) -> None:
         self._cpu.hook.watch_if = 0
         self._cpu.clock.step()
         self.stopped(self._cpu.engine.execute())
 
     @property
     def checks_wanted(self) -> bool:
-        """True if `step_checked` must execute each instruction.
+        """True if `step` must execute each instruction.
 
         That is necessary if one may raise #AC or exceed a segment limit, or if MOV SS has hit a data breakpoint, which
         is reported after the next instruction.
@@ -190,7 +196,7 @@ class Execution(Stateful):
             return False
         return self._alignment.wanted or self._limits.scope is Scope.EVERYTHING
 
-    def step_checked(self) -> None:
+    def _step_checked(self) -> None:
         """Execute one instruction after checking segment limits and alignment; breakpoints and #UD come first."""
         cpu = self._cpu
         at = cpu.linear_rip
@@ -205,7 +211,7 @@ class Execution(Stateful):
             except Fault as fault:
                 self._recognition.raise_fault(fault)
                 return
-        self.step()
+        self._step_unchecked()
 
     def _execute_one(self, instruction: Instruction | None = None) -> Stop:
         """Execute only the instruction at RIP, watched or not.
@@ -360,7 +366,7 @@ class Execution(Stateful):
     def _pass_return(self) -> None:
         """Execute the instruction at an interrupt's return address, reached without that return: no special case."""
         self._cpu.hook.breakpoint = NEVER
-        self.step()
+        self._step_unchecked()
         self._returns.watch()
 
     def _execute_watched(self, instruction: Instruction | None) -> None:

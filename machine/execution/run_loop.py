@@ -121,7 +121,7 @@ class RunLoop:
             elif at_coprocessor:
                 execution.run_coprocessor(self._slice(deadline))
             elif checked:
-                execution.step_checked()
+                execution.step()
             elif self._flag_changed is not None and not self._cpu.engine.native:
                 execution.step()  # the portable hook does not stop before CLI and STI
             else:
@@ -178,10 +178,7 @@ class RunLoop:
         else:
             here = hook.retired, registers.rip, registers.rsp
             while here == (hook.retired, registers.rip, registers.rsp) and not execution.ended:
-                if execution.checks_wanted:
-                    execution.step_checked()
-                else:
-                    execution.step()
+                execution.step()
                 if execution.take_reached() is Reached.ADDRESS:
                     self.pass_this_address()
         self._stop_requested = False

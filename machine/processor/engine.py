@@ -16,8 +16,8 @@ from unicorn import (
 )
 
 from machine.architecture.decoding import Instruction, misleading_prefixes
-from machine.architecture.exceptions import PF
-from machine.architecture.paging import SupervisorMemory
+from machine.architecture.exceptions import GP, PF
+from machine.architecture.paging import SupervisorMemory, is_canonical
 from machine.architecture.processor_state import HFLAG_BY_BLOCK, HFLAG_TF, SegmentRegister
 from machine.architecture.saved_context import SavedContext
 from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle, vmem_translate
@@ -34,7 +34,7 @@ from machine.processor.step_hook import STRINGS, HookState, StepHook, Steps, Sto
 from machine.processor.translations import Translations
 from machine.processor.untranslatable import LONGEST, opcode_to_replace
 
-_FLAG_TF, _FLAG_RF, _ALL = 1 << 8, 1 << 16, 2**64 - 1
+_FLAG_TF, _FLAG_IF, _FLAG_RF, _ALL = 1 << 8, 1 << 9, 1 << 16, 2**64 - 1
 _STOPS = tuple(Stop)
 _PUSHF, _COMPARING = 0x9C, frozenset([0xA6, 0xA7, 0xAE, 0xAF])
 _NOTING_FLAGS_EARLY = STRINGS - _COMPARING | {_PUSHF}
@@ -255,6 +255,8 @@ class Engine:
         elif self._page_fault and not stepping and self._met_ahead():
             hook.stepping = Steps.WHILE_IN_DEBT
             return None
+        elif self._fault_of_fetch and (due := self._due_before_fetch()) is not None:
+            return due
         if status:
             raise UnicornStopped(f"Unicorn error {status} at rip {self.registers.rip:#x}")
         stop = _STOPS[hook.reason]
@@ -334,6 +336,32 @@ class Engine:
         """True if the engine stopped at a page fault, not at INT 14."""
         hook = self.hook
         return hook.reason == Stop.INTERRUPT and hook.vector == PF and not self.context.interrupt_met[0]
+
+    def _due_before_fetch(self) -> Stop | None:
+        """Return why the hook would have stopped the engine before an instruction whose fetch has faulted.
+
+        Interrupts and breakpoints precede the fetch (SDM volume 3, 6.9).
+
+        Returns:
+            The stop; None if there is none.
+        """
+        hook, at = self.hook, self.registers.linear_rip
+        if hook.retired >= hook.deadline:
+            return Stop.DEADLINE
+        if hook.watch_if and hook.rflags & _FLAG_IF:
+            return Stop.INTERRUPTS_ENABLED
+        return Stop.DEBUG if hook.debugging and at != hook.pass_once and at in hook.debug_address else None
+
+    @property
+    def _fault_of_fetch(self) -> bool:
+        """True if the engine stopped at #PF or #GP of an instruction that had not begun, so that its fetch faulted.
+
+        At an address that is not canonical, the branch to it has faulted (interrupts/unicorn_faults.py).
+        """
+        hook, at = self.hook, self.registers.linear_rip
+        faulted = hook.reason == Stop.INTERRUPT and hook.vector in (PF, GP) and not self.context.interrupt_met[0]
+        begun = at == hook.last and hook.retired != hook.entry_retired
+        return faulted and not begun and is_canonical(at)
 
     def _met_ahead(self) -> bool:
         """Report whether the failed fetch was ahead of the instruction at RIP, which may never get there.

@@ -4,15 +4,18 @@ No trial exercises these: the strategies for ring-3 code, or the fuzzer's cases 
 """
 
 from collections.abc import Callable
+from unittest.mock import patch
 
 from machine.architecture.decoding import Instruction
 from machine.architecture.processor_state import ProcessorState
+from machine.execution.execution import Execution
 from machine.instructions.disposition import Done
 from machine.instructions.system_instructions import SystemInstructions
 from machine.interrupts import unicorn_faults
+from machine.processor.engine import Engine
 from tests.mutants.defect import RING_3, SEARCH, SEARCH_MODES, Defect, Edit, NativeHook, Replacement, Several
 
-_execute = SystemInstructions.execute
+_execute, _take_interrupt = SystemInstructions.execute, Execution.take_interrupt
 _GROUP_5, _FAR_CALL, _INTERRUPT_RETURN = 0xFF, 3, 0xCF
 _EXPLICIT_LENGTHS = (0x0F_3A60, 0x0F_3A61)
 
@@ -24,6 +27,12 @@ def _by_unicorn(chosen: Callable[[Instruction], bool]) -> Replacement:
         return Done.NATIVE if chosen(instruction) else _execute(self, instruction)
 
     return Replacement(SystemInstructions, "execute", execute)
+
+
+def _take_interrupt_unchecked(self: Execution, *, pending: bool) -> bool:
+    """Execute what delays an interrupt without its checks."""
+    with patch.object(self, "step", self._step_unchecked):
+        return _take_interrupt(self, pending=pending)
 
 
 def _no_wrap(self: ProcessorState) -> None:
@@ -68,6 +77,20 @@ MACHINE_DEFECTS = (
         "fault-before-fetch",
         "an instruction that ends in an absent page raises #NM, #UD or #GP instead of a page fault",
         Replacement(unicorn_faults, "fetch_fault", lambda _cpu: None),
+        (SEARCH_MODES,),
+        (RING_3,),
+    ),
+    Defect(
+        "fetch-before-limit",
+        "where a run ends, and where an interrupt is due, the next instruction's fetch faults first",
+        Replacement(Engine, "_due_before_fetch", lambda _self: None),
+        (SEARCH_MODES,),
+        (RING_3,),
+    ),
+    Defect(
+        "shadow-unchecked",
+        "the instruction that delays a pending interrupt is not checked against segment limits",
+        Replacement(Execution, "take_interrupt", _take_interrupt_unchecked),
         (SEARCH_MODES,),
         (RING_3,),
     ),

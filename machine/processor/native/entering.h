@@ -2,7 +2,7 @@
 
    Part of step_hook.c; Engine.execute() in machine/processor/engine.py does the same step by step, for all other ways. */
 
-enum { MET_PF = 14, FLAG_TF = 1 << 8, FLAG_NT = 1 << 14, FLAG_RF = 1 << 16, HFLAG_INHIBITED = 1 << 3, HFLAG_TF = 1 << 8,
+enum { MET_GP = 13, MET_PF = 14, FLAG_TF = 1 << 8, FLAG_NT = 1 << 14, FLAG_RF = 1 << 16, HFLAG_INHIBITED = 1 << 3, HFLAG_TF = 1 << 8,
        HFLAG_CODE_64 = 1 << 15, HFLAG_BY_BLOCK = 1 << 24, SIMD_FLAGS = 0x3D };  /* processor_state.py, saved_context.py */
 enum { NOT_ENTERED };                           /* negative: -1 - Unicorn's error number; positive: a STOP_ name */
 
@@ -12,7 +12,8 @@ enum { NOT_ENTERED };                           /* negative: -1 - Unicorn's erro
 static int is_unfinished(const struct state *s)
 {
     u64 reason = s->reason;
-    return !reason || (reason == STOP_INTERRUPT && s->vector == MET_PF && !s->met[1]) || reason >= STOP_REPEAT;
+    int may_be_of_fetch = (s->vector == MET_PF || s->vector == MET_GP) && !s->met[1];
+    return !reason || (reason == STOP_INTERRUPT && may_be_of_fetch) || reason >= STOP_REPEAT;
 }
 
 /* Give the registers to the engine and run it to the next stop.  Returns NOT_ENTERED if something has to be prepared:

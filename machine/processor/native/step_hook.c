@@ -95,7 +95,7 @@ struct state {
     u64 *cr2;
     u32 *mxcsr_now;
     u8 *simd_raised;        /* SSE exceptions since MXCSR was last updated */
-    const int *met;         /* the last interrupt: its error code; nonzero for INT */
+    int *met;               /* the last interrupt: its error code; nonzero for INT */
     int *old_exception;
     int (*context_restore)(void *uc, u64 context);
     int (*emu_start)(void *uc, u64 begin, u64 until, u64 timeout, u64 count);
@@ -275,10 +275,12 @@ void on_interrupt(void *uc, u32 vector, struct state *s)
     if (!s->by_block)
         return stop(uc, s, STOP_INTERRUPT);
     s->context_save(uc, s->context);
-    u64 cr2 = *s->cr2;                                          /* of a page fault; reading code changes it */
+    u64 cr2 = *s->cr2;                                          /* reading code changes both */
+    int error_code = *s->met;
     settle_at_rip(uc, s);
     stop(uc, s, STOP_INTERRUPT);
     *s->cr2 = cr2;
+    *s->met = error_code;
 }
 
 /* UC_HOOK_INSN_INVALID */

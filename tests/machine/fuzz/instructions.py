@@ -198,8 +198,8 @@ def branch(random: Random, long: bool) -> bytes:
     return bytes([opcode, (random.randrange(24) - 6) & 0xFF])
 
 
-_PLAIN = tuple(map(bytes.fromhex, ("90", "6690", "d9d0", "8cd8", "0f00c0", "0f00c8", "0f01e0", "0f02c0", "9c", "0fa2")))
-"""Instructions that Unicorn executes, and some that the machine does: SLDT, STR, SMSW and LAR."""
+_PLAIN = tuple(map(bytes.fromhex, "90 6690 d9d0 8cd8 0f00c0 0f00c8 0f01e0 0f02c0 9c 0fa2 f4 fa 0f09".split()))
+"""Instructions that Unicorn executes, also privileged ones, and some that the machine does: SLDT, STR, SMSW and LAR."""
 
 
 def up_to_4_gib(random: Random, long: bool) -> bytes:
@@ -213,6 +213,14 @@ def up_to_4_gib(random: Random, long: bool) -> bytes:
     for index, word in enumerate(words):
         code += struct.pack("<BBBI", 0xC7, 0x47, 4 * index, word)
     return code + bytes([0x83, 0xC7, 4 * len(words) - len(last), 0xFF, 0xE7])
+
+
+def shadowed(random: Random, long: bool) -> bytes:
+    """MOV SS, which delays interrupts, and an access to memory, perhaps by a segment with a limit."""
+    limited = random.choice((layout.READ_ONLY_DATA, layout.EXPAND_DOWN_DATA, layout.SMALL_DATA, 0))
+    code = set_register(random, long, 0, limited) + b"\x8e\xd8" if random.randrange(2) else b""
+    code += set_register(random, long, 0, random.choice((layout.USER_DATA, selector(random)))) + b"\x8e\xd0"
+    return code + bytes([random.choice((0x00, 0x02, 0x88, 0x8A))]) + _modrm(random, long, memory=True)
 
 
 def system(random: Random, long: bool) -> bytes:
@@ -294,5 +302,5 @@ PIECES: tuple[Piece, ...] = (
         vector,
         vector,
     ),
-    *(x87, self_modifying, branch, up_to_4_gib, system, flag_image, kept_flags, kept_flags, set_register),
+    *(x87, self_modifying, branch, up_to_4_gib, shadowed, system, flag_image, kept_flags, kept_flags, set_register),
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 
 from machine.architecture.decoding import decode
 from machine.architecture.exceptions import GP, NM, UD
+from machine.architecture.paging import is_canonical
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from tests.machine.fuzz.behaviour import opcode
 from tests.machine.fuzz.case import Case
@@ -28,6 +29,7 @@ _TASK_SWITCHED = frozenset(["CR0", "TR", "DR7"])
 BY_BLOCK = "counting by block makes no difference"
 FETCHED = "an instruction faults after it is fetched whole"
 INTERRUPT = "an interrupt is not noticed"
+LIMITED = "a run ends before the fetch of the next instruction"
 STOPS_BY_BLOCK = "stops while counting by block make no difference"
 _OTHER_FAULTS = (UD, NM, GP)
 _CODE = {
@@ -129,6 +131,8 @@ class Oracle:
         if result.vector not in _OTHER_FAULTS or not self._native.raised_exception or long is None:
             return
         code = self._native.code_to_page_end(rip)
+        if result.vector == GP and not is_canonical(rip + len(code)):
+            return
         if code and decode(code, long) is None:
             yield Finding(FETCHED, f"vector {result.vector} at {rip:#x}, code {code.hex()}")
 
@@ -158,6 +162,9 @@ class Oracle:
         end = result.retired - (result.vector is None or result.vector >= layout.CALL_GATE_VECTOR)
         for count in sorted({result.retired // 2, end}):
             interrupted = self._native.run(replace(program, interrupt_at=count), floating_point=False)
+            if not self._native.interrupt_requested:
+                yield Finding(LIMITED, f"not at {count} of {end} instructions")
+                return
             same = replace(_returned(interrupted), retired=result.retired)
             if comparing:
                 same = _without_arithmetic_flags(same)

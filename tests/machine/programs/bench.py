@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from machine.architecture.exceptions import DB
 from machine.bus.bus import Device
 from machine.bus.ram import PAGE_SIZE, Ram, RamImage
 from machine.events import Event, InterruptRaised
@@ -144,6 +145,8 @@ class Bench:
         if by_block:
             self.machine.cpu.hook.credit, self.machine.cpu.hook.warm_up = _NO_DEBT, 0
         self._piecewise = piecewise
+        self.interrupt_requested = False
+        """Whether the last program was interrupted at `Program.interrupt_at`."""
         if observed:
             self.machine.cpu.watch_memory(range(layout.RAM_SIZE), lambda _writes, _physical, _size: None)
         self._device = DeviceRegisters(self.machine.ram, self.machine.cpu.hook)
@@ -172,8 +175,7 @@ class Bench:
         if program.mode is Mode.PROTECTED and program.ring == 0:  # IRET within a ring leaves the stack alone
             machine.run(began)
             registers.rsp = values[4]
-        if program.interrupt_at is not None and machine.run(began + program.interrupt_at) is Outcome.LIMIT:
-            machine.request_interrupt(layout.ROUND_TRIP_VECTOR)
+        self.interrupt_requested = program.interrupt_at is not None and self._interrupt(began + program.interrupt_at)
         outcome = self._run(began, began + program.limit)
         result = self._result(outcome, ram, self.machine.cpu.hook.retired - began)
         if floating_point:
@@ -193,6 +195,17 @@ class Bench:
             if page.executable and 0 <= index < len(page.physical):
                 return self.machine.ram.read(page.physical[index] + offset, min(_LONGEST, PAGE_SIZE - offset))
         return b""
+
+    def _interrupt(self, at: int) -> bool:
+        """Request an interrupt at a time, unless the program ends before.
+
+        Returns False if it does, or if the machine has raised a fault of the next instruction.
+        """
+        if self.machine.run(at) is not Outcome.LIMIT:
+            return False
+        self.machine.request_interrupt(layout.ROUND_TRIP_VECTOR)
+        raised = self._last.interrupt
+        return not (self.raised_exception and raised is not None and raised.vector != DB and raised.at_ns == at)
 
     def _run(self, began: int, limit: int) -> Outcome:
         machine, outcome = self.machine, Outcome.LIMIT

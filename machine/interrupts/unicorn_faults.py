@@ -11,7 +11,7 @@ from machine.architecture.opcodes import Action
 from machine.architecture.paging import is_canonical
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from machine.instructions.accesses import accesses, linear
-from machine.interrupts.fetch_faults import fetch_fault
+from machine.interrupts.unfetched import fetch_fault
 from machine.processor.cpu import Cpu
 
 _LOW = 0xFFFF_FFFF

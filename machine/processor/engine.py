@@ -10,17 +10,15 @@ from unicorn import (
     UC_ARCH_X86,
     UC_ERR_FETCH_PROT,
     UC_MODE_64,
-    UC_PROT_EXEC,
     Uc,
     x86_const,
 )
 
 from machine.architecture.decoding import Instruction, misleading_prefixes
-from machine.architecture.exceptions import GP, PF
-from machine.architecture.paging import SupervisorMemory, is_canonical
+from machine.architecture.paging import SupervisorMemory
 from machine.architecture.processor_state import HFLAG_BY_BLOCK, HFLAG_TF, SegmentRegister
 from machine.architecture.saved_context import SavedContext
-from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle, vmem_translate
+from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle
 from machine.bus.bus import Bus
 from machine.bus.ram import PAGE_SIZE, Ram
 from machine.errors import UnicornStopped
@@ -29,18 +27,18 @@ from machine.processor.clock import Clock
 from machine.processor.code_pages import CodePages, map_ram
 from machine.processor.code_reader import CodeReader
 from machine.processor.engine_callbacks import Callbacks
-from machine.processor.flat_mode import load_flat_mode
+from machine.processor.fetch_faults import FetchFaults
+from machine.processor.stale_code import StaleCode
 from machine.processor.step_hook import STRINGS, HookState, StepHook, Steps, Stop
 from machine.processor.translations import Translations
 from machine.processor.untranslatable import LONGEST, opcode_to_replace
 
-_FLAG_TF, _FLAG_IF, _FLAG_RF, _ALL = 1 << 8, 1 << 9, 1 << 16, 2**64 - 1
+_FLAG_TF, _FLAG_RF, _ALL = 1 << 8, 1 << 16, 2**64 - 1
 _STOPS = tuple(Stop)
 _PUSHF, _COMPARING = 0x9C, frozenset([0xA6, 0xA7, 0xAE, 0xAF])
 _NOTING_FLAGS_EARLY = STRINGS - _COMPARING | {_PUSHF}
 _CHANGES_OF_COUNTING = frozenset([Stop.WARM, Stop.BLOCK, Stop.EXAMINE])
 _NOT_ENTERED = 0  # entering.h
-_TRANSLATING_SINGLY = (Steps.WHILE_IN_DEBT, Steps.GUARDED)
 
 
 class Engine:
@@ -76,8 +74,18 @@ class Engine:
         self.clock = Clock(self.hook, ns_per_instruction)
         self.memory = SupervisorMemory(ram, self.registers)
         self.code = CodeReader(self._handle, self.registers, self.hook, self.give_back)
-        self._physical = ctypes.c_uint64()
-        ram.on_stale_code = self._on_stale_code
+        self._faults = FetchFaults(self.hook, self.registers, self.context, self.code)
+        self._stale_code = StaleCode(
+            ram,
+            self._translations,
+            self._code_pages,
+            self.hook,
+            self.context,
+            engine=self._handle,
+            give_back=self.give_back,
+            flush_tlb=self.flush_tlb,
+            stop=self.clock.stop,
+        )
         self.callbacks = Callbacks(
             self.uc,
             ram,
@@ -99,6 +107,7 @@ class Engine:
                 code_pages=self._code_pages,
                 give_back=self.give_back,
             )
+            self._stale_code.forget_blocks = self.block_clock.forget
 
     def execute(self) -> Stop:
         """Run until the machine must act.
@@ -144,7 +153,7 @@ class Engine:
         while stop is None:
             self._code_pages.look_at_rewritten()
             if ram.stale_code:
-                self._drop_translations()
+                self._stale_code.drop()
             stop = self._attempt()
             self._restore_cr2(stop)
         self.context.collect_simd_flags()
@@ -157,7 +166,7 @@ class Engine:
 
     def _restore_cr2(self, stop: Stop | None) -> None:
         """Restore CR2 unless the engine stopped at a page fault: Unicorn changes it even when it only reads code."""
-        if stop is not Stop.INTERRUPT or not self._page_fault:
+        if stop is not Stop.INTERRUPT or not self._faults.page_fault:
             self.context.cr2.value = self.hook.entry_cr2
 
     def execute_misleading(self, prefixes: bytes) -> Stop:
@@ -247,15 +256,15 @@ class Engine:
                 return None
             if any(map(self._code_pages.guards, pages)):
                 status = self._execute_guarded(pages)
-            elif stepping or not self._met_ahead():
+            elif stepping or not self._faults.met_ahead():
                 return Stop.NO_CODE
             else:
                 hook.stepping = Steps.WHILE_IN_DEBT
                 return None
-        elif self._page_fault and not stepping and self._met_ahead():
+        elif self._faults.page_fault and not stepping and self._faults.met_ahead():
             hook.stepping = Steps.WHILE_IN_DEBT
             return None
-        elif self._fault_of_fetch and (due := self._due_before_fetch()) is not None:
+        elif (due := self._faults.due_before()) is not None:
             return due
         if status:
             raise UnicornStopped(f"Unicorn error {status} at rip {self.registers.rip:#x}")
@@ -331,49 +340,6 @@ class Engine:
             registers.rip = registers.rip - registers.cs.base & _ALL  # with another base of CS, RIP is another, too
         return found
 
-    @property
-    def _page_fault(self) -> bool:
-        """True if the engine stopped at a page fault, not at INT 14."""
-        hook = self.hook
-        return hook.reason == Stop.INTERRUPT and hook.vector == PF and not self.context.interrupt_met[0]
-
-    def _due_before_fetch(self) -> Stop | None:
-        """Return why the hook would have stopped the engine before an instruction whose fetch has faulted.
-
-        Interrupts and breakpoints precede the fetch (SDM volume 3, 6.9).
-
-        Returns:
-            The stop; None if there is none.
-        """
-        hook, at = self.hook, self.registers.linear_rip
-        if hook.retired >= hook.deadline:
-            return Stop.DEADLINE
-        if hook.watch_if and hook.rflags & _FLAG_IF:
-            return Stop.INTERRUPTS_ENABLED
-        return Stop.DEBUG if hook.debugging and at != hook.pass_once and at in hook.debug_address else None
-
-    @property
-    def _fault_of_fetch(self) -> bool:
-        """True if the engine stopped at #PF or #GP of an instruction that had not begun, so that its fetch faulted.
-
-        At an address that is not canonical, the branch to it has faulted (interrupts/unicorn_faults.py).
-        """
-        hook, at = self.hook, self.registers.linear_rip
-        faulted = hook.reason == Stop.INTERRUPT and hook.vector in (PF, GP) and not self.context.interrupt_met[0]
-        begun = at == hook.last and hook.retired != hook.entry_retired
-        return faulted and not begun and is_canonical(at)
-
-    def _met_ahead(self) -> bool:
-        """Report whether the failed fetch was ahead of the instruction at RIP, which may never get there.
-
-        Unicorn translates ahead, into the next page.
-
-        Returns:
-            True if the instruction at RIP itself can be fetched and has not begun.
-        """
-        at = self.registers.linear_rip
-        return self.hook.last != at and self.code.instruction_at(at) is not None
-
     def _pages_of_code(self) -> list[int]:
         """Return the physical addresses of the mapped pages that Unicorn may have refused to fetch from, in order.
 
@@ -447,48 +413,6 @@ class Engine:
         """Flush cached address translations, after a change of the paging mode or of the page tables."""
         self.memory.flush()
         self.forget_pages()
-
-    # Translated code that RAM no longer holds
-
-    def _drop_translations(self) -> None:
-        """Drop translations of written RAM, and flush Unicorn's TLB, as a processor may at any time.
-
-        Unicorn takes linear addresses here, so paging is briefly disabled.
-        """
-        state = self.context.content
-        load_flat_mode(self.registers)
-        self.give_back()
-        self.flush_tlb()
-        self._translations.drop()
-        if self.block_clock is not None:
-            self.block_clock.forget()
-        self.context.content = state
-        self.flush_tlb()
-
-    def _on_stale_code(self) -> None:
-        """Stop before the next instruction to drop translations, or drop them at once if possible."""
-        if not self._drops_at_once():
-            self.clock.stop()
-
-    def _drops_at_once(self) -> bool:
-        """Drop translations that an instruction overwrites in its own page, if the engine steps.
-
-        When stepping, the engine translates the next instruction after this one. Otherwise the next one may be part of
-        the current block.
-
-        Returns:
-            True if they were dropped.
-        """
-        hook, stale = self.hook, self._ram.stale_code
-        pages = self._code_pages
-        if not pages.storing or pages.hidden or hook.stepping not in _TRANSLATING_SINGLY or len(stale) > 1:
-            return False
-        page, linear = stale[0].start & -PAGE_SIZE, hook.last & -PAGE_SIZE
-        physical = self._physical
-        if vmem_translate(self._handle, linear, UC_PROT_EXEC, ctypes.addressof(physical)) or physical.value != page:
-            return False
-        self._translations.drop(linear - page)
-        return True
 
 
 def _portable_hook(uc: Uc, state: HookState) -> object:

@@ -12,7 +12,7 @@ from machine.execution.execution import Execution
 from machine.instructions.disposition import Done
 from machine.instructions.system_instructions import SystemInstructions
 from machine.interrupts import unicorn_faults
-from machine.processor.engine import Engine
+from machine.processor.fetch_faults import FetchFaults
 from tests.mutants.defect import RING_3, SEARCH, SEARCH_MODES, Defect, Edit, NativeHook, Replacement, Several
 
 _execute, _take_interrupt = SystemInstructions.execute, Execution.take_interrupt
@@ -83,7 +83,7 @@ MACHINE_DEFECTS = (
     Defect(
         "fetch-before-limit",
         "where a run ends, and where an interrupt is due, the next instruction's fetch faults first",
-        Replacement(Engine, "_due_before_fetch", lambda _self: None),
+        Replacement(FetchFaults, "due_before", lambda _self: None),
         (SEARCH_MODES,),
         (RING_3,),
     ),

@@ -12,6 +12,7 @@ import msgspec
 
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import Check
+from enclave_sim.recording.text import plural
 
 ANSWERS = "answers.toml"
 """The file with a student's answers, in the labs that ask questions."""
@@ -94,12 +95,13 @@ class Lab:
     def _lines(self, case: Case) -> Iterator[str]:
         text = self.filled(case)
         yield f"# {text.title}\n"
-        yield f"Lab `{self.name}`, version {self.version}, for student `{case.student}`: {self.points} points.\n"
+        points = plural(self.points, "point")
+        yield f"Lab `{self.name}`, version {self.version}, for student `{case.student}`: {points}.\n"
         yield "## Goals\n"
         yield from (f"* {goal}" for goal in text.goals)
         yield f"\n## Background\n\n{text.background}"
         for part in text.part:
-            yield f"## Part `{part.name}`: {part.points} points\n\n{part.task}"
+            yield f"## Part `{part.name}`: {plural(part.points, 'point')}\n\n{part.task}"
 
 
 def _filled(text: str, values: Mapping[str, Any]) -> str:

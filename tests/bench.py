@@ -64,6 +64,12 @@ def time_travel(samples: int) -> list[Entry]:
             )
             for name, median, worst, count, back in bench_time_travel.steps_of_provenance()
         ),
+        *(
+            entry(
+                f"lifetimes of {name}", ms / run, "ratio", "<= 10", ("the run, ms of a processor", run), samples, ms=ms
+            )
+            for name, ms, run in bench_time_travel.lifetimes(samples)
+        ),
     ]
 
 

@@ -2,12 +2,17 @@
 
 import statistics
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from time import perf_counter
 from typing import Any
 
+from wasmtime import wat2wasm
+
 from enclave_sim import Enclave
 from enclave_sim.inputs import Tamper
+from enclave_sim.payload.keys import development_key
+from enclave_sim.payload.signature import sign
 from enclave_sim.time_travel import Session
 from enclave_sim.time_travel.navigation.provenance.answers import Role
 from tests.bench_entries import cpu_seconds
@@ -64,6 +69,39 @@ def steps_back() -> list[tuple[str, float, float, float]]:
             times.append(_ms(session.back))
         found.append((name, statistics.median(times), max(times), forward))
     return found
+
+
+def lifetimes(samples: int) -> list[tuple[str, float, float]]:
+    """The secret, and in processor ms: its lifetimes in a run, and the run itself."""
+    found = []
+    wanted: list[tuple[str, Any, str, dict[str, Any]]] = [
+        ("a nonce", "counter", "nonce", {}),
+        ("a nonce, with the resident engine", "counter", "nonce", {"engine": "resident"}),
+        ("data of a guest", _with_data(), "data", {}),
+        ("data of a guest of the resident engine", _with_data(), "data", {"engine": "resident"}),
+    ]
+    for name, payload, secret, options in wanted:
+        of = partial(_followed, payload, secret, options)
+        run = partial(Enclave, payload, cycles=1, record=False, **options)
+        of()
+        figures = [(_cpu_ms(of), _cpu_ms(lambda r=run: r().run())) for _ in range(samples)]  # type: ignore[misc]
+        found.append((name, statistics.median(one for one, _ in figures), statistics.median(one for _, one in figures)))
+    return found
+
+
+def _followed(payload: Any, secret: str, options: dict[str, Any]) -> None:
+    Session(payload, cycles=1, **options).lifetimes(secret)
+
+
+def _with_data() -> bytes:
+    """A guest that stores, changes and sends parts of its data segment."""
+    text = """(module (import "aether" "emit_signal" (func $emit (param i32)))
+      (memory 1) (data (i32.const 16) "correct horse battery staple")
+      (func (export "_start")
+        (i64.store (i32.const 64) (i64.xor (i64.const -1) (i64.load (i32.const 16))))
+        (i64.store (i32.const 80) (i64.load (i32.const 24)))
+        (call $emit (i32.load (i32.const 16)))))"""
+    return sign(bytes(wat2wasm(text)), development_key())
 
 
 def steps_of_provenance() -> list[tuple[str, float, float, int, float]]:

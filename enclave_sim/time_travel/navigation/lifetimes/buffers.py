@@ -20,7 +20,6 @@ BUFFERS = {
 """Bytes of devices that software reads as they are stored there."""
 _DEVICES = {tpm_crb.ADDRESS: tpm_crb.TpmCrb, attestation_port.ADDRESS: attestation_port.AttestationPort}
 _ANSWERS = {tpm_crb.ADDRESS: "the TPM", attestation_port.ADDRESS: "the attestation port"}
-_WORD = 4
 
 
 class Buffers:
@@ -53,11 +52,7 @@ class Buffers:
         device = self._devices.get(place.start & -PAGE_SIZE)
         if device is None or not any(one.common(place) == place for one in BUFFERS.values()):
             return b""
-        offset = place.start % PAGE_SIZE
-        if offset % _WORD == 0 and place.size % _WORD == 0:
-            words = (device.read(offset + at, _WORD) for at in range(0, place.size, _WORD))
-            return b"".join(word.to_bytes(_WORD, "little") for word in words)
-        return bytes(device.read(offset + at, 1) for at in range(place.size))
+        return device.read(place.start % PAGE_SIZE, place.size).to_bytes(place.size, "little")
 
     def settle(self, page: int, now: Position, by: Maker, stored: Sequence[Place], *, held: bool) -> None:
         """Correct the labels of a device that was written to, by what it now holds.

@@ -19,7 +19,7 @@ from enclave_sim.time_travel.navigation.lifetimes.guests import Guests
 from enclave_sim.time_travel.navigation.lifetimes.taint import Taint
 from enclave_sim.time_travel.navigation.provenance.content import content
 from enclave_sim.time_travel.navigation.provenance.effects import Input
-from enclave_sim.time_travel.navigation.provenance.places import MEMORY, Place
+from enclave_sim.time_travel.navigation.provenance.places import MEMORY, Place, is_register
 from enclave_sim.time_travel.navigation.provenance.steps import Step, Store
 from enclave_sim.time_travel.navigation.provenance.transfers import Resolved, Transfers
 from enclave_sim.time_travel.position import Position
@@ -29,9 +29,10 @@ from machine.bus.writer import INTERRUPT_DELIVERY, Writer
 from machine.events import Event, InterruptDelivered
 from machine.execution.deferred_signals import SignalsHeld
 
+_STEPS = 64
+"""Steps between two moments at which a signal such as Ctrl-C is handled."""
 _QUIET_AFTER = 12
 """Steps that do not touch the secret, after which the run goes on at its own speed."""
-_EVERYTHING = range(1 << 52)
 _OF_INTEREST = (PayloadVerified, GuestInstantiated, GuestDestroyed, InputTaken)
 _LOADED_BY_DELIVERY = ("rsp", "rflags", "cs", "ss", "cr2")
 _PAGE_FAULT = 14
@@ -74,6 +75,8 @@ class Walk:
         self._hit_ns: int | None = None
         """A time at or before the beginning of an instruction that may touch the secret; None if none was met."""
         self._spaces: set[str] = set()
+        """While the run is quiet: the registers with labelled bytes."""
+        self._end_blocks: Callable[[], None] | None = None
         self._stores: list[Store] = []
         self._reads: list[Place] = []
 
@@ -93,26 +96,43 @@ class Walk:
                     untouched = 0
                     continue
                 with SignalsHeld():
-                    touched = self._step()
-                if touched is None:
-                    break
-                untouched = 0 if touched else untouched + 1
-                at_step()
+                    untouched = self._run_in_steps(until, untouched, at_step)
+
+    def _run_in_steps(self, until: Position | None, untouched: int, at_step: Callable[[], None]) -> int:
+        """Execute some steps. Return the number of those at the end that did not touch the secret."""
+        timeline = self._timeline
+        for _ in range(_STEPS):
+            touched = self._step()
+            if touched is None:
+                break
+            untouched = 0 if touched else untouched + 1
+            at_step()
+            over = timeline.now == timeline.end or (until is not None and timeline.now >= until)
+            if over or (self._quickly and untouched >= _QUIET_AFTER):
+                break
+        return untouched
 
     @contextmanager
     def _observed(self) -> Iterator[None]:
         machine = self._timeline.machine
         removals = [
-            machine.cpu.watch_memory(_EVERYTHING, self._on_access),
+            machine.cpu.callbacks.watch_memory(self._on_access),
             machine.ram.watch(range(self._ram_bytes), self._on_write),
         ]
-        if self._quickly:
-            removals.append(machine.cpu.watch_blocks(self._on_block))
         try:
             yield
         finally:
+            self._watch_blocks(False)
             for remove in removals:
                 remove()
+
+    def _watch_blocks(self, wanted: bool) -> None:
+        """Observe blocks of code, or none."""
+        if wanted and self._end_blocks is None:
+            self._end_blocks = self._timeline.machine.cpu.watch_blocks(self._on_block)
+        elif not wanted and self._end_blocks is not None:
+            self._end_blocks()
+            self._end_blocks = None
 
     # While it goes on at its own speed
 
@@ -125,7 +145,8 @@ class Walk:
         coprocessor = machine.coprocessor
         timeline.leave_snapshot()
         begin, seen = timeline.now, timeline.seen
-        self._spaces = {space for space, found in self._taint.spaces.items() if found and space != MEMORY}
+        self._spaces = {space for space, found in self._taint.spaces.items() if found and is_register(space)}
+        self._watch_blocks(bool(self._spaces))
         self._stores.clear()
         self._hit_ns, self._quiet = None, True
         if coprocessor is not None:

@@ -20,6 +20,8 @@ from machine.processor.step_hook import STATE_BYTES
 from machine.processor.time_stamp_counter import TimeStampCounter
 from machine.state import State
 
+_LONGEST_ACCESS = 64
+"""Bytes of an access of Unicorn, at most."""
 EFER_LMA = 1 << 10
 FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
 _DEBUG_REGISTERS = ("DR0", "DR1", "DR2", "DR3", "DR6", "DR7")
@@ -143,7 +145,9 @@ class Cpu:
         self.hook.last = at
         self.hook.retired += 1
 
-    def watch_memory(self, where: range, seen: Callable[[bool, int, int], None]) -> Callable[[], None]:
+    def watch_memory(
+        self, where: range, seen: Callable[[bool, int, int], None], *, reads: bool = True
+    ) -> Callable[[], None]:
         """Report each access by an instruction to a physical range.
 
         Unicorn drops its translated code when this begins and when it ends.
@@ -151,16 +155,18 @@ class Cpu:
         Args:
             where: Physical addresses.
             seen: Called with True for a write, the physical address and the size in bytes.
+            reads: False to report only writes. The run is faster then, and with a narrow range, too.
 
         Returns:
             A function that ends the reports.
         """
 
         def accessed(writes: bool, address: int, size: int) -> None:
-            if address < where.stop and where.start < address + size:
+            if address < where.stop and where.start < address + size and (writes or reads):
                 seen(writes, address, size)
 
-        return self.callbacks.watch_memory(accessed)
+        first = max(where.start - _LONGEST_ACCESS + 1, 0)
+        return self.callbacks.watch_memory(accessed, range(first, where.stop), reads=reads)
 
     def watch_blocks(self, seen: Callable[[int], None]) -> Callable[[], None]:
         """Report each block of code before it is executed; `watch_memory` must report accesses meanwhile.

@@ -90,13 +90,17 @@ class Callbacks:
 
     # Memory
 
-    def watch_memory(self, seen: Callable[[bool, int, int], None]) -> Callable[[], None]:
+    def watch_memory(
+        self, seen: Callable[[bool, int, int], None], within: range | None = None, *, reads: bool = True
+    ) -> Callable[[], None]:
         """Report each memory access by an instruction.
 
         Earlier translations would report no accesses, so they are dropped.
 
         Args:
             seen: Called with True for a write, the physical address and the size in bytes.
+            within: The physical addresses at which an access begins; others may be reported, too. None for all.
+            reads: False to report writes; reads may be reported, too.
 
         Returns:
             A function that ends the reports.
@@ -108,7 +112,8 @@ class Callbacks:
 
         prototype = ctypes.CFUNCTYPE(None, _void, ctypes.c_int, _u64, ctypes.c_int, ctypes.c_int64, _void)
         callback = self._make(prototype, accessed)
-        handle = add_hook(self._uc, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, callback)
+        kinds = UC_HOOK_MEM_WRITE | (UC_HOOK_MEM_READ if reads else 0)
+        handle = add_hook(self._uc, kinds, callback, within=within)
         self._uc.ctl_flush_tb()
         self.watchers.append(seen)
         self.on_watch()

@@ -126,7 +126,7 @@ class Watching:
         """A scope in which accesses are noticed as they happen."""
         cpu, ram = self._machine.cpu, self._machine.ram
         points = [point for point in self._points if point.reads or self._unchanged]
-        removals = [cpu.watch_memory(point.where, self._callback(point)) for point in points]
+        removals = [cpu.watch_memory(point.where, self._callback(point), reads=point.reads) for point in points]
         removals += [ram.watch(point.where, self._written(point)) for point in points if point.writes]
         try:
             yield

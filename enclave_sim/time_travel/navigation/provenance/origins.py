@@ -121,13 +121,13 @@ class Origins:
                 if not rest:
                     break
         limit: Ending | None = None
-        while rest:
-            place = rest.pop()
-            made, left, goal_of = self._one_write(place, goal)
+        waiting = [(place, goal) for place in rest]
+        while waiting:
+            place, until = waiting.pop()
+            made, left, until = self._one_write(place, until)
             limit = limit or self._guests.unseen
             found += made
-            rest += left
-            goal = goal_of if left else goal
+            waiting += [(one, until) for one in left]
         return _with(value, [self._checked(one, value) for one in found], limit)
 
     def _one_write(self, place: Place, goal: Position) -> tuple[list[Origin], list[Place], Position]:

@@ -1,12 +1,14 @@
 """The writes to physical memory in stretches of a run, recorded on demand.
 
-A stretch reaches from a snapshot to the next one, or to the position of the question. It is run once with all accesses
-observed; then each question about it takes microseconds. Stores of a WebAssembly guest are not among them, and not the
-accessed and dirty flags that Unicorn sets.
+A stretch reaches from a snapshot to the position of the question, or to the next stretch. It is run once with all
+writes observed; then each question about it takes microseconds. Each stretch that a search needs covers twice as many
+snapshots as the last one: to observe the writes, the engine must translate all code again. Stores of a WebAssembly
+guest are not among them, and not the accessed and dirty flags that Unicorn sets.
 """
 
 from array import array
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +22,8 @@ _LONG = 256
 """Writes of more bytes are listed apart, not by line."""
 _MOST = 8_000_000
 """The number of writes that are kept; when there are more, the stretches used least recently are forgotten."""
-_ALL = range(1 << 52)
+_MOST_SNAPSHOTS = 128
+"""Snapshots in a stretch, at most."""
 
 
 class Stretch:
@@ -29,7 +32,7 @@ class Stretch:
     def __init__(self, start: Position, end: Position) -> None:
         self.start, self.end = start, end
         self._addresses, self._sizes, self._times = array("Q"), array("I"), array("Q")
-        self._lines: dict[int, list[int]] = {}
+        self._lines: defaultdict[int, list[int]] = defaultdict(list)
         self._long: list[int] = []
 
     def __len__(self) -> int:
@@ -41,11 +44,14 @@ class Stretch:
         self._addresses.append(address)
         self._sizes.append(size)
         self._times.append(at_ns)
-        if size > _LONG:
+        first, last = address >> _LINE_BITS, address + size - 1 >> _LINE_BITS
+        if first == last:
+            self._lines[first].append(index)
+        elif size > _LONG:
             self._long.append(index)
-            return
-        for line in range(address >> _LINE_BITS, (address + size - 1 >> _LINE_BITS) + 1):
-            self._lines.setdefault(line, []).append(index)
+        else:
+            for line in range(first, last + 1):
+                self._lines[line].append(index)
 
     def last(self, place: Place, until_ns: int) -> int | None:
         """Return the virtual time (ns) of the last write to any of some bytes, up to a time; None if there is none."""
@@ -93,23 +99,27 @@ class WriteLog:
         """Yield stretches that together reach from a position back to power-on."""
         if self._future != self._timeline.futures:
             self._stretches, self._future = [], self._timeline.futures
+        count = 1
         while goal > Position(0):
-            stretch = self._ending_at(goal)
+            stretch, known = self._ending_at(goal, count)
             yield stretch
             goal = stretch.start
+            count = count if known else min(2 * count, _MOST_SNAPSHOTS)
 
-    def _ending_at(self, goal: Position) -> Stretch:
+    def _ending_at(self, goal: Position, count: int) -> tuple[Stretch, bool]:
+        """Return the stretch that ends at a position, and True if it was known. A new one covers `count` snapshots."""
         index = bisect_left(self._stretches, goal, key=_end)
         if index < len(self._stretches) and self._stretches[index].start < goal:
-            return self._stretches[index]
-        start = next(self._timeline.starts_before(goal), Position(0))
+            return self._stretches[index], True
+        snapshots = self._timeline.snapshots
+        start = snapshots[max(bisect_left(snapshots, goal) - count, 0)]
         if index and self._stretches[index - 1].end > start:
             start = self._stretches[index - 1].end
         made = self._record(start, goal)
         self._stretches.insert(index, made)
         while sum(map(len, self._stretches)) > _MOST and len(self._stretches) > 1:
             self._stretches.pop(0 if self._stretches[0] is not made else 1)
-        return made
+        return made, False
 
     def _record(self, start: Position, end: Position) -> Stretch:
         timeline, machine = self._timeline, self._timeline.machine
@@ -117,14 +127,17 @@ class WriteLog:
         clock = machine.clock
 
         def accessed(writes: bool, address: int, size: int) -> None:
-            if writes:
+            if writes:  # the machine reports the reads of instructions that it executes itself
                 stretch.add(address, size, clock.now_ns)
 
         def written(_by: Writer, base: int, size: int) -> None:
             stretch.add(base, size, clock.now_ns)
 
         timeline.go_to(start)
-        removals = machine.cpu.watch_memory(_ALL, accessed), machine.ram.watch(range(machine.ram.size), written)
+        removals = (
+            machine.cpu.callbacks.watch_memory(accessed, reads=False),
+            machine.ram.watch(range(machine.ram.size), written),
+        )
         try:
             timeline.run(end)
         finally:

@@ -273,13 +273,33 @@ CASES = (
         "rflags",
         "iretq[interrupt delivery of vector 0x80[xor eax, eax[0], @{gate}, @rsp], @rsp]",
     ),
+    Case(
+        "bytes written long before each other",
+        "mov byte ptr [{m} + 2], 2\nmov ecx, 100\nfirst{n}: dec ecx\njnz first{n}\nmov byte ptr [{m}], 0\n"
+        "mov ecx, 100\nsecond{n}: dec ecx\njnz second{n}\nmov byte ptr [{m} + 1], 1\n"
+        "mov ecx, 100\nthird{n}: dec ecx\njnz third{n}",
+        (0, 3),
+        "{m0}: mov byte ptr [{m0}], 0[0x0] | {m1}: mov byte ptr [{m1}], 1[0x1] | {m2}: mov byte ptr [{m2}], 2[0x2]",
+    ),
+    # x87
+    Case(
+        "FLD and FSTP of 80 bits",
+        "mov ecx, 5\nmov [{m}], ecx\nfld xword ptr [{m}]\nfstp xword ptr [{m} + 16]",
+        (16, 4),
+        f"fstp xword ptr [{{m10}}][fld xword ptr [{{m0}}][mov dword ptr [{{m0}}], ecx[{FIVE}]]]",
+    ),
+    Case(
+        "FXCH", "fld1\nfldz\nfxch st(1)\nfstp dword ptr [{m}]", (0, 4), "fstp dword ptr [{m0}][fxch st(1)[fld1[fld1]]]"
+    ),
+    Case(
+        "FILD",
+        "mov dword ptr [{m}], 5\nfild dword ptr [{m}]\nfistp dword ptr [{m} + 16]",
+        (16, 4),
+        "fistp dword ptr [{m10}][fild dword ptr [{m0}][mov dword ptr [{m0}], 5[0x5]]]",
+    ),
+    Case("FSTP of a constant", "fldz\nfstp dword ptr [{m}]", (0, 4), "fstp dword ptr [{m0}][fldz[fldz]]"),
+    Case("MMX", f"{LOAD}movd mm3, ecx\nmovd eax, mm3", "eax", f"movd eax, mm3[movd mm3, ecx[{FIVE}]]"),
     # what is not modelled
     Case("FNSTSW", "mov eax, 1\nfninit\nfnstsw ax", "ax", "fnstsw ax[mov eax, 1[0x1]] (not modelled: fnstsw ax)"),
     Case("STMXCSR", "stmxcsr [{m}]", (0, 4), "stmxcsr dword ptr [{m0}][processor: stmxcsr]"),
-    Case(
-        "FSTP",
-        "fld1\nfstp dword ptr [{m}]",
-        (0, 4),
-        "fstp dword ptr [{m0}][fld1[fld1]]",
-    ),
 )

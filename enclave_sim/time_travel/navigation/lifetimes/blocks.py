@@ -4,11 +4,12 @@ from functools import lru_cache
 
 from enclave_sim.time_travel.navigation.provenance.decoding import Decoded, decoded, on_stack
 from enclave_sim.time_travel.navigation.provenance.places import MMX, REGISTERS
+from enclave_sim.time_travel.navigation.provenance.roles import POPPED, PUSHED
 from machine.bus.ram import PAGE_SIZE
 from machine.machine import Machine
 
 _LONGEST, _MOST = 15, 256
-_IN_MEMORY = frozenset(["push", "pop", "frame", "'table'"])
+_IN_MEMORY = frozenset([*PUSHED, *POPPED, "frame", "'table'"])
 _ENDS = ("j", "call", "ret", "iret", "loop", "int", "sys", "hlt", "ud", "lcall", "ljmp")
 
 

@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from enclave_sim.time_travel.navigation.provenance.places import MMX, REGISTERS, VECTORS, X87_BYTES, Place
-from enclave_sim.time_travel.navigation.provenance.roles import ROLES, STACK, Effect, Term
+from enclave_sim.time_travel.navigation.provenance.roles import POPPED, PUSHED, ROLES, STACK, Effect, Term
 from machine.architecture.processor_state import GENERAL_REGISTERS
 
 _REGISTER, _IMMEDIATE, _MEMORY = 1, 2, 3
@@ -151,6 +151,8 @@ def _row(name: str, operands: tuple[Operand, ...]) -> tuple[Effect, ...] | None:
         forms.insert(0, f"{name}/r")
     if name.startswith(_CONDITIONAL_MOVE) or name == "cmpxchg":
         return ()
+    if name == "enter" and operands[1].number:
+        return None  # it copies frame pointers of outer procedures, too
     row = next((ROLES[form] for form in (*forms, name) if form in ROLES), None)
     strange = any(one == Operand(one.size) for one in operands)
     return None if row and strange else row
@@ -182,7 +184,7 @@ def _target(made: Decoded, term: Term) -> Place | None:
     if term.what.isdigit():
         register = made.operands[int(term.what)].register
         return None if register is None else _widened(made, register)
-    if term.what in ("push", "pop", "frame"):
+    if term.what in PUSHED or term.what in POPPED or term.what == "frame":
         return None
     if term.what in ("A", "D"):
         return _widened(made, made.accumulator(term.what))

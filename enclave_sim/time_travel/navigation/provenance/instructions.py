@@ -6,7 +6,7 @@ from enclave_sim.time_travel.navigation.provenance.answers import End, Ending, R
 from enclave_sim.time_travel.navigation.provenance.decoding import Address, Decoded, Operand
 from enclave_sim.time_travel.navigation.provenance.effects import Bytes, Effect, Input, Spread, cut, length
 from enclave_sim.time_travel.navigation.provenance.places import FLAGS, MEMORY, MMX, REGISTERS, X87_BYTES, Place
-from enclave_sim.time_travel.navigation.provenance.roles import BY_BIT, CLEARING, ROLES, STACK, Term
+from enclave_sim.time_travel.navigation.provenance.roles import BY_BIT, CLEARING, POPPED, PUSHED, ROLES, STACK, Term
 from enclave_sim.time_travel.navigation.provenance.roles import Effect as Row
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.bus.ram import PAGE_SIZE
@@ -181,9 +181,10 @@ class InstructionEffects:
     def _whole(self, found: Decoded, term: Term) -> tuple[Bytes, list[Input]]:
         if term.what.isdigit():
             return self._operand(found, found.operands[int(term.what)], term)
-        if term.what in ("push", "pop"):
-            down = found.stack_bytes if term.what == "push" else 0
-            return self._memory(found, _STACK, found.stack_bytes, -down), self._address(found, _STACK)
+        if term.what in PUSHED or term.what in POPPED:
+            words = POPPED[term.what] if term.what in POPPED else -PUSHED[term.what]
+            size = found.stack_bytes
+            return self._memory(found, _STACK, size, words * size), self._address(found, _STACK)
         if term.what == "frame":
             frame = Address("rbp", None, 1, 0, "ss", 64)
             return self._memory(found, frame, found.stack_bytes), self._address(found, frame)

@@ -4,7 +4,8 @@ One row for each kind of instruction: `mnemonics | effects`. An effect reads `ta
 separated by `;`, and of two with a common target the last one counts. A row without effects writes no place.
 
 * `0` to `3` are operands. `A` and `D` are AL, AX, EAX or RAX, and AH, DX, EDX or RDX, by the size of the first operand.
-  `F` is RFLAGS; `push` and `pop` are the memory below RSP and at RSP; `st0` is the top of the x87 stack, `st-1` the
+  `F` is RFLAGS; `push` and `pop` are the memory below RSP and at RSP, `push2` and `pop1` the
+  second words there; `st0` is the top of the x87 stack, `st-1` the
   register that is pushed; other words are registers. `[a:b]` selects bytes.
 * A source without a mark: each byte of the target may depend on all its bytes. `.`: only on the same byte; missing
   ones are zeros. `~`: the same, and missing bytes depend on the last one (sign extension). `<`: on the same and lower
@@ -38,6 +39,11 @@ pop | rsp=rsp< ; 0=pop.
 pushf pushfd pushfq | push=F. ; rsp=rsp<
 popf popfd popfq | F=pop F ; rsp=rsp<
 leave | rsp=rbp< ; rbp=frame.
+enter | push=rbp. ; rbp=rsp< ; rsp=rsp<
+pushal | push=eax. ; push2=ecx. ; push3=edx. ; push4=ebx. ; push5=esp. ; push6=ebp. ; push7=esi. ; push8=edi. ; rsp=rsp<
+pushaw | push=ax. ; push2=cx. ; push3=dx. ; push4=bx. ; push5=sp. ; push6=bp. ; push7=si. ; push8=di. ; rsp=rsp<
+popal | edi=pop. ; esi=pop1. ; ebp=pop2. ; ebx=pop4. ; edx=pop5. ; ecx=pop6. ; eax=pop7. ; rsp=rsp<
+popaw | di=pop. ; si=pop1. ; bp=pop2. ; bx=pop4. ; dx=pop5. ; cx=pop6. ; ax=pop7. ; rsp=rsp<
 lahf | ah=F
 sahf | F=ah F
 
@@ -250,6 +256,10 @@ def _rows() -> dict[str, tuple[Effect, ...]]:
     return found
 
 
+PUSHED = {"push": 1, **{f"push{number}": number for number in range(2, 9)}}
+"""Words for memory below RSP, by the number of the word."""
+POPPED = {"pop": 0, **{f"pop{number}": number for number in range(1, 8)}}
+"""Words for memory at RSP and above."""
 STACK = {"st0": 0, "st-1": -1}
 """Words for x87 registers, relative to the top of the stack before the instruction."""
 ROLES = _rows()

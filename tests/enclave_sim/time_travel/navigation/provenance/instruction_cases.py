@@ -281,6 +281,12 @@ CASES = (
         (0, 3),
         "{m0}: mov byte ptr [{m0}], 0[0x0] | {m1}: mov byte ptr [{m1}], 1[0x1] | {m2}: mov byte ptr [{m2}], 2[0x2]",
     ),
+    Case(
+        "ENTER",
+        "mov ebp, 5\nenter 16, 0\nmov eax, [rbp]\nleave",
+        "eax",
+        "mov eax, dword ptr [rbp][enter 0x10, 0[mov ebp, 5[0x5], @rsp], @rbp]",
+    ),
     # x87
     Case(
         "FLD and FSTP of 80 bits",

@@ -1,5 +1,7 @@
 """`enclave-sim lab open`: a lab's task in the inspector, beside the machine."""
 
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +63,7 @@ class OpenLab:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._judgement: Judgement | None = None
+        self._judging: subprocess.Popen[bytes] | None = None
 
     def stamp(self) -> Mapping[str, tuple[int, int]]:
         """Return size and time of change of each file that is handed in."""
@@ -75,13 +78,31 @@ class OpenLab:
         return {name: (state.st_size, state.st_mtime_ns) for name, state in states.items()}
 
     def judged(self) -> "Task":
-        """Judge the files, and return the task."""
-        from enclave_sim.labs import workplace  # noqa: PLC0415
-        from enclave_sim.labs.judging import judge  # noqa: PLC0415
+        """Judge the files in a process of its own, and return the task: no machine is shared between threads."""
+        import msgspec  # noqa: PLC0415
 
-        lab, assignment, files = workplace.read(self._directory)
-        self._judgement = judge(lab, assignment.student, files, key=assignment.case_key)
+        from enclave_sim.labs import workplace  # noqa: PLC0415
+        from enclave_sim.labs.judging import Judgement  # noqa: PLC0415
+
+        lab, _, _ = workplace.read(self._directory)
+        words = ("lab", "check", lab.name, str(self._directory.absolute()), "--json")
+        self._judging = subprocess.Popen(
+            (sys.executable, "-P", "-m", "enclave_sim", *words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        printed, problem = self._judging.communicate()
+        if self._judging.returncode:
+            reason = problem.decode("utf-8", "replace").strip().rpartition("\n")[2].removeprefix("error: ")
+            raise ConfigurationError(reason or "it cannot be judged")
+        self._judgement = msgspec.json.decode(printed, type=Judgement)
         return self._task()
+
+    def close(self) -> None:
+        """End a judgement that is under way."""
+        if self._judging is not None and self._judging.poll() is None:
+            self._judging.kill()
 
     def hinted(self, part: str) -> "Task":
         """Note one more hint, and return the task as it was judged last."""

@@ -61,6 +61,9 @@ class LabTask(Protocol):
     def hinted(self, part: str) -> Task:
         """Note one more hint of a part, and return the task as it was judged last."""
 
+    def close(self) -> None:
+        """End a judgement that is under way, because nobody waits for it."""
+
 
 def names(hint: str) -> Iterator[str]:
     """Yield the names in a hint, in lower case."""

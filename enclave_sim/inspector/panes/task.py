@@ -50,6 +50,10 @@ name is marked in all panes."""
         self.look()
         self.set_interval(_LOOK_S, self.look)
 
+    def on_unmount(self) -> None:
+        """End a judgement with the screen."""
+        self._lab.close()
+
     def on_resize(self) -> None:
         """Wrap the text again, for the new width."""
         super().on_resize()

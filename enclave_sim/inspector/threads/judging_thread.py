@@ -1,4 +1,4 @@
-"""Judging a lab in the background: in another thread, with other machines."""
+"""Judging a lab in the background: a thread waits for the answer."""
 
 import threading
 from collections.abc import Callable

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from enclave_sim.time_travel.navigation.last_write import place as named
-from enclave_sim.time_travel.navigation.provenance.answers import Happened, Role, Use
+from enclave_sim.time_travel.navigation.provenance.answers import Ending, Happened, Role, Use
 from enclave_sim.time_travel.navigation.provenance.decoding import decoded
-from enclave_sim.time_travel.navigation.provenance.effects import cut, length
+from enclave_sim.time_travel.navigation.provenance.effects import Input, cut, length
 from enclave_sim.time_travel.navigation.provenance.places import Place
 from enclave_sim.time_travel.navigation.provenance.steps import Step, Steps
 from enclave_sim.time_travel.navigation.provenance.transfers import Transfers
@@ -112,9 +112,12 @@ class Uses:
         for transfer in self._transfers.of(step):
             made: dict[Role, dict[Place, None]] = {}
             for effect in transfer.effects:
+                sources = [one for one in effect.inputs if _overlaps(one, rest)]
+                if not sources:  # most often, and the scrub engine writes a megabyte
+                    continue
                 size = length(effect.target)
                 for index in range(size):
-                    for source in effect.inputs:
+                    for source in sources:
                         for role, what in source.narrowed(index, index + 1, size):
                             if isinstance(what, Place) and any(what.common(one) for one in rest):
                                 made.setdefault(role, {})[cut(effect.target, index, index + 1)[0]] = None
@@ -143,6 +146,13 @@ class Uses:
             return True
         found = decoded(step.code, step.rip, step.long)
         return found is not None and any(one.common(place) for one in found.reads for place in wanted)
+
+
+def _overlaps(source: Input, wanted: list[Place]) -> bool:
+    """Report whether a source has some of the wanted bytes."""
+    if isinstance(source.what, Ending):
+        return False
+    return any(piece.common(one) for piece in source.what for one in wanted)
 
 
 def _joined(places: list[Place]) -> tuple[Place, ...]:

@@ -1,5 +1,6 @@
 """Files, folders, modules, class members and pages named in the documents exist."""
 
+import ast
 import importlib
 import inspect
 import re
@@ -34,8 +35,20 @@ def members() -> dict[str, set[str]]:
         for base in inspect.getmro(each)[:-1]:
             own |= vars(base).keys() | getattr(base, "__annotations__", {}).keys()
             if base.__module__.startswith(("machine", "enclave_sim")):
-                own |= set(re.findall(r"self\.(\w+)", inspect.getsource(base)))
+                own |= assigned(base.__module__).get(base.__qualname__.rpartition(".")[2], set())
     return found
+
+
+@cache
+def assigned(module: str) -> dict[str, set[str]]:
+    """The attributes of `self` that each class of a module names. `inspect.getsource` would parse it for each class."""
+    text = inspect.getsource(importlib.import_module(module))
+    lines = text.splitlines()
+    return {
+        node.name: set(re.findall(r"self\.(\w+)", "\n".join(lines[node.lineno - 1 : node.end_lineno])))
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ClassDef)
+    }
 
 
 def importable(name: str) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from machine.architecture.paging import SupervisorMemory
-from machine.bus.ram import Ram
+from machine.bus.ram import PAGE_SIZE, Ram
 from machine.interrupts.known_transitions import KnownTransitions
 from machine.machine import Machine
 from machine.processor.cpu import Cpu
@@ -32,7 +32,12 @@ def everything(machine: Machine) -> dict[str, Any]:
     _walk(machine, "", found, set())
     names = ("RIP", "RSP", "RAX", "RCX", "XMM3", "ST0", "FPSW", "DR0", "CR2", "RFLAGS")
     found |= {name: machine.cpu.read_register(name) for name in names}
-    return found | {"now": machine.clock.now_ns, "ram": machine.ram.read(0, machine.ram.size)}
+    return found | {"now": machine.clock.now_ns, "ram": ram(machine)}
+
+
+def ram(machine: Machine) -> dict[int, bytes]:
+    """The pages of RAM that are not zero, by address."""
+    return {page: machine.ram.read(page, PAGE_SIZE) for page in machine.ram.nonzero_pages()}
 
 
 def _walk(thing: Any, path: str, found: dict[str, Any], seen: set[int]) -> None:

@@ -68,6 +68,7 @@ def test_a_guest_that_waits_for_its_host_call_gets_the_answer(tmp_path: Path) ->
     enclave = Enclave("counter", cycles=1)
     assert enclave.recording is not None
     digest, calls = Enclave("counter", cycles=1).run().digest, 0
+    enclave.boot()
     while enclave.step():
         if isinstance(enclave.recording.events[-1], HostCalled):
             save(enclave, tmp_path / "here.snap")

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -63,13 +64,14 @@ def state(run: Travel[Any]) -> tuple[Any, ...]:
     machine, registers = run.machine, run.machine.cpu.registers
     read = machine.cpu.read_register
     segments = [getattr(registers, name) for name in SEGMENTS]
-    pages = [machine.ram.read(page, PAGE_SIZE) for page in machine.ram.nonzero_pages()]
+    used = machine.ram.nonzero_pages()
+    pages = [machine.ram.read(page, PAGE_SIZE) for page in used]
     return (
         *(read(name.upper()) for name in GENERAL_REGISTERS),
         *(read(name) for name in (*NAMES, *OTHERS)),
         *((one.selector, one.base, one.limit, one.flags) for one in segments),
         repr(machine.msrs.save_state()),
-        hashlib.sha256(repr(machine.ram.nonzero_pages()).encode() + b"".join(pages)).hexdigest(),
+        hashlib.sha256(repr(used).encode() + b"".join(pages)).hexdigest(),
         [repr({**device.save_state(), "_vmm": None}) for device in machine.bus.devices],
         (machine.halted, machine.mode, machine.clock.now_ns, machine.cpu.hook.retired),
         len(run.events),
@@ -77,13 +79,13 @@ def state(run: Travel[Any]) -> tuple[Any, ...]:
 
 
 @functools.cache
-def forwards(name: str) -> tuple[Travel[Any], dict[Position, tuple[Any, ...]]]:
+def forwards(name: str, share: Callable[[int], int]) -> tuple[Travel[Any], dict[Position, tuple[Any, ...]]]:
     """A run, and its states by position, found by single steps."""
     make, begin, count = RUNS[name]
     run, found = make(), {}
     if begin:
         run.run_to(**begin)
-    for _ in range(count):
+    for _ in range(share(count)):
         found[run.now] = state(run)
         try:
             run.step()
@@ -128,8 +130,10 @@ def move(run: Travel[Any], positions: list[Position], kind: str, number: int) ->
 @pytest.mark.parametrize("name", RUNS)
 @settings(max_examples=15)
 @given(walk=st.lists(MOVES, min_size=1, max_size=8))
-def test_a_position_is_one_state_however_it_is_reached(name: str, walk: list[tuple[str, int]]) -> None:
-    run, known = forwards(name)
+def test_a_position_is_one_state_however_it_is_reached(
+    name: str, share: Callable[[int], int], walk: list[tuple[str, int]]
+) -> None:
+    run, known = forwards(name, share)
     positions = sorted(known)
     run.go_to(positions[0])
     for kind, number in walk:

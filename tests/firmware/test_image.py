@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import io
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from enclave_sim.enclave.attester import attestation_port
 from enclave_sim.enclave.devices import enclave_block, mailbox
 from enclave_sim.enclave.engine.gate_coprocessor import CALL, DIVIDE, ILLEGAL, READ, WRITE
 from enclave_sim.specification import Cause, HostFunction, Phase, Status, describe_detail
-from firmware.build import SIGNATURES, SOURCES, build
+from firmware.build import SIGNATURES, SOURCES, VMM, build
 from machine.architecture import paging
 from machine.boot import loader
 from machine.bus.ram import PAGE_SIZE, Ram
@@ -33,14 +34,39 @@ def rebuilt() -> tuple[bytes, str]:
     return build()
 
 
+@pytest.mark.slow
 def test_the_committed_image_is_what_the_sources_build(rebuilt: tuple[bytes, str]) -> None:
     assert importlib.metadata.version("ziglang") == PINNED_ZIG
     assert rebuilt[0] == firmware.built_in().image
 
 
+@pytest.mark.slow
 def test_the_committed_description_belongs_to_the_image(rebuilt: tuple[bytes, str]) -> None:
     committed = (Path(firmware.__file__).parent / "aether.json").read_text()
     assert rebuilt[1] == committed
+
+
+def test_lines_of_the_committed_image_are_lines_with_code() -> None:
+    """Notices most changes of a source since the image was built, without a compiler."""
+    sources = defaultdict[str, list[list[str]]](list)  # two are called signatures.c
+    for path in (path for room in (SOURCES, VMM, SIGNATURES) for path in room.iterdir()):
+        sources[path.name].append([line.strip() for line in path.read_text().splitlines()])
+    debug = ELFFile(io.BytesIO(firmware.built_in().image)).get_dwarf_info()
+    found = set()
+    for program in (debug.line_program_for_CU(unit) for unit in debug.iter_CUs()):
+        assert program is not None
+        states = [entry.state for entry in program.get_entries() if entry.state is not None and entry.state.line]
+        found |= {(program["file_entry"][one.file - 1].name.decode(), one.line) for one in states}
+    ours = sorted((name, line) for name, line in found if name in sources)
+    assert len({name for name, _ in ours}) > 20
+    code = {
+        (name, at + 1) for name in sources for text in sources[name] for at, line in enumerate(text) if is_code(line)
+    }
+    assert [one for one in ours if one not in code] == [], "make firmware"
+
+
+def is_code(line: str) -> bool:
+    return bool(line) and not line.startswith(("//", "/*", "* "))
 
 
 def test_the_image_holds_no_path_of_the_machine_that_built_it() -> None:

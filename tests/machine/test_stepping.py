@@ -7,12 +7,14 @@ import pytest
 from machine.boot import loader
 from machine.errors import MachineError
 from machine.events import InterruptRaised
+from machine.execution.deferred_signals import SignalsHeld
 from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.conftest import Log
 from tests.machine.execution.alignment import FLAG_AC, SET_AM, TO_RING_3
 from tests.machine.whole_state import TICKING, everything
 from tests.sampling import sampled
 
+PORTABLE = sampled([False, True], False)
 COUNTED = "movl $5, %ecx; 1: .globl here; here: incl 0x240000; loop 1b; int $0x21; hlt"
 
 
@@ -34,16 +36,17 @@ def test_what_a_machine_is_not_made_with() -> None:
         machine.request_interrupt(vector)
 
 
-@pytest.mark.parametrize("portable", sampled([False, True], False))
+@pytest.mark.parametrize("portable", PORTABLE)
 def test_stepping_to_the_end_is_running_to_the_end(assemble: Any, portable: bool) -> None:
     image = assemble(TICKING, 0, 2, 0)
     running, recorded = booted(image, portable=portable)
     stepping, stepped = booted(image, portable=portable)
     assert running.run() is Outcome.HALTED
     at_ns, steps = 0, 0
-    while stepping.step() is None:
-        assert stepping.clock.now_ns >= at_ns
-        at_ns, steps = stepping.clock.now_ns, steps + 1
+    with SignalsHeld():  # once instead of at each step
+        while stepping.step() is None:
+            assert stepping.clock.now_ns >= at_ns
+            at_ns, steps = stepping.clock.now_ns, steps + 1
     assert stepped.events == recorded.events
     assert everything(stepping) == everything(running)
     interrupts = int.from_bytes(running.ram.read(0x24_0200, 4), "little")
@@ -85,7 +88,7 @@ def test_a_step_in_a_sleep_lasts_until_the_next_deadline(assemble: Any) -> None:
     assert not machine.halted
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", PORTABLE)
 def test_stopping_at_an_address_stops_every_time(assemble: Any, portable: bool) -> None:
     machine, _ = booted(assemble(COUNTED, 0, 2, 0), portable=portable)
     whole, _ = booted(assemble(COUNTED, 0, 2, 0), portable=portable)
@@ -123,21 +126,23 @@ CALL, RETURN = (b"\xe8", b"\xff\xd0", b"\xcd\x80"), (b"\xc2", b"\xc3", b"\x48\xc
 def stops(machine: Machine, limit_ns: int) -> list[tuple[int, int]]:
     """RIP and time of each stop before a limit."""
     found = []
-    while machine.run(limit_ns) is Outcome.STOPPED:
-        found.append((machine.cpu.rip, machine.clock.now_ns))
+    with SignalsHeld():
+        while machine.run(limit_ns) is Outcome.STOPPED:
+            found.append((machine.cpu.rip, machine.clock.now_ns))
     return found
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", PORTABLE)
 @pytest.mark.parametrize("outside", [False, True])
 def test_stopping_where_control_goes_is_what_stepping_finds(assemble: Any, portable: bool, outside: bool) -> None:
     image = assemble(CALLS, 0, 2, 0)
     stepping, _ = booted(image, portable=portable)
     steps, more = [], True
-    while more:
-        code, registers = stepping.cpu.code.at(stepping.cpu.rip), stepping.cpu.registers
-        steps.append((stepping.cpu.rip, stepping.clock.now_ns, code[:2], registers.rsp))
-        more = stepping.step() is None
+    with SignalsHeld():
+        while more:
+            code, registers = stepping.cpu.code.at(stepping.cpu.rip), stepping.cpu.registers
+            steps.append((stepping.cpu.rip, stepping.clock.now_ns, code[:2], registers.rsp))
+            more = stepping.step() is None
     floors = {rsp for *_, code, rsp in steps if code.startswith((*CALL, *RETURN))}
     assert len(floors) > 3
     for floor in floors:
@@ -154,14 +159,15 @@ def test_stopping_where_control_goes_is_what_stepping_finds(assemble: Any, porta
         assert stops(machine, steps[-1][1]) == wanted
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", PORTABLE)
 def test_stopping_at_another_value_of_a_register_is_what_stepping_finds(assemble: Any, portable: bool) -> None:
     image = assemble(CALLS, 0, 2, 0)
     stepping, _ = booted(image, portable=portable)
     steps, more = [], True
-    while more:
-        steps.append((stepping.cpu.rip, stepping.clock.now_ns, stepping.cpu.registers.rcx))
-        more = stepping.step() is None
+    with SignalsHeld():
+        while more:
+            steps.append((stepping.cpu.rip, stepping.clock.now_ns, stepping.cpu.registers.rcx))
+            more = stepping.step() is None
     for value in {rcx for *_, rcx in steps[-60:]}:
         machine, _ = booted(image, portable=portable)
         machine.stop_at(unless=("rcx", value))
@@ -177,7 +183,7 @@ def test_there_is_room_for_so_many_addresses() -> None:
         machine.stop_at(range(17))
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", PORTABLE)
 def test_a_step_checks_alignment_as_a_run_does(assemble: Any, portable: bool) -> None:
     body = (
         f"{SET_AM} leaq 7f(%rip), %rsi; movl $0x200000, %edi; movl $80, %ecx; rep movsb; movl $0x240100, %ebx;"

@@ -202,6 +202,7 @@ def test_every_visit_of_a_symbol_is_met_in_both_directions(symbol: str) -> None:
     assert backward == forward[::-1]
 
 
+@pytest.mark.slow
 def test_lines_of_the_source_are_gone_through_in_both_directions() -> None:
     session = Session("beacon")
     session.run_to(symbol="mem_map")

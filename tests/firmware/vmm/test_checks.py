@@ -60,7 +60,7 @@ def overruns(removable: Harness) -> bool:
     return False
 
 
-@pytest.mark.complete
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: f"{check.file}: {check.text}")
 def test_a_check_that_is_left_out_is_noticed(
     removable: Harness, verdicts: list[tuple[Reason | None, int]], check: Check
@@ -74,6 +74,7 @@ def test_there_are_checks_and_all_are_found() -> None:
     assert len(CHECKS) == len(re.findall(r"\b(?:REQUIRE|OBEY)\(", text)) > 80
 
 
+@pytest.mark.slow
 def test_nothing_is_noticed_without_a_defect(removable: Harness, verdicts: list[tuple[Reason | None, int]]) -> None:
     removable.removed = "reader.c", 1
     assert not differs(removable, verdicts)

@@ -9,12 +9,13 @@ from machine.boot import loader
 from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.assembler import Assembler
 from tests.machine.conftest import Log, Ran
+from tests.sampling import sampled
 
 CODE_16, TRAP = 0x38, 0x81
 UD2_AT_14 = "movl $0x0B0F, 14; "
 
 
-@pytest.fixture(params=[False, True], ids=["native", "portable"])
+@pytest.fixture(params=sampled([False, True], False), ids=["native", "portable"])
 def at_the_end(assembler: Assembler, request: pytest.FixtureRequest) -> Any:
     """Store instructions as the last bytes of the segment, and jump to them. A text is a body to execute before."""
 

@@ -10,6 +10,7 @@ from machine.processor.engine import Engine
 from machine.processor.step_hook import Stop
 from tests.machine.test_stepping import booted
 from tests.machine.whole_state import everything
+from tests.sampling import sampled
 
 ROUNDS = 3
 CLEARING = "fninit;" + "fldz;" * 8 + "fninit;"
@@ -21,7 +22,7 @@ MIXED = f"movl ${ROUNDS}, %esi; 1: .globl here; fld1; fld1; here: {ROUND} decl %
 PENDING = "movq %cr0, %rax; orl $0x20, %eax; movq %rax, %cr0; movw $0x37B, 0x240000; fninit; fldcw 0x240000;"
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", sampled([False, True], False))
 def test_running_is_stepping(assemble: Any, portable: bool) -> None:
     image = assemble(MIXED, 0, 2, 0)
     running, recorded = booted(image, portable=portable)

@@ -18,7 +18,7 @@ def portable_machine(assembler: Assembler) -> UserMachine:
     return UserMachine(assembler, portable=True)
 
 
-@pytest.fixture(params=["native", "portable"])
+@pytest.fixture(params=["native", pytest.param("portable", marks=pytest.mark.slow)])
 def user_machine(
     request: pytest.FixtureRequest, native_machine: UserMachine, portable_machine: UserMachine
 ) -> UserMachine:

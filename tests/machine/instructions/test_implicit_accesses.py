@@ -17,6 +17,7 @@ from machine.architecture.exceptions import BP, GP, PF, SS
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import CR4_DEFAULT, FX_AT_RESET, GENERAL, Mode, Program, Result
+from tests.sampling import sampled
 
 FLAG_AC = 1 << 18
 LONG, COMPATIBILITY, PROTECTED = Mode.LONG, Mode.COMPATIBILITY, Mode.PROTECTED
@@ -293,7 +294,7 @@ IMPLICIT_ADDRESSES = {
 """The code, the register with the address, and bit 1 of a page fault's error code, which is set for a write."""
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", sampled([False, True], False))
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("name", IMPLICIT_ADDRESSES)
 def test_the_address_size_counts_where_the_address_is_implicit(name: str, mode: Mode, portable: bool) -> None:
@@ -330,7 +331,7 @@ def test_in_64_bit_mode_segments_that_are_named_have_no_base(name: str, prefix: 
     assert (result.vector, result.error_code, result.registers["CR2"]) == (PF, 4 | writes, 0x10)
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", sampled([False, True], False))
 def test_a_base_comes_back_with_compatibility_mode(portable: bool) -> None:
     """MOV CL, DS:[DATA + 10H] in 64-bit code; far RET to 32-bit code; MOV CH, [EBX]."""
     load = b"\x3e\x8a\x0c\x25" + (layout.DATA + 0x10).to_bytes(4, "little")
@@ -362,7 +363,7 @@ def test_64_bit_mode_ignores_a_prefix_for_another_segment_after_fs(name: str, pr
         assert (registers["RIP"], registers["FS_BASE"]) == (layout.CODE, layout.ABSENT)
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", sampled([False, True], False))
 @pytest.mark.parametrize("prefixes", ["64 26", "64 2E", "64 36", "64 3E", "65 64 2E"])
 @pytest.mark.parametrize(
     "code", ["8B 05 F8 00 00 00", "FF 36 58", "48 63 C3", "EB 02 CC CC", "A5", "F3 A4", "FF 16", "E8 00 00 00 00", "CC"]

@@ -13,6 +13,7 @@ from machine.machine import Outcome
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import GENERAL, End, Mode, Program, Result
+from tests.sampling import sampled
 
 MODES = (Mode.COMPATIBILITY, Mode.PROTECTED)
 
@@ -147,7 +148,7 @@ def test_a_comparison_that_leaves_a_segment_after_a_snapshot_restores_the_flags_
 CALL = b"\xe8\0\0\0\0"
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", sampled([False, True], False))
 @pytest.mark.parametrize("asked", ["address", "calls"])
 def test_an_observer_stops_before_an_instruction_that_leaves_its_segment(asked: str, portable: bool) -> None:
     """A CALL whose stack segment has no room, which raises #SS before the processor begins it."""

@@ -13,6 +13,7 @@ from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import GENERAL, End, Mode, Program
+from tests.sampling import sampled
 
 DEADLY = [
     "F0 0F A3 F1",
@@ -31,7 +32,7 @@ def bench(portable: bool) -> Bench:
     return Bench(portable=portable)
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", sampled([False, True], False))
 @pytest.mark.parametrize("ring", [0, 3])
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("code", [*DEADLY, "F0 42 0F A3 C8", "90 90 F0 0F A3 F1", "F3 90 F0 0F A3 F1"])
@@ -64,7 +65,7 @@ GOOD = [
 ]
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", sampled([False, True], False))
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("text", GOOD)
@@ -118,7 +119,7 @@ def test_it_may_be_written_in_parts() -> None:
     assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, START + 1)
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", sampled([False, True], False))
 @pytest.mark.parametrize("mode", Mode)
 def test_a_program_sees_its_own_code_as_it_is(mode: Mode, portable: bool) -> None:
     """MOV AL, of the third byte of BTS EAX, EAX with LOCK, which follows."""
@@ -130,7 +131,7 @@ def test_a_program_sees_its_own_code_as_it_is(mode: Mode, portable: bool) -> Non
     assert [change for change in result.memory if change.page == "code"] == []
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", sampled([False, True], False))
 @pytest.mark.parametrize(
     "store",
     [
@@ -148,7 +149,7 @@ def test_a_program_may_store_it_into_its_own_page(store: str, portable: bool) ->
     assert machine.ram.read(where, 4) == bytes.fromhex("F0 0F AB C0")
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", sampled([False, True], False))
 def test_a_program_may_store_it_by_a_repeated_instruction_right_after(portable: bool) -> None:
     """MOV EDI, 100CH; MOV ECX, 1; REP STOSD, which leads to what it has stored; it counts twice."""
     machine = Machine(MachineConfiguration(1 << 16, portable=portable))
@@ -176,7 +177,7 @@ def test_a_page_is_as_any_other_when_it_is_overwritten() -> None:
     assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, START + 1)
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("portable", sampled([False, True], False))
 @pytest.mark.parametrize(
     ("change", "rax", "before", "wanted"),
     [

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import mldsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parents[3]
 NONE = Scheme(Alg.MLDSA)
 
 
+@pytest.mark.slow
 def test_the_module_is_what_its_source_compiles_to() -> None:
     assert build.build() == MODULE.read_bytes()
 

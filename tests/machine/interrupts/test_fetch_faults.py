@@ -53,9 +53,15 @@ def at_the_end(code: bytes, *, ring: int, cr0: int) -> Program:
     return Program(COPY_AND_JUMP, ring=ring, registers=tuple(values.values()), data=code, cr0=cr0)
 
 
-@pytest.mark.parametrize("kind", ["", "portable", "by_block"])
-@pytest.mark.parametrize("cr0", [0, CR0_TS, CR0_EM], ids=["", "TS", "EM"])
-@pytest.mark.parametrize("ring", [0, 3])
+@pytest.mark.parametrize(
+    ("ring", "cr0", "kind"),
+    [
+        pytest.param(ring, cr0, kind, marks=[pytest.mark.slow, pytest.mark.long] if cr0 and kind else [])
+        for ring in (0, 3)
+        for cr0 in (0, CR0_TS, CR0_EM)
+        for kind in ("", "portable", "by_block")
+    ],
+)
 def test_what_cannot_be_fetched_whole_raises_a_page_fault(
     ring: int, cr0: int, kind: str, share: Callable[[int], int]
 ) -> None:

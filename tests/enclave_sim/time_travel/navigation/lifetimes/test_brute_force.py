@@ -124,7 +124,9 @@ def secret_of(run: Session, what: str) -> Secret:
     return marked(run._timeline, what, (Place(MEMORY, base, len(SECRET)),))
 
 
-CASES = [("wasmtime", "data"), ("wasmtime", "nonce"), ("wasmtime", "memory"), ("resident", "data"), ("native", "input")]
+RESIDENT = "resident", "data"
+CASES = [("wasmtime", "data"), ("wasmtime", "nonce"), ("wasmtime", "memory"), RESIDENT, ("native", "input")]
+"""The data of a module exist before the boot: a complete run is 100,000 steps."""
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,9 @@ def test_every_copy_that_a_scan_finds_is_reported(engine: str, what: str, length
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "what"), CASES)
+@pytest.mark.parametrize(
+    ("engine", "what"), [pytest.param(*case, marks=[pytest.mark.long] * (case[1] == "data")) for case in CASES]
+)
 def test_every_copy_in_a_complete_run_is_reported(engine: str, what: str) -> None:
     run = session(engine, what)
     watched = Watched(run, secret_of(run, what), None)
@@ -148,7 +152,13 @@ def test_every_copy_in_a_complete_run_is_reported(engine: str, what: str) -> Non
     assert watched.steps > (50_000 if what == "data" else 2_000)
 
 
-@pytest.mark.parametrize(("engine", "what"), sampled(CASES, ("wasmtime", "memory"), ("native", "input")))
+@pytest.mark.parametrize(
+    ("engine", "what"),
+    [
+        *sampled([case for case in CASES if case != RESIDENT], ("wasmtime", "memory"), ("native", "input")),
+        pytest.param(*RESIDENT, marks=[pytest.mark.slow, pytest.mark.long]),
+    ],
+)
 def test_a_run_at_its_own_speed_gives_the_same_answer_as_single_steps(engine: str, what: str) -> None:
     run = session(engine, what)
     secret = secret_of(run, what)

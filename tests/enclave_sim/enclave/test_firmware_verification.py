@@ -1,5 +1,6 @@
 """Verification in the firmware: the kernel checks signatures in ring 0, and AetherHost takes its word."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ COUNTER = payloads.read("counter")
 ENDED = [f"A{step}" for step in range(1, 8)]
 STACK = region("kernel_stack")
 OTHER = SigningKey("other", b"\1" * 32, b"\1" * 32, development=False)
+
+
+@cache
+def counter() -> tuple[RunResult, Enclave]:
+    return run("counter")
 
 
 def run(payload: Any, engine: str = "wasmtime", **options: Any) -> tuple[RunResult, Enclave]:
@@ -200,7 +206,7 @@ def test_no_vector_register_is_used() -> None:
 
 def test_the_verification_takes_the_time_of_its_instructions() -> None:
     """docs/payloads.md names it."""
-    _, enclave = run("counter")
+    _, enclave = counter()
     entered = next(e.at_ns for e in of_kind(enclave, events.PhaseEntered) if e.phase == "WASM_INIT")
     (verified,) = of_kind(enclave, events.PayloadVerified)
     assert 3_500_000 < verified.at_ns - entered < 5_500_000
@@ -223,7 +229,7 @@ def test_without_a_mailbox_the_kernel_verifies_by_itself() -> None:
     assert reported(COUNTER, ANCHORS)[-9:] == ["SIGNAL 00000001", "COMPLETED 00000000", *ENDED]
 
 
-@pytest.mark.parametrize("what", sampled(FORGERIES, "changed", "forged ML-DSA-65"))
+@pytest.mark.parametrize("what", sampled(FORGERIES, "changed"))
 def test_without_a_mailbox_a_forgery_is_refused(what: str) -> None:
     module, check = FORGERIES[what]
     refused = f"REFUSED {firmware.built_in().description.checks.index(check.name):08x}"

@@ -85,6 +85,7 @@ def test_inputs_follow_events(inputs: list[AnyInput]) -> None:
         assert 0 <= one.at_ns <= 7
 
 
+@pytest.mark.slow
 def test_inputs_that_follow_events_shrink_to_the_first_event_and_are_taken() -> None:
     strategy = inputs_after([WakeScheduled, "cycle_began"], tamper=False)
     (found,) = find(strategy, bool)
@@ -108,6 +109,7 @@ def test_options_of_a_configuration_can_be_fixed(configuration: EnclaveConfigura
     assert (configuration.engine, configuration.cycles, configuration.quantum_ns) == (EngineName.NATIVE, 9, 12_000)
 
 
+@pytest.mark.slow
 def test_configurations_shrink_to_the_simplest_and_differ() -> None:
     assert find(configurations(), lambda _one: True) == EnclaveConfiguration(
         wake_ns=1000, quantum_ns=1000, attestation=Attestation.OFF

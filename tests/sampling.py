@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-MOST = 5
+MOST = 4
 """How many cases of one test function are in the fast set."""
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from enclave_sim.enclave.engine import coroutine
 from enclave_sim.enclave.engine.contract import Departure, HostCall, Preempted, Returned, Trapped
 from enclave_sim.enclave.engine.coroutine import SLICE_NS
+from tests.sampling import sampled
 
 Make = Callable[..., Any]
 
@@ -259,7 +260,7 @@ print(json.dumps([[repr(d), bench.heap()[-65536:-65520].hex()] for d in (
 """
 
 
-@pytest.mark.parametrize("guarded", [True, False])
+@pytest.mark.parametrize("guarded", sampled([True, False], True))
 def test_preemption_repeats_exactly_in_this_and_in_another_process(bench: Make, guarded: bool) -> None:
     text = LOOPS.format(end="(loop $forever (br $forever))")
     traces = []

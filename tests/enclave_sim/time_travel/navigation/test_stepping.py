@@ -13,6 +13,7 @@ from enclave_sim.time_travel import Position, Session, Travel
 from enclave_sim.time_travel.navigation.control_flow import Flow, flow_at
 from enclave_sim.time_travel.position import NoSuchPosition
 from machine.events import InterruptDelivered
+from machine.execution.deferred_signals import SignalsHeld
 from tests.machine.boot import images
 
 STEPS = 9_000
@@ -34,6 +35,11 @@ class Step(NamedTuple):
 @functools.cache
 def steps() -> tuple[Step, ...]:
     """The steps of two cycles, with their callers: followed through CALL, RET, interrupts and their returns."""
+    with SignalsHeld():  # once instead of at each step
+        return tuple(_steps())
+
+
+def _steps() -> list[Step]:
     session = Session("counter", cycles=2, quantum_ns=1000)
     session.run_to(symbol="exec_loop")
     cpu, found = session.machine.cpu, list[Step]()
@@ -52,7 +58,7 @@ def steps() -> tuple[Step, ...]:
             callers = callers[:-1]
         elif flow is Flow.DEEPER and cpu.linear_rip not in (after, rip) and cpu.registers.rsp < depth:
             callers = (*callers, len(found) - 1)
-    return tuple(found)
+    return found
 
 
 @functools.cache

@@ -199,6 +199,16 @@ def test_the_frame_of_a_page_fault_has_its_error_code_in_words() -> None:
     assert any("error code" in text and "user" in text for text in rows)
 
 
+def test_stack_and_phases_name_a_vector_alike() -> None:
+    moment = moment_of("trespasser", cycles=1)
+    moment.run.run_to(event="interrupt_delivered", when=lambda event: event.vector == 14)
+    moment.follow()
+    assert "(#PF page fault) is being handled" in stack_view(moment).rows[0].text
+    moment.run.run_to(event="annihilation_began")
+    moment.follow()
+    assert any(row.text.endswith("#PF page fault") for row in phase_view(moment).rows)
+
+
 def test_regions_are_dirty_while_in_use_scrubbed_afterwards_and_locked_from_prot_entry_on() -> None:
     moment = moment_of()
     assert not any(state.locked for state in region_states(moment))

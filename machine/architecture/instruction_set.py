@@ -60,7 +60,7 @@ _TABLE = """
 1 8E | * | rm/2-5 | system
 1 8F | * | rm/0 |
 1 90 | np 66 F2 | - |
-1 90 | F3 | - | look
+1 90 | F3 | - | system
 1 91-99 | * | - |
 1 9A | * | - | i32 far system
 1 9B | * | - | system
@@ -265,7 +265,7 @@ _TABLE = """
 38 DB-DF | 66 | rm | a16
 38 F0 | np 66 | m |
 38 F1 | np 66 | m | system
-38 F0 F1 | F2 | rm |
+38 F0 F1 | F2 | rm | system
 38 F6 | 66 | rm |
 38 F6 | F3 | rm | look
 

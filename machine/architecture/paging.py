@@ -153,9 +153,14 @@ class SupervisorMemory:
         found = self._pages.get(page) if not write or page in self._writable else None
         return None if found is None or (found.user and self._cr[4] & _CR4_SMAP) else found.physical
 
+    def _wrapped(self, address: int) -> int:
+        """Return a linear address, which has 32 bits outside IA-32e mode (SDM volume 3, 3.3)."""
+        return address if self._state.efer & _EFER_LMA else address & 0xFFFF_FFFF
+
     def look(self, address: int) -> Translation | None:
         """Translate the page of `address` with the current tables, and change nothing; None as in `walk`."""
         state, mode = self._state, self.mode
+        address = self._wrapped(address)
         if mode is Mode.OFF:
             return Translation(address & -PAGE_SIZE, True, True, True)
         return walk(
@@ -249,6 +254,7 @@ class SupervisorMemory:
         return self._translate(address, rflags, write=write, user=user).physical
 
     def _translate(self, address: int, rflags: int, *, write: bool, user: bool = False) -> Translation:
+        address = self._wrapped(address)
         page = address & -PAGE_SIZE
         found = self._pages.get(page)
         new = found is None or (write and page not in self._writable)

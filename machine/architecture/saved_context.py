@@ -154,9 +154,11 @@ class SavedContext:
         """Copy this context into the engine.
 
         In `old_exception` Unicorn remembers a fault until its delivery ends. Unicorn never delivers one here, so the
-        field is cleared. Otherwise Unicorn would turn the next fault into a double fault.
+        field is cleared. Otherwise Unicorn would turn the next fault into a double fault. It also remembers INT, and
+        some faults of fetches do not change that.
         """
         self._old_exception.value = _NONE_PENDING
+        self._error[1] = 0
         context_restore(self._engine, self.address)
 
     def keep_flags(self) -> None:

@@ -30,7 +30,7 @@ from machine.interrupts.interrupt_returns import InterruptReturns
 from machine.interrupts.known_transitions import KnownTransitions
 from machine.journal import Journal
 from machine.processor.cpu import FLAG_IF, FLAG_RF, FLAG_TF, Cpu
-from machine.processor.debug_registers import DR6_BS
+from machine.processor.debug_registers import DR6_BS, DR6_BT
 from machine.processor.step_hook import NEVER, Stop, watch_cli_and_sti
 from machine.state import Stateful
 
@@ -166,6 +166,15 @@ class Execution(Stateful):
         self.halted = self.cut_short = False
         self._recognition.deliver(Interrupt(vector, source, registers.rip, repeating=repeating))
         return True
+
+    @property
+    def trap_waits(self) -> bool:
+        """True if the trap of a new task's T flag was not delivered, because a deadline was reached."""
+        return bool(self._cpu.debug.met & DR6_BT)
+
+    def take_trap(self) -> None:
+        """Deliver the waiting trap."""
+        self._recognition.trap(0)
 
     # One instruction
 

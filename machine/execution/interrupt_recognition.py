@@ -57,7 +57,19 @@ class InterruptRecognition:
         self._at_coprocessor = at_coprocessor
 
     def deliver(self, interrupt: Interrupt) -> None:
-        """Deliver an interrupt or exception, and record its changes."""
+        """Deliver an interrupt or exception, and the #DB that may follow at once; record their changes.
+
+        A task switch that each #DB leads to ends when a deadline is reached. Then `Execution.trap_waits` is True.
+        """
+        debug, hook = self._cpu.debug, self._cpu.hook
+        self._deliver(interrupt)
+        # a breakpoint at the MOV SS before this instruction, or the T flag of a new task
+        while (debug.held or debug.met & DR6_BT) and not self._delivery.shut_down:
+            if hook.retired >= hook.deadline and debug.met & DR6_BT:
+                return
+            self._deliver(self._trap(0))
+
+    def _deliver(self, interrupt: Interrupt) -> None:
         self._cpu.hook.pass_once = NEVER
         registers, in_long_mode = self._cpu.registers, self._ring_and_mode.mode == "long"
         ring, rsp = registers.hflags & 3, registers.rsp
@@ -77,9 +89,6 @@ class InterruptRecognition:
             self._ring_and_mode.watch()
         if not in_long_mode:
             self._ring_and_mode.follow_mode(registers.rip)
-        debug = self._cpu.debug  # a breakpoint at the MOV SS before this instruction, or the T flag of a new task
-        if (debug.held or debug.met & DR6_BT) and not self._delivery.shut_down:
-            self.trap(0)
 
     def raise_fault(self, fault: Fault) -> None:
         """Deliver an exception of the instruction at RIP, which has not retired.
@@ -100,9 +109,12 @@ class InterruptRecognition:
         Args:
             causes: Bits of DR6 to set, in addition to those of breakpoints hit.
         """
+        self.deliver(self._trap(causes))
+
+    def _trap(self, causes: int) -> Interrupt:
         debug = self._cpu.debug
         debug.dr6 = debug.dr6 & ~0xF | debug.take() | causes
-        self.deliver(Interrupt(DB, "exception", self._cpu.rip, is_trap=True, repeating=self.repeating()))
+        return Interrupt(DB, "exception", self._cpu.rip, is_trap=True, repeating=self.repeating())
 
     def repeating(self) -> bool:
         """Return whether the instruction at RIP is a repeated string instruction between two iterations."""

@@ -141,6 +141,9 @@ class RunLoop:
                 return Outcome.LIMIT
             chipset.tick(now)
             deadline = self._next_deadline()
+        if execution.trap_waits:
+            execution.take_trap()
+            return Before.DONE
         pending = chipset.pending()
         if (pending or chipset.nmi_pending) and execution.take_interrupt(pending=pending):
             return Before.DONE

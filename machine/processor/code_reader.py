@@ -33,10 +33,9 @@ class CodeReader:
         self._give_back = give_back
         self._code = ctypes.create_string_buffer(_MAX_READ)
 
-    def at(self, address: int) -> bytes:
+    def at(self, address: int, length: int = _LONGEST_INSTRUCTION) -> bytes:
         """Return up to 15 bytes of code at a linear address, as the processor would fetch them; fewer at a page end."""
         self._give_back()
-        length = _LONGEST_INSTRUCTION
         while length:
             if not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):
                 return self._code.raw[:length]
@@ -46,6 +45,11 @@ class CodeReader:
 
     def instruction_at(self, address: int) -> Instruction | None:
         """Decode the instruction at a linear address; None if it is incomplete."""
+        rest = -address % PAGE_SIZE
+        if 0 < rest < _LONGEST_INSTRUCTION:  # reading the next page sets its accessed flag
+            found = self._decode(self.at(address, rest))
+            if found is not None:
+                return found
         return self._decode(self.at(address))
 
     def watched_instruction(self) -> Instruction | None:

@@ -52,7 +52,13 @@ class FetchFaults:
             return Stop.DEADLINE
         if hook.watch_if and hook.rflags & _FLAG_IF:
             return Stop.INTERRUPTS_ENABLED
-        return Stop.DEBUG if hook.debugging and at != hook.pass_once and at in hook.debug_address else None
+        if at in hook.address[: hook.addresses] and (hook.retired, at) != (hook.passing, hook.passing_address):
+            return Stop.ADDRESS
+        if at == hook.pass_once:
+            return None
+        if at == hook.breakpoint:
+            return Stop.BREAKPOINT
+        return Stop.DEBUG if hook.debugging and at in hook.debug_address else None
 
     def _is_of_fetch(self, at: int) -> bool:
         """Report whether the engine stopped at #PF or #GP of the instruction at `at`, which had not begun."""

@@ -162,12 +162,14 @@ class PortableHook:
         """Report whether to stop before the instruction at an address. If so, keep its code in the state."""
         state, code = self._state, self._code_at(address, size)
         found = action(code, long=bool(state.long_mode))
-        if not found and len(code) < _LONGEST:  # `size` may end at Unicorn's decoding error
+        if not found and len(code) < _LONGEST and decode(code, long=bool(state.long_mode)) is None:
+            # `size` ends at Unicorn's decoding error
             code = self._code_at(address, _LONGEST)
             found = action(code, long=bool(state.long_mode))
         stops = bool(found & state.watched) or bool(found & _PLACED and self._misplaced(code, address, size))
         if not stops and found & _LOOKED_AT:  # Unicorn may also get their length wrong
-            code = self._code_at(address, _LONGEST)
+            longer = self._code_at(address, min(_LONGEST, -address % PAGE_SIZE or PAGE_SIZE))
+            code = max(code, longer, key=len)
             stops = self._unusual(code, address, size)
         if stops:
             state.code_size = len(code)

@@ -21,9 +21,8 @@ _MINIMUM_MAXIMUM = frozenset([0x0F5D, 0x0F5F])
 _STATUS = frozenset([0x0F2E, 0x0F2F])
 _HORIZONTAL, _ALTERNATING = frozenset([0x0F7C, 0x0F7D]), 0x0FD0
 _ONE_OPERAND = frozenset([_ROOT, _CONVERSION])
-_PORT_STRINGS, _PAUSE, _AH, _MOV_IMMEDIATE, _NEAR_JUMPS = (
+_PORT_STRINGS, _AH, _MOV_IMMEDIATE, _NEAR_JUMPS = (
     range(0x6C, 0x70),
-    0x90,
     (0x9E, 0x9F),
     (0xC6, 0xC7),
     range(0x0F80, 0x0F90),
@@ -72,8 +71,6 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
         return both or _unusual_numbers(instruction, registers, mxcsr)
     if opcode in _AH:
         return bool(instruction.rex)
-    if opcode == _PAUSE:  # with REX.B, too, where Unicorn executes XCHG
-        return bool(instruction.rex & _REX_B) or registers.stepping
     loses_flags = _loses_flags(opcode, registers)
     if loses_flags or opcode in _PORT_STRINGS:
         return loses_flags

@@ -12,10 +12,10 @@ from tests.documents.reader import Reader
 
 NOT_RUN = {
     NotRun.INSTALLS: 5,
-    NotRun.MINUTES: 9,
-    NotRun.STAYS: 7,
+    NotRun.MINUTES: 10,
+    NotRun.STAYS: 8,
     NotRun.YOURS: 2,
-    NotRun.FORM: 16,
+    NotRun.FORM: 17,
     NotRun.ELSEWHERE: 12,
 }
 """The number of blocks that are not run, by reason. Update it when a page gets another one."""

@@ -106,6 +106,16 @@ def test_stopping_at_an_address_stops_every_time(assemble: Any, portable: bool) 
     assert everything(machine) == everything(whole)
 
 
+@pytest.mark.parametrize("portable", [False, True])
+def test_stopping_comes_before_a_fetch_that_faults(assemble: Any, portable: bool) -> None:
+    machine, _ = booted(assemble("movl $0x403000, %eax; jmp *%rax", 0, 2, 0), portable=portable)
+    machine.stop_at([0x40_3000])
+    assert machine.run() is Outcome.STOPPED
+    assert machine.cpu.rip == 0x40_3000
+    assert machine.run() is Outcome.HALTED
+    assert machine.cpu.rip != 0x40_3000
+
+
 def test_a_stop_that_was_passed_stops_again_after_a_restore(assemble: Any) -> None:
     machine, _ = booted(assemble(COUNTED, 0, 2, 0))
     begin = machine.snapshot()

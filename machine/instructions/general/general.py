@@ -1,6 +1,6 @@
 """General-purpose instructions with a form that Unicorn decodes or executes wrongly (SDM volume 2)."""
 
-from machine.architecture.control_registers import CR0_PE
+from machine.architecture.control_registers import CR0_EM, CR0_PE, CR0_TS
 from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import UD, Fault
 from machine.architecture.instruction_set import Prefix
@@ -18,6 +18,7 @@ from machine.processor.cpu import Cpu
 
 _PAUSE, _SAHF, _LAHF, _MOV_BYTE, _MOV, _GROUP_3_BYTE, _GROUP_3, _ARPL = (0x90, 0x9E, 0x9F, 0xC6, 0xC7, 0xF6, 0xF7, 0x63)
 _POPCNT, _CMPXCHG, _ADOX, _HINT, _MOVBE = (0x0FB8, 0x0FB1, 0x0F38F6, 0x0F18, 0x0F38F1)
+_CRC32_BYTE, _CASTAGNOLI = 0x0F38F0, 0x82F6_3B78
 _TEST_AGAIN, _NEG = 1, 3
 _IN_AH = 0xD5
 """SF, ZF, AF, PF, CF."""
@@ -37,18 +38,32 @@ def execute_flags_in_ah(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def execute_pause(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute PAUSE. After it, Unicorn would not stop before the next instruction."""
+    """Execute PAUSE. Unicorn does not end the shadow of STI with it, nor stop before the next instruction."""
     cpu.skip(instruction.length)
     return Done.COMPLETE
 
 
 def execute_store_swapped(cpu: Cpu, instruction: Instruction) -> Done:
     """Execute MOVBE m, r: Unicorn reports a store to code with its bytes in the wrong order. Raises Fault."""
-    if instruction.prefix == Prefix.REPEAT_NOT_EQUAL:  # CRC32
-        return Done.NATIVE
+    if instruction.prefix == Prefix.REPEAT_NOT_EQUAL:
+        return execute_crc32(cpu, instruction)
     size = operand_size(cpu, instruction)
     value = read_general(cpu, instruction.register, size)
     write_operand(cpu, instruction, int.from_bytes(value.to_bytes(size, "little"), "big"), size)
+    cpu.skip(instruction.length)
+    return Done.COMPLETE
+
+
+def execute_crc32(cpu: Cpu, instruction: Instruction) -> Done:
+    """Execute CRC32, which CR0.TS and EM do not concern, as Unicorn believes. Raises Fault."""
+    if not cpu.registers.cr[0] & (CR0_TS | CR0_EM):
+        return Done.NATIVE
+    size = 1 if instruction.opcode == _CRC32_BYTE else operand_size(cpu, instruction)
+    source = read_operand(cpu, instruction, size)
+    found = read_general(cpu, instruction.register, 4) ^ source
+    for _ in range(8 * size):
+        found = found >> 1 ^ (_CASTAGNOLI if found & 1 else 0)
+    write_general(cpu, instruction.register, found, 8 if instruction.wide else 4)
     cpu.skip(instruction.length)
     return Done.COMPLETE
 
@@ -194,4 +209,5 @@ RULES = {
     _CMPXCHG: execute_compare_exchange,
     _ADOX: execute_add_with_overflow,
     _MOVBE: execute_store_swapped,
+    _CRC32_BYTE: execute_crc32,
 }

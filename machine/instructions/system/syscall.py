@@ -101,5 +101,5 @@ class FastSystemCalls:
     def _load_flat(self, selector: int, code: int, privilege: int) -> None:
         """Load CS and SS with flat segments, without reading descriptors."""
         cpu, user = self._cpu, _USER if privilege else 0
-        cpu.registers.cs.load(selector & ~3 | privilege, 0, _LOW, code | user)
-        cpu.registers.ss.load(selector + 8 & ~3 | privilege, 0, _LOW, _FLAT_DATA | user)
+        cpu.registers.cs.load(selector & 0xFFFC | privilege, 0, _LOW, code | user)
+        cpu.registers.ss.load(selector + 8 & 0xFFFC | privilege, 0, _LOW, _FLAT_DATA | user)

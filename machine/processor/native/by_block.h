@@ -107,7 +107,7 @@ static u32 count_block(void *uc, struct state *s, u64 address, u64 block_size)
         return 0;                                           /* EIP may wrap */
     while (at < end) {
         u8 copy[16];
-        u64 size = LONGEST;
+        u64 size = end - at;                                /* no more than Unicorn has fetched */
         const u8 *code = code_at(uc, s, at, &size, copy);
         struct decoded d;
         decode(s, code, size, &d);
@@ -144,7 +144,7 @@ static u32 walk(void *uc, struct state *s, const struct block *b, u64 rip, enum 
     u64 at = b->address;
     for (u32 index = 0; index < b->count; index++) {
         u8 copy[16];
-        u64 size = LONGEST;
+        u64 size = b->address + b->size - at;
         const u8 *code = code_at(uc, s, at, &size, copy);
         struct decoded d;
         decode(s, code, size, &d);

@@ -32,7 +32,8 @@ static int enter_once(void *uc, struct state *s)
     s->long_mode = long_mode;
     s->mxcsr = *s->mxcsr_now;
     r->eflags = s->rflags & ~(u64)FLAG_RF;
-    *s->old_exception = -1;
+    *s->old_exception = -1;                     /* see SavedContext.restore() */
+    s->met[1] = 0;
     s->context_restore(uc, s->context);
     int status = s->emu_start(uc, r->rip, 0, 0, 0);
     if (status || is_unfinished(s))

@@ -172,11 +172,6 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
     if (d->map == ONE_BYTE) {
         if (d->opcode == 0x9E || d->opcode == 0x9F)             /* SAHF, LAHF */
             return d->rex;
-        if (d->opcode == 0x90) {                                /* PAUSE while stepping; with REX.B Unicorn does XCHG */
-            u64 flags = 0;
-            s->reg_read(uc, REG_EFLAGS, &flags);
-            return d->rex & 1 || s->stepping || flags & 0x100;
-        }
         if (d->opcode >= 0x6C && d->opcode < 0x70)      /* REP INS, REP OUTS: Unicorn loses the flags set before them */
             return s->last != following - size;
         if ((d->opcode & 0xFE) == 0xE0 && (general(uc, s, RCX) & 0xFFFF) == 1)  /* LOOPE, LOOPNE: likewise */

@@ -3,6 +3,7 @@
 import atexit
 import platform
 from functools import cache, lru_cache
+from threading import Lock
 
 import wasmtime
 from wasmtime import _bindings as bindings
@@ -77,6 +78,7 @@ class MlDsa65Signer:
     def __init__(self, seed: bytes) -> None:
         self._seed = seed
         self._signatures = 0
+        self._lock = Lock()  # enclaves in several threads may share a key, and one store runs in one thread at a time
         # wasmtime's quick compiler, Winch, is complete for this processor only.
         self._instance = _Instance(seed, quickly=platform.machine() == "x86_64")
         self.public_key = self._instance.public_key()
@@ -84,10 +86,12 @@ class MlDsa65Signer:
 
     def sign(self, data: bytes, scheme: Scheme) -> bytes:  # noqa: ARG002 - ML-DSA has one
         """Return a TPMT_SIGNATURE over `data` of at most 4096 bytes."""
-        if self._signatures == FEW:
-            self._instance = _Instance(self._seed, quickly=False)
-        self._signatures += 1
-        return Alg.MLDSA.to_bytes(2, "big") + sized(self._instance.sign(data))
+        with self._lock:
+            if self._signatures == FEW:
+                self._instance = _Instance(self._seed, quickly=False)
+            self._signatures += 1
+            signature = self._instance.sign(data)
+        return Alg.MLDSA.to_bytes(2, "big") + sized(signature)
 
 
 @lru_cache(maxsize=8)  # each holds the memory of a WebAssembly instance

@@ -340,6 +340,13 @@ def test_iret_in_the_shadow_of_sti_is_followed_to_its_ring(kernel: Any) -> None:
     assert [t.vector for t in faulted.taken] == [UD]
 
 
+@pytest.mark.parametrize("shadowed", ["pause", "nop", ".byte 0xF3, 0x41, 0x90", "cmovel %eax, %ecx"])
+def test_the_shadow_of_sti_ends_after_one_instruction(kernel: Any, shadowed: str) -> None:
+    due = ARM + "movl $5, 0x380(%rbx); .rept 50; nop; .endr;"
+    ran = kernel(due + f"sti; {shadowed}; cli; hlt", rflags=2, limit_ns=20_000)
+    assert [t.vector for t in ran.taken][:1] == [0x20]
+
+
 RF = 1 << 16
 
 

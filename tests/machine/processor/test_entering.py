@@ -35,9 +35,11 @@ class Engine:
             for name, value in (("reason", reason), ("vector", vector), ("retired", self.state.retired + retires)):
                 uc.mem_write(STATE + getattr(HookState, name).offset, struct.pack("<Q", value))
             uc.mem_write(BYTES + CR2, struct.pack("<Q", FAULTED))
+            if is_int:  # Unicorn leaves the note of an earlier INT otherwise
+                uc.mem_write(BYTES + MET, struct.pack("<ii", 0, 1))
             return status
 
-        parts = PARTS.pack(0x5555, 0x1F80, 0x40 | 0x22, 0, is_int, 3)
+        parts = PARTS.pack(0x5555, 0x1F80, 0x40 | 0x22, 0, 1, 3)
         return self.blob.enter(self.state, self.registers, parts, start)
 
     @property

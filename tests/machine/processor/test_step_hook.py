@@ -65,7 +65,7 @@ EXPECTED = {
     ],
     Action.NONE: [
         "90", "cd80", "ff30", "480fb6c0",
-        "0f1f00", "f30f1efa", "660f38f001", "f20f38f0c1",
+        "0f1f00", "f30f1efa", "660f38f001",
     ],
 }  # fmt: skip
 KNOWN = [(bytes.fromhex(code), kind) for kind, codes in EXPECTED.items() for code in codes]

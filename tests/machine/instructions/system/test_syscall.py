@@ -93,6 +93,16 @@ def test_the_selector_in_the_msr_is_of_32_bits() -> None:
         msrs.write(IA32_SYSENTER_CS, 1 << 32)
 
 
+@pytest.mark.parametrize("mode", Mode)
+def test_selectors_have_16_bits(mode: Mode) -> None:
+    """Those computed from the upper bits of IA32_SYSENTER_CS, or beyond the last selector."""
+    for selector, wanted in ((0x1_0008, (0x1B, 0x23)), (0xFFE8, (0xFFFB, 0x3))):
+        processor = ready(mode, selector=selector)
+        execute(processor, SYSEXIT)
+        registers = processor.cpu.registers
+        assert (registers.cs.selector, registers.ss.selector) == wanted
+
+
 @pytest.mark.parametrize("code", [SYSRET, "480f07", SYSEXIT, "480f35"])
 def test_only_ring_0_returns(code: str) -> None:
     assert refused(ready(ring=3), code) == (GP, 0)

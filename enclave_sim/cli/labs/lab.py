@@ -133,8 +133,8 @@ def hint(number: str, directory: Path | None, part: str | None) -> None:
 @option("--key", type=FILE, metavar="FILE", help="The course's key (NAME.key.json), which signs the receipt.")
 @option(
     "--at",
-    type=Parsed(read_instant, "TIME"),
-    metavar="TIME",
+    type=Parsed(read_instant, "DATE"),
+    metavar="DATE",
     help="When it was handed in, as 2026-03-01T12:00:00Z, for the receipt.",
 )
 @as_json_option

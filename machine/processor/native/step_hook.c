@@ -176,8 +176,11 @@ static int examine(void *uc, struct state *s, u64 address, u32 length, const u8 
     int found = d->action & s->watched || (d->action & (ALIGNED | WIDE) && misplaced(uc, s, code, size, next, d));
     if (!found && d->action & (FLOATS | LOOK) && unusual_operands(uc, s, code, size, next, d)) {
         found = 1;
-        size = 0x1000 - (address & 0xFFF);                  /* Unicorn may be wrong about the length, too */
-        code = code_at(uc, s, address, &size, copy);        /* reading the next page would set its accessed flag */
+        u64 rest = 0x1000 - (address & 0xFFF);              /* reading the next page would set its accessed flag */
+        if (size < rest) {
+            size = rest;                                    /* Unicorn may be wrong about the length, too */
+            code = code_at(uc, s, address, &size, copy);
+        }
     }
     if (found) {
         s->code_size = size;

@@ -102,6 +102,9 @@ READERS = {
     "lab verify receipt": "lab verify {}",
     "lab verify directory": "lab verify lab-boot/receipt.json {}",
     "lab verify anchor": "lab verify lab-boot/receipt.json --anchor {}",
+    "lab open directory": "",  # it needs a terminal
+    "lab grade course": "lab grade lab-boot --course {}",
+    "lab author start course": "lab author start 1 ada --into NAME --course {}",
     "lab grade directories": "",  # a directory that cannot be judged is a line of the grades
     "firmware build directory": "",  # it reads files in it
     "boot image": "boot {}",
@@ -128,6 +131,9 @@ REASONS = {
 """The expected message, by the name of the file."""
 WRITERS = {
     "lab start directory",
+    "lab author new directory",
+    "lab author start into",
+    "lifetimes svg",
     "run record",
     "gdb record",
     "export output",

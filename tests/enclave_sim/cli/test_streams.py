@@ -72,6 +72,8 @@ COMMANDS: dict[str, int] = {
     "lab submit boot lab": 0,
     "lab verify lab/receipt.json lab": 0,
     "lab grade lab": 0,
+    "lab author new NAME": 0,
+    "lab author start 1 ada --course systems/course.toml --into NAME": 0,
     "firmware new NAME": 0,
     "schema run": 0,
     "completion bash": 0,
@@ -82,7 +84,7 @@ SLOW: dict[str, int] = {
     "verify divider --runs 2 --json": 0,
     "firmware build mine": 0,
 }
-SERVING = {"inspect", "gdb", "verifier serve"}
+SERVING = {"inspect", "lab open", "gdb", "verifier serve"}
 """Commands that go on until they are stopped; they print their address, or need a terminal."""
 
 
@@ -123,6 +125,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command("attest", "--nonce", NONCE, "-o", directory / "b.eat")
     command("firmware", "new", directory / "mine")
     command("lab", "start", "boot", directory / "lab")
+    command("lab", "author", "new", directory / "systems")
     command("lab", "submit", "boot", directory / "lab")
     for name in ("beacon", "counter"):
         command("run", name, "--record", directory / f"{name}.jsonl")

@@ -124,7 +124,7 @@ def test_every_time_takes_units() -> None:
         for parameter in one.params:
             timed = parameter.name in ("host_limit", "between") or str(parameter.name).endswith(("_ns", "_s"))
             timed |= parameter.name == "ns_per_instruction"
-            assert ("TIME" in str(parameter.metavar)) == timed, (words, parameter.name)
+            assert ("TIME" in str(parameter.metavar).split("=")[0]) == timed, (words, parameter.name)
 
 
 def test_a_time_with_a_unit_is_that_time() -> None:

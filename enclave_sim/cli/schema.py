@@ -32,7 +32,9 @@ class Output(Enum):
 
 
 @command()
-@click.argument("output", type=Choice(Output), metavar="|".join(one.value for one in Output), help="The command.")
+@click.argument(
+    "output", type=Choice(Output), metavar="COMMAND", help=f"One of {', '.join(one.value for one in Output)}."
+)
 def schema(output: Output) -> None:
     """Print the JSON Schema of what a command prints with --json.
 

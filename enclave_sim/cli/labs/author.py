@@ -41,7 +41,7 @@ def new(directory: Path) -> None:
 def start(number: str, students: Sequence[str], course: Path, into: Path) -> None:
     """Start a lab for students, each with the case that the course's secret gives: DIR/ID/lab-NAME.
 
-    Example: enclave-sim lab author start 1 ada grace --course systems/course.toml --into handout
+    Example: enclave-sim lab author start 1 ada --course cs/course.toml --into out
     """
     from enclave_sim.cli.output.progress import ProgressLine, terminal_of  # noqa: PLC0415
     from enclave_sim.files.writing import new_directory  # noqa: PLC0415

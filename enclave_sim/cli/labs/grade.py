@@ -28,7 +28,7 @@ class Format(Enum):
 EXIT_CODES = """\b
 Exit codes
   0  the grades are printed
-  2  a directory does not exist, none is of a lab, or the course cannot be read
+  2  a directory is missing, none is of a lab, or the course cannot be read
  70  a defect of the emulator or its firmware"""
 
 

@@ -29,7 +29,7 @@ EXIT_CODES = """\b
 Exit codes
   0  every guarantee holds
   2  the command cannot be carried out
-  9  a guarantee is broken, or a secret that was named is not in the run or seen by no guest
+  9  a guarantee is broken, or no guest sees a secret that was named
  16  the host-time limit --host-limit expired
  70  a defect of the emulator or its firmware"""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EXIT_CODES = """\b
 Exit codes
   0  answered
-  2  usage error: an invalid option, file, place or secret, or the run ends before it"""
+  2  an invalid option, file, place or secret, or one after the end of the run"""
 _OWN = dict.fromkeys(("of", "count", "at", "until_ns", "svg", "as_json"), (KERNEL, PAYLOADS))
 _QUESTION = "The question"
 

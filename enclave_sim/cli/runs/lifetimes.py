@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 EXIT_CODES = """\b
 Exit codes
   0  answered
-  2  an invalid option, file, place or secret, or one after the end of the run"""
+  2  an invalid option, file, place or secret, or one after the end of the run
+ 70  a defect of the emulator or its firmware"""
 _OWN = dict.fromkeys(("of", "count", "at", "until_ns", "svg", "as_json"), (KERNEL, PAYLOADS))
 _QUESTION = "The question"
 

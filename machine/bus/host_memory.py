@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Iterator
 
 from machine.bus import pagemap
+from machine.errors import MachineError
 
 LINUX = sys.platform == "linux"
 _PROT_NONE = 0
@@ -49,7 +50,7 @@ class HostMemory:
 
     On Linux, `reserve` bytes of inaccessible address space follow: an access there is a fault of this process, which
     WebAssembly engines turn into a trap. The attribute `reserve` is the reserved size, 0 on other systems. Raises
-    MemoryError.
+    MachineError.
     """
 
     def __init__(self, size: int, reserve: int = 0) -> None:
@@ -58,11 +59,12 @@ class HostMemory:
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
             address = _libc.mmap(None, size + reserve, _PROT_NONE, flags, -1, 0)
             if address == _MAP_FAILED:
-                raise MemoryError(f"cannot reserve {size + reserve} bytes of address space")
+                what = f"{size + reserve} bytes of address space"
+                raise MachineError(f"the host does not allow {what}; a limit is seen with `ulimit -v`")
             writable = mmap.PROT_READ | mmap.PROT_WRITE
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
             if _libc.mmap(address, size, writable, flags, -1, 0) != address:
-                raise MemoryError(f"cannot map {size} bytes")
+                raise MachineError(f"the host has no {size} bytes of memory")
             self.address: int = address
             self.reserve = reserve
             weakref.finalize(self, _libc.munmap, address, size + reserve)

@@ -18,7 +18,9 @@ _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def read_file(path: str) -> bytes:
-    """Read a file to load into the machine."""
+    """Read a file to load into the machine. Raises ConfigurationError for an empty name, as of an unset variable."""
+    if not path:
+        raise ConfigurationError("'' is not the name of a file")
     return reading.read_file(path, reading.IMAGE)
 
 

@@ -73,8 +73,8 @@ def chosen_tpm(text: str) -> Iterator[TpmChoice]:
         ConfigurationError: The text names no TPM, or the file of the model cannot be used.
         TpmUnavailable: The swtpm does not answer.
     """
-    kind, _, rest = text.partition(":")
-    if kind == _MODEL:
+    kind, colon, rest = text.partition(":")
+    if kind == _MODEL and bool(colon) == bool(rest):
         state = None
         if rest:
             with _alone_in(Path(rest).parent):

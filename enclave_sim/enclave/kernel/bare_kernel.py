@@ -130,7 +130,7 @@ class BareKernel:
         try:
             self.machine = Machine(configuration, recorder)
             self.loaded = loader.load(self.machine, image, command_line, [loader.Module(*one) for one in modules])
-        except (MachineError, MemoryError) as error:
+        except MachineError as error:
             from enclave_sim.recording.format import BEGINNING  # noqa: PLC0415 - only a mistake needs it
 
             is_recording = image.startswith(BEGINNING)

@@ -103,7 +103,7 @@ def test_every_command_that_has_a_tpm_counts_a_reset(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "models", "model2", "swtpm", "swtpm:", "Model", "swtpm2:/x", "tpm0", "\n", "model\n", ":"]
+    "text", ["", "model:", "models", "model2", "swtpm", "swtpm:", "Model", "swtpm2:/x", "tpm0", "\n", "model\n", ":"]
 )
 def test_what_is_not_a_tpm_is_refused(text: str) -> None:
     assert_refused(run(text), "is not a TPM; it must be model, model:FILE or swtpm:SOCKET[,CONTROL]")

@@ -79,7 +79,8 @@ class ProtectedModeDelivery:
         mask = 0xFFFF_FFFF if big else 0xFFFF
         top = esp - len(frame) & mask
         error = external if stack is None else stack_selector & ~3 | external
-        self._check_room(registers.ss.limit if stack is None else stack.limit, top, len(frame), stack, error)
+        offsets = [top + at & mask if big else top + at for at in range(0, len(frame), 4 if wide else 2)]
+        self._check_room(registers.ss.limit if stack is None else stack.limit, offsets, 4 if wide else 2, stack, error)
         if gate.handler > target.limit:
             raise Fault(GP, external)
         mark_accessed(cpu, target_at, target)
@@ -147,8 +148,8 @@ class ProtectedModeDelivery:
             raise Fault(SS, error)
         return selector, at, found, esp
 
-    def _check_room(self, limit: int, top: int, length: int, stack: Segment | None, error: int) -> None:
+    def _check_room(self, limit: int, offsets: list[int], unit: int, stack: Segment | None, error: int) -> None:
+        """Raise Fault (#SS) unless all words of a frame are within the segment; a frame may wrap at 4 GiB."""
         down = stack.conforming if stack is not None else bool(self._cpu.registers.ss.flags & 1 << 10)
-        outside = top <= limit if down else top + length - 1 > limit
-        if outside:
+        if any(offset <= limit if down else offset + unit - 1 > limit for offset in offsets):
             raise Fault(SS, error)

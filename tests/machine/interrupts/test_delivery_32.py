@@ -356,3 +356,10 @@ def test_a_task_switch_clears_the_local_breakpoints_and_leaves_the_global_ones(
         f"movl ${dr7:#x}, %eax; movl %eax, %dr7; int $0x80; nop; 9: movl %dr7, %eax; movl %eax, 0x240100; hlt"
     )
     assert word(ran, 0x24_0100) == 0x400 | left
+
+
+def test_each_word_of_a_frame_must_be_within_the_stack(kernel32: Any) -> None:
+    """The first one at 0, below an expand-down segment, and the others at the top of 4 GiB: #SS, which has no stack."""
+    stack = "movl $0x7F, gdt + 0x40; movl $0xC09600, gdt + 0x44; movw $0x40, %ax; movw %ax, %ss;"
+    assert kernel32(stack + "movl $4, %esp; int3").outcome is Outcome.SHUTDOWN
+    assert kernel32(stack + "movl $0x180000, %esp; int3").outcome is Outcome.HALTED

@@ -68,7 +68,7 @@ class Debugger:
                     if watching.change is not None:
                         with watching.paused():
                             go_to_change(timeline, watching.change)
-                    if hit is None and timeline.now != before:
+                    if hit is None and timeline.now != before and not timeline.gives_input_here:
                         hit = places.get(machine.cpu.linear_rip)
                     if hit is not None and (hit.when is None or holds(hit.when)):
                         return Stopped(timeline.now, hit)
@@ -98,6 +98,8 @@ class Debugger:
 
     def _breakpoint_here(self, holds: Holds) -> Stopped | None:
         machine = self._timeline.machine
+        if self._timeline.gives_input_here:  # it is met after the input
+            return None
         for one in self.breakpoints:
             here = one.address == machine.cpu.linear_rip and not machine.halted
             if here and (one.when is None or holds(one.when)):

@@ -215,6 +215,12 @@ class Timeline(Generic[S]):
         self.end = None
         self.futures += 1
 
+    @property
+    def gives_input_here(self) -> bool:
+        """True if the next step takes an input that was given here."""
+        given = self._given_before(None)
+        return given is not None and given.position == self.now
+
     def _given_before(self, limit: Position | None) -> Given | None:
         """Return the next input that was given, if its position is before a limit."""
         ahead = (one for one in self._given if one.position >= self.now)

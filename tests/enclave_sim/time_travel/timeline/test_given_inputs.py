@@ -163,10 +163,14 @@ def test_a_kernel_that_a_write_has_stopped_is_not_a_defect(tmp_path: Path) -> No
     assert replays(run, tmp_path / "run.jsonl")
 
 
-def test_a_breakpoint_is_met_once_where_an_input_was_given() -> None:
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_breakpoint_is_met_once_where_an_input_was_given(kept: bool) -> None:
+    """Also with a snapshot there, which the timeline takes or not, as long runs take time."""
     run = session()
     run.add_breakpoint(symbol="host_call")
     visits = [run.resume().position for _ in range(2)]
+    if kept:
+        run._timeline.leave_snapshot()
     run.take(SensorValue(at_ns=NOW, sensor=0, value=9))
     changed = run.now
     run.go_to(Position(0))

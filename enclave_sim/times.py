@@ -6,6 +6,8 @@ from enclave_sim.errors import ConfigurationError
 
 UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 """Nanoseconds of each unit."""
+_MICRO = str.maketrans("\u00b5\u03bc", "uu")
+"""The micro sign and the Greek letter."""
 _TIME = re.compile(rf"(0[xX][0-9a-fA-F_]{{1,20}}|([0-9][0-9_,]{{0,30}})(?:\.([0-9]{{1,20}}))?) *({'|'.join(UNITS)})?")
 
 
@@ -22,7 +24,7 @@ def nanoseconds(text: str, unit: str | None = "ns") -> int:
     Raises:
         ConfigurationError: The text is not a time, or is not a whole number of nanoseconds.
     """
-    found = _TIME.fullmatch(text.strip())
+    found = _TIME.fullmatch(text.strip().translate(_MICRO))
     named = None if found is None else found[4] or unit
     if found is None or named is None:
         bare = "it needs a unit" if unit is None else f"without a unit it is in {unit}"

@@ -85,7 +85,8 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
             if not isinstance(value, int):
                 raise OptionError(name, f"is {value!r}; it must be a whole number")
             if not least <= value <= most:
-                raise OptionError(name, f"is {value}; it must be {least} to {most}")
+                unit = " ns" if name.endswith("_ns") else ""
+                raise OptionError(name, f"is {value}{unit}; it must be {least} to {most}{unit}")
         if self.quantum_ns < 1000 * self.ns_per_instruction:
             least = 1000 * self.ns_per_instruction
             raise OptionError("quantum_ns", f"is {self.quantum_ns}; the kernel needs {least} to switch at all")

@@ -17,6 +17,8 @@ from enclave_sim.times import UNITS, nanoseconds, short
         ("0x10", 16),
         ("1ms", 10**6),
         (" 1.5 us ", 1500),
+        ("1.5\u00b5s", 1500),
+        ("1.5 \u03bcs", 1500),
         ("0.000000001s", 1),
         ("2min", 120 * 10**9),
         ("1h", 3600 * 10**9),

@@ -43,7 +43,7 @@ COMMANDS = dict(commands())
         ("run --inputs=", "--inputs: '' is not the name of a file; see"),
         ("firmware build nowhere", "there is no directory nowhere; enclave-sim firmware new makes one\n"),
         (f"attest --nonce {'0' * 64} --cycle -1 -o x", "--cycle: '-1' is not a whole number of at least 0 (such as"),
-        ("run --wake-ns 0", "--wake-ns is 0; it must be 1000 to 4294967280\n"),
+        ("run --wake-ns 0", "--wake-ns is 0 ns; it must be 1000 to 4294967280 ns\n"),
         ("run --sensor0 -1", "--sensor0 is -1; it must be 0 to 4294967295\n"),
         ("inspect --arena-bytes -1", "--arena-bytes is -1; it must be 0 to "),
         ("gdb --cycles 0", "--cycles is 0; it must be 1 to "),

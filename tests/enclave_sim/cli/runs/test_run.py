@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_a_payload_is_refused(tmp_path: Path, content: byt
         (["--sensor0", "0x100000000"], ["sensor0 is 4294967296; it must be 0 to 4294967295"]),
         (["--sensor1", "-1"], ["sensor1 is -1"]),
         (["--limit-ns", "0"], ["--limit-ns", "at least 1"]),
-        (["--quantum-ns", "1"], ["--quantum-ns is 1; it must be 1000 to "]),
+        (["--quantum-ns", "1"], ["--quantum-ns is 1 ns; it must be 1000 to "]),
         (["--attestation", "perhaps"], ["perhaps"]),
         (["--feature", "threads"], ["threads", "simd"]),
         (["--json", "--quiet"], ["--json", "--quiet"]),

@@ -173,7 +173,7 @@ def test_a_nonce_that_is_not_32_bytes_is_refused(nonce: str, folder: Path) -> No
         (["--cycle", "-1"], "-1"),
         (["--cycle", "1"], "--cycle 1 is not run: cycles begin at 0, and there are 1 (--cycles)"),
         (["--cycles", "16777216"], "cycles is 16777216"),
-        (["--wake-ns", "1"], "wake_ns is 1"),
+        (["--wake-ns", "1"], "--wake-ns is 1 ns"),
         (["--trust-anchor", "none.json"], "none.json"),
         (["trespasser", "--cycle", "1", "--cycles", "2"], "the enclave ended before cycle 1: GUEST_FAULT"),
         (["shredder", "--cycle", "3", "--cycles", "4"], "the enclave ended before cycle 3: SHRED_SELF"),

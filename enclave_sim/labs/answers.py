@@ -11,6 +11,8 @@ from enclave_sim.recording.text import printable
 from enclave_sim.similar import did_you_mean
 
 _SECTION, _QUESTION = re.compile(r"\[(\w+)\]"), re.compile(r"(?:# )?(\w+) =")
+_GROUPED = re.compile(rb"^[^#\"']*= *[0-9]+,[0-9]", re.MULTILINE)
+"""A number as it is printed, with commas between its thousands."""
 
 
 class Answers:
@@ -33,6 +35,8 @@ class Answers:
             self.problem = f"{ANSWERS} is nested too deeply."
         except ValueError as error:
             self.problem = f"{ANSWERS} is not TOML: {str(error)[:200]}."
+            if _GROUPED.search(files[ANSWERS]):
+                self.problem += " Write numbers without commas: 1234567 or 1_234_567."
 
     def get(self, *path: str) -> Any:
         """Return the answer at a path of keys; None if it is missing or an empty text or list, as at the start."""

@@ -76,7 +76,10 @@ def read(directory: Path) -> tuple[Lab, Assignment, dict[str, bytes]]:
         ConfigurationError: It is not such a directory, is of another version of the lab, or a file cannot be read.
     """
     if not directory.is_dir():
-        raise ConfigurationError(f"there is no directory {directory}; enclave-sim lab start makes one")
+        inside = (
+            "this one is of a lab: name it as ." if Path(ASSIGNMENT).is_file() else "enclave-sim lab start makes one"
+        )
+        raise ConfigurationError(f"there is no directory {directory}; {inside}")
     found = read_directory(directory, {ASSIGNMENT: _ASSIGNMENT_BYTES})
     if ASSIGNMENT not in found:
         raise ConfigurationError(f"{directory} has no {ASSIGNMENT}; enclave-sim lab start makes a directory with one")

@@ -122,7 +122,7 @@ def hint(number: str, directory: Path | None, part: str | None) -> None:
             return
     given = workplace.next_hint(place, found, assignment, part)
     if given is None:
-        click.echo(f"part {part}: there are no more hints")
+        click.echo(f"part {part}: there are no more hints; --part NAME gives those of another part")
     else:
         click.echo(f"part {part}, hint {given[0]}: {given[1]}")
 

@@ -71,7 +71,7 @@ def test_hints_come_one_at_a_time_and_cost_nothing(started: Path) -> None:
     hints = [command("lab", "hint", "boot", started).output for _ in range(3)]
     assert hints[0].startswith("part modes, hint 1: ")
     assert hints[1].startswith("part modes, hint 2: ")
-    assert hints[2] == "part modes: there are no more hints\n"
+    assert hints[2] == "part modes: there are no more hints; --part NAME gives those of another part\n"
     assert command("lab", "hint", "boot", started, "--part", "sleep").output.startswith("part sleep, hint 1: ")
     assert command("lab", "check", "boot", started, "--json").output == before
 

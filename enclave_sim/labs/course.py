@@ -28,6 +28,7 @@ SECRET_BYTES = 32
 """The size of a course's secret."""
 KEY_BYTES = 16
 """The size of the key of one student's case."""
+_MAX_POINTS = 1_000_000
 _Kind = TypeVar("_Kind")
 
 
@@ -162,8 +163,8 @@ def _check_terms(path: Path, lab: Lab, terms: Terms) -> None:
     parts = [part.name for part in lab.text.part]
     if terms.points and sorted(terms.points) != sorted(parts):
         raise ConfigurationError(f"{path}: the points of lab {lab.name} must name its parts: {', '.join(parts)}")
-    if any(points < 0 for points in terms.points.values()):
-        raise ConfigurationError(f"{path}: the points of lab {lab.name} must not be negative")
+    if any(not 0 <= points <= _MAX_POINTS for points in terms.points.values()):
+        raise ConfigurationError(f"{path}: the points of a part of lab {lab.name} must be 0 to {_MAX_POINTS}")
 
 
 def _read(path: Path, kind: type[_Kind]) -> _Kind:

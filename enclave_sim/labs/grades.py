@@ -52,10 +52,14 @@ def grade_directory(directory: Path, student: str | None = None, course: Course 
         judgement = judge(lab, assignment.student, files, key=assignment.case_key)
     except (EnclaveError, MachineError) as error:
         return Grade(name, None, one_line(str(error)))
+    except Exception as error:  # noqa: BLE001 - a defect of a judge must not lose the grades of the others
+        return Grade(name, None, one_line(f"a defect of the judge, to be reported: {type(error).__name__}: {error}"))
     grade = Grade(name, judgement)
     if student is not None and student != assignment.student:
         grade = Grade(name, judgement, f"it is the case of student {assignment.student}, not of {student}")
     if course is None:
+        if assignment.key and not grade.problem:
+            return Grade(name, judgement, "its case is one of a course: grade it with --course")
         return grade
     if lab not in course:
         return Grade(name, judgement, f"lab {lab.name} is not one of the course")
@@ -72,9 +76,11 @@ def grade_directory(directory: Path, student: str | None = None, course: Course 
 
 
 def unique(grades: Iterable[Grade]) -> list[Grade]:
-    """Refuse all directories with the same student and lab: only one of them can be that student's."""
+    """Refuse all directories with the same student and lab that nothing else speaks against: only one can be theirs."""
     found = list(grades)
-    times = Counter((one.judgement.student, one.judgement.lab) for one in found if one.judgement is not None)
+    times = Counter(
+        (one.judgement.student, one.judgement.lab) for one in found if one.judgement is not None and not one.problem
+    )
     return [
         msgspec.structs.replace(one, problem="several directories are of this student and lab")
         if one.judgement is not None and not one.problem and times[one.judgement.student, one.judgement.lab] > 1

@@ -11,7 +11,10 @@ def with_zone(what: str, at: datetime) -> datetime:
     """Return a time in UTC. Raises ConfigurationError unless it says its time zone."""
     if at.tzinfo is None:
         raise ConfigurationError(f"{what} has no time zone: write it as {_EXAMPLE}")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ConfigurationError(f"{what} is no time of our calendar: write it as {_EXAMPLE}") from None
 
 
 def read_instant(text: str) -> datetime:

@@ -127,6 +127,8 @@ def write_own(directory: Path, name: str, data: bytes) -> None:
     goal = directory / name
     if goal.is_symlink() or directory.is_symlink():
         raise ConfigurationError(f"cannot write {goal}: it is a symbolic link")
+    if goal.exists() and not goal.is_file():
+        raise ConfigurationError(f"cannot write {goal}: it is not a file")
     write_file(goal, data)
 
 

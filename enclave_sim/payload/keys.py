@@ -115,7 +115,7 @@ class TrustAnchor(msgspec.Struct, frozen=True):
         """Parse an anchor file; `origin` is its name in errors. Raises KeyFileError."""
         file = _decode(text, _AnchorFile, origin)
         try:
-            return cls(
+            found = cls(
                 file.name,
                 _unhex("ed25519_public_key", file.ed25519_public_key),
                 _unhex("ml_dsa_65_public_key", file.ml_dsa_65_public_key),
@@ -123,6 +123,14 @@ class TrustAnchor(msgspec.Struct, frozen=True):
             )
         except KeyFileError as error:
             raise KeyFileError(f"{origin}: {error}") from None
+        if not found.development:
+            public = development_anchor()
+            ours = (public.ed25519_public_key, public.ml_dsa_65_public_key)
+            if found.ed25519_public_key in ours or found.ml_dsa_65_public_key in ours:
+                raise KeyFileError(
+                    f"{origin}: is the development key, which everyone has; its purpose is not production"
+                )
+        return found
 
     @classmethod
     def load(cls, path: Path) -> Self:

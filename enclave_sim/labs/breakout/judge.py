@@ -54,6 +54,7 @@ _PRESENT, _WRITE, _USER, _FETCH = 1, 2, 4, 16
 _IN_IDT = 2
 _LONGEST = 256
 _LIMIT_NS = 2_000_000
+_PAIR = re.compile(r"[0-9a-fA-F]{2}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}\s*)+", re.ASCII)
 
 
@@ -132,7 +133,7 @@ def _attempt(
         return None, [], "not answered yet."
     if not isinstance(given, str) or not _HEX.fullmatch(given.strip()):
         return None, [], "The code is not machine code in hexadecimal."
-    code = bytes.fromhex(given)
+    code = bytes.fromhex("".join(_PAIR.findall(given)))
     if len(code) > _LONGEST:
         return None, [], f"The code is longer than {_LONGEST} bytes."
     enclave = Enclave(code, engine=EngineName.NATIVE, attestation=Attestation.OFF)

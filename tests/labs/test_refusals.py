@@ -10,7 +10,8 @@ from enclave_sim.labs.catalogue import find_lab
 from enclave_sim.labs.grades import grade_directory, unique
 from enclave_sim.labs.instants import read_instant
 from enclave_sim.labs.judging import judge
-from enclave_sim.payload.keys import KeyFileError, TrustAnchor, development_anchor
+from enclave_sim.payload.errors import KeyFileError
+from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from tests.labs.solutions import boot
 from tests.labs.solutions.solution import Workplace
 

@@ -208,7 +208,7 @@ def _mend(mine: Numbers, files: Mapping[str, bytes]) -> tuple[list[Check], tuple
     try:
         if problem := next(_limits(kernel, mine.limit), ""):
             return [Check(False, problem)], ()
-        open_still = next(_open(kernel, number), "")
+        open_still = next(_open(kernel, number, _module(files)[0]), "")
         if open_still:
             return [Check(False, open_still)], ()
         problem, digests = _service(kernel, number)
@@ -225,10 +225,11 @@ def _limits(kernel: Firmware, limit: int) -> Iterator[str]:
         yield f"mend: It refuses a module with {limit} globals, which your vmm.h permits."
 
 
-def _open(kernel: Firmware, number: int) -> Iterator[str]:
-    """Yield what the mended validator still accepts."""
-    for module in modules.refused(number):
-        result = run_alone(signed(module), kernel)
+def _open(kernel: Firmware, number: int, exploit: bytes) -> Iterator[str]:
+    """Yield what the mended validator still accepts: of the judge's modules, and the student's own exploit."""
+    own = [exploit] if exploit and hole.REASON in run_alone(exploit, built_in()).detail else []
+    for module in (*map(signed, modules.refused(number)), *own):
+        result = run_alone(module, kernel)
         if result.outcome != "PAYLOAD_REJECTED":
             yield "mend: It still accepts a module that uses a local which its function does not have."
         elif hole.REASON not in result.detail:

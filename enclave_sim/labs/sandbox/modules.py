@@ -4,6 +4,8 @@ from wasmtime import wat2wasm
 
 _STATUS = '(import "aether" "get_status" (func $status (result i32)))'
 _EMIT = '(import "aether" "emit_signal" (func $emit (param i32)))'
+_IMPORTS = ("", _EMIT, _EMIT + _STATUS, _STATUS + _EMIT, _STATUS)
+"""A validator may not look at a module's imports to tell who asks."""
 
 
 def refused(number: int) -> list[bytes]:
@@ -20,7 +22,7 @@ def refused(number: int) -> list[bytes]:
     ]
     functions += [_function(arguments, own, f"(drop (local.tee {first} (i64.const 7)))")]
     functions += [_function(0, 0, "(drop (local.get 0))")]
-    return [_module(one) for one in functions]
+    return [_module(_IMPORTS[(number + at) % len(_IMPORTS)] + one) for at, one in enumerate(functions)]
 
 
 def accepted(number: int) -> tuple[bytes, list[int]]:
@@ -29,7 +31,7 @@ def accepted(number: int) -> tuple[bytes, list[int]]:
     sets = "".join(f"(local.set {index} (i32.const {value ^ index}))" for index in range(1, own + 1))
     emits = "".join(f"(call $emit (local.get {index}))" for index in range(own + 1))
     body = f"(func $f (param i32) (local {'i32 ' * own}) {sets} {emits} (drop (local.tee {own} (i32.const 1))))"
-    text = f'{_EMIT} {body} (func (export "_start") (call $f (i32.const {value})))'
+    text = f'{_IMPORTS[1 + number % 3]} {body} (func (export "_start") (call $f (i32.const {value})))'
     return _module(text), [value, *(value ^ index for index in range(1, own + 1))]
 
 
@@ -52,7 +54,7 @@ def skeleton(token: int) -> bytes:
 
 def _function(parameters: int, own: int, body: str) -> str:
     kinds = f"(param {'i64 ' * parameters}) (local {'i64 ' * own})"
-    return f'{_STATUS} (func $f {kinds} {body}) (func (export "_start"))'
+    return f'(func $f {kinds} {body}) (func (export "_start"))'
 
 
 def _module(text: str) -> bytes:

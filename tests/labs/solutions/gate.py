@@ -75,7 +75,7 @@ SOLUTION = Solution(
         Wrong(
             "two gates",
             lambda _files, place: built(place, gate=GATE + "    idt[VECTOR + 1] = idt[VECTOR];\n"),
-            "A gate beside yours is open",
+            "Another gate than yours is open",
         ),
     ),
 )

@@ -40,11 +40,6 @@ BLOCK_CLOCK_DEFECTS = (
         _native("settle(uc, s, rip, AFTER);", "settle(uc, s, rip, BEFORE);"),
     ),
     _defect(
-        "block-error-code",
-        "a fault within a block gets the error code of the code that is read to count",
-        NativeHook((Edit("step_hook.c", "*s->met = error_code;", "(void)error_code;"),)),
-    ),
-    _defect(
         "block-deadline",
         "a block runs beyond a deadline that is within it",
         _native("if (reason || retired > s->deadline)", "if (reason || s->retired >= s->deadline)"),

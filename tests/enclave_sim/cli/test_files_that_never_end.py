@@ -120,12 +120,15 @@ REASONS = {
             "broken: cannot be opened as a database",
             "broken is not a recording",
         ),
-        *("broken: is not a database", "broken: it is a symbolic link"),
+        *("broken: is not a database", "broken: it is a symbolic link", "there is no directory broken"),
     ),
-    "pipe": ("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database", "pipe: Not a directory"),
+    "pipe": (
+        *("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database", "pipe: Not a directory"),
+        "there is no directory pipe",
+    ),
     "sparse": (
         *("cannot read sparse: it is larger than", "sparse is not a recording", "sparse: is not a database"),
-        "sparse: Not a directory",
+        *("sparse: Not a directory", "there is no directory sparse"),
     ),
 }
 """The expected message, by the name of the file."""

@@ -134,7 +134,7 @@ def test_a_framebuffer_request_is_one_note(tmp_path: Path, capfd: pytest.Capture
         (["bad\0name"], ["null byte"]),
         (["empty"], ["cannot boot empty", "neither a Multiboot 2 header"]),
         (["kernel.elf", "--module", "/nonesuch,text"], ["cannot read /nonesuch:"]),
-        (["kernel.elf", "--module", ""], ["cannot read"]),
+        (["kernel.elf", "--module", ""], ["--module: '' is not the name of a file"]),
         (["kernel.elf", "--timeout-ns", "soon"], ["--timeout-ns", "'soon'"]),
         (["kernel.elf", "--timeout-ns", "0"], ["--timeout-ns", "'0'"]),
         (["kernel.elf", "--timeout-ns", "-5"], ["--timeout-ns", "'-5'"]),

@@ -14,7 +14,7 @@ def with_zone(what: str, at: datetime) -> datetime:
     try:
         return at.astimezone(UTC)
     except OverflowError:
-        raise ConfigurationError(f"{what} is no time of our calendar: write it as {_EXAMPLE}") from None
+        raise ConfigurationError(f"{what} is outside the calendar: write it as {_EXAMPLE}") from None
 
 
 def read_instant(text: str) -> datetime:

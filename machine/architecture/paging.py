@@ -154,7 +154,7 @@ class SupervisorMemory:
         return None if found is None or (found.user and self._cr[4] & _CR4_SMAP) else found.physical
 
     def _wrapped(self, address: int) -> int:
-        """Return a linear address, which has 32 bits outside IA-32e mode (SDM volume 3, 3.3)."""
+        """Truncate a linear address to 32 bits outside IA-32e mode (SDM volume 3, 3.3)."""
         return address if self._state.efer & _EFER_LMA else address & 0xFFFF_FFFF
 
     def look(self, address: int) -> Translation | None:

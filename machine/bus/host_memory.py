@@ -60,7 +60,7 @@ class HostMemory:
             address = _libc.mmap(None, size + reserve, _PROT_NONE, flags, -1, 0)
             if address == _MAP_FAILED:
                 what = f"{size + reserve} bytes of address space"
-                raise MachineError(f"the host does not allow {what}; a limit is seen with `ulimit -v`")
+                raise MachineError(f"the host does not allow {what}; `ulimit -v` shows its limit")
             writable = mmap.PROT_READ | mmap.PROT_WRITE
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
             if _libc.mmap(address, size, writable, flags, -1, 0) != address:

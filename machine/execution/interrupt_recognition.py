@@ -59,7 +59,7 @@ class InterruptRecognition:
     def deliver(self, interrupt: Interrupt) -> None:
         """Deliver an interrupt or exception, and the #DB that may follow at once; record their changes.
 
-        A task switch that each #DB leads to ends when a deadline is reached. Then `Execution.trap_waits` is True.
+        If each #DB switches to a task that traps at once, the chain ends at a deadline; then `Execution.trap_waits`.
         """
         debug, hook = self._cpu.debug, self._cpu.hook
         self._deliver(interrupt)

@@ -120,9 +120,7 @@ class RunLoop:
                 self._address_reached()
             elif at_coprocessor:
                 execution.run_coprocessor(self._slice(deadline))
-            elif checked:
-                execution.step()
-            elif self._flag_changed is not None and not self._cpu.engine.native:
+            elif checked or (self._flag_changed is not None and not self._cpu.engine.native):
                 execution.step()  # the portable hook does not stop before CLI and STI
             else:
                 hook.watch_if = before is Before.INTERRUPT_WAITS

@@ -34,7 +34,7 @@ class CodeReader:
         self._code = ctypes.create_string_buffer(_MAX_READ)
 
     def at(self, address: int, length: int = _LONGEST_INSTRUCTION) -> bytes:
-        """Return up to 15 bytes of code at a linear address, as the processor would fetch them; fewer at a page end."""
+        """Return up to `length` bytes of code, as the processor would fetch them; fewer before a page without code."""
         self._give_back()
         while length:
             if not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):

@@ -55,7 +55,7 @@ def execute_store_swapped(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def execute_crc32(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute CRC32, which CR0.TS and EM do not concern, as Unicorn believes. Raises Fault."""
+    """Execute CRC32. Unlike Unicorn, a processor ignores CR0.TS and EM here. Raises Fault."""
     if not cpu.registers.cr[0] & (CR0_TS | CR0_EM):
         return Done.NATIVE
     size = 1 if instruction.opcode == _CRC32_BYTE else operand_size(cpu, instruction)

@@ -30,6 +30,4 @@ def test_a_limit_of_address_space_is_one_clear_error() -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT)),
     )
     needed = 4096 + (1 << 33)
-    assert (
-        ended.stdout == f"the host does not allow {needed} bytes of address space; a limit is seen with `ulimit -v`\n"
-    )
+    assert ended.stdout == f"the host does not allow {needed} bytes of address space; `ulimit -v` shows its limit\n"

@@ -185,7 +185,7 @@ def test_the_statistics_are_a_page_with_the_hardest_part_first(course: Path) -> 
         ("# deadline = 2026-03-01T23:59:00Z", "deadline = 2026-03-01T23:59:00", "has no time zone: write it as"),
         ("# deadline = 2026-03-01T23:59:00Z", "deadline = 1", "Expected `datetime | null`, got `int`"),
         ("points = { modes = 1", "points = { nodes = 1", "the points of lab boot must name its parts: modes, phases"),
-        ("points = { modes = 1", "points = { modes = -1", "the points of lab boot must not be negative"),
+        ("points = { modes = 1", "points = { modes = -1", "the points of a part of lab boot must be 0 to 1000000"),
         ("[labs.boot]", "[labs.boot", "Expected ']'"),
         ("name = ", "title = ", "Object contains unknown field `title`"),
         ("course.secret", "course.toml", "is not a secret of 32 bytes in hexadecimal"),

@@ -15,6 +15,7 @@ from machine.execution.execution import Execution
 from machine.execution.run_loop import Outcome, RunLoop
 from machine.instructions.system.msrs import Msrs
 from machine.journal import Journal
+from machine.processor.code_coverage import CodeCoverage
 from machine.processor.cpu import FLAG_IF, Cpu
 from machine.processor.reset import enter_flat_mode
 from machine.snapshot import MachineSnapshot
@@ -237,6 +238,26 @@ class Machine:
 
     def _own_state(self) -> State:
         return {"nmi_pending": self.chipset.nmi_pending, "accesses": self.bus.accesses}
+
+    # Observers
+
+    def cover(self, where: range | None) -> CodeCoverage | None:
+        """Note from now on which code is executed. What the machine executes, and when, does not change.
+
+        It may run up to a fifth slower.
+
+        Args:
+            where: Linear addresses; None not to. What was noted before is not continued.
+
+        Returns:
+            What is noted, which grows while the machine runs; None if `where` is None.
+
+        Raises:
+            MachineError: The range is empty or too large.
+        """
+        coverage = None if where is None else CodeCoverage(where)
+        self.cpu.cover(coverage)
+        return coverage
 
     # Stepping
 

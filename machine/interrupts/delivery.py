@@ -203,6 +203,8 @@ class Delivery(Stateful):
         self._record_delivered(interrupt, old_ring, ring, gate.handler, stack)
 
     def _record_delivered(self, interrupt: Interrupt, old_ring: int, ring: int, handler: int, stack: int) -> None:
+        if self._cpu.coverage is not None:
+            self._cpu.coverage.enter(self._cpu.linear_rip)
         self._journal.emit(InterruptDelivered, interrupt.vector, handler, stack)
         if ring != old_ring:
             cause = _TRANSITION_CAUSES[interrupt.source]

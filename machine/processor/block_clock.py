@@ -82,6 +82,8 @@ class _Block(ctypes.Structure):
         ("next", ctypes.c_void_p),
         ("size", ctypes.c_uint32),
         ("count", ctypes.c_uint32),
+        ("covered", ctypes.c_uint64),
+        ("followers", ctypes.c_uint64 * 2),
     ]
     size: int
     count: int

@@ -14,6 +14,7 @@ from machine.architecture.cpuid import Switches
 from machine.architecture.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS
 from machine.bus.bus import Bus
 from machine.bus.ram import Ram
+from machine.processor.code_coverage import CodeCoverage
 from machine.processor.debug_registers import DebugRegisters
 from machine.processor.engine import Engine
 from machine.processor.step_hook import STATE_BYTES
@@ -47,6 +48,8 @@ class Cpu:
         self.time_stamp_counter = TimeStampCounter(self.clock)
         self.cpuid_switches: Callable[[], Switches] = Switches
         """Returns the CPUID bits switched by software."""
+        self.coverage: CodeCoverage | None = None
+        """What has been executed, if somebody asks for it: see `cover`."""
         self.debug = DebugRegisters(self.registers, self.hook, self.memory, self.clock, self.callbacks)
 
     # Registers
@@ -124,12 +127,20 @@ class Cpu:
 
     def skip(self, length: int) -> None:
         """Retire the instruction at RIP, which the machine executed instead of Unicorn; `length` is in bytes."""
-        self.retire(self.linear_rip)
+        at = self.linear_rip
+        self.retire(at)
+        if self.coverage is not None:
+            self.coverage.end(at + length)
         self.registers.advance(length)
 
     def skip_several(self, count: int, length: int) -> None:
         """Retire `count` consecutive instructions at RIP, of `length` bytes each, like `skip`."""
-        self.retire(self.linear_rip + (count - 1) * length)
+        first = self.linear_rip
+        if self.coverage is not None:
+            for at in range(first, first + (count - 1) * length, length):
+                self.coverage.begin(self.hook.last if at == first else at - length, at)
+                self.coverage.end(at + length)
+        self.retire(first + (count - 1) * length)
         self.hook.retired += count - 1
         self.registers.advance(count * length)
 
@@ -142,6 +153,8 @@ class Cpu:
             at: The linear address of the instruction.
         """
         self.registers.end_inhibition()
+        if self.coverage is not None:
+            self.coverage.begin(self.hook.last, at)
         self.hook.last = at
         self.hook.retired += 1
 
@@ -182,6 +195,11 @@ class Cpu:
         """
         return self.callbacks.watch_blocks(seen)
 
+    def cover(self, coverage: CodeCoverage | None) -> None:
+        """Note in an object which code is executed, from now on; None not to."""
+        self.coverage = coverage
+        self.engine.cover(coverage)
+
     def note_access(self, writes: bool, physical: int, size: int) -> None:
         """Report to `watch_memory` an access of `size` bytes by an instruction that the machine executes itself."""
         for seen in self.callbacks.watchers:
@@ -204,5 +222,7 @@ class Cpu:
         ctypes.memmove(ctypes.addressof(self.hook), state["hook"], STATE_BYTES)
         self.time_stamp_counter.offset, self.time_stamp_counter.aux = state["tsc_offset"], state["tsc_aux"]
         self.engine.flush_tlb()
+        if self.coverage is not None:
+            self.coverage.resume()
         if self.engine.block_clock is not None:
             self.engine.block_clock.cool_down()

@@ -5,6 +5,7 @@ decides how the page is executed.
 """
 
 import ctypes
+from typing import TYPE_CHECKING
 
 from unicorn import (
     UC_ARCH_X86,
@@ -24,6 +25,7 @@ from machine.bus.ram import PAGE_SIZE, Ram
 from machine.errors import UnicornStopped
 from machine.processor.block_clock import BlockClock
 from machine.processor.clock import Clock
+from machine.processor.code_coverage import CodeCoverage
 from machine.processor.code_pages import CodePages, map_ram
 from machine.processor.code_reader import CodeReader
 from machine.processor.engine_callbacks import Callbacks
@@ -32,6 +34,9 @@ from machine.processor.stale_code import StaleCode
 from machine.processor.step_hook import STRINGS, HookState, StepHook, Steps, Stop
 from machine.processor.translations import Translations
 from machine.processor.untranslatable import LONGEST, opcode_to_replace
+
+if TYPE_CHECKING:
+    from machine.processor.portable_hook import PortableHook
 
 _FLAG_TF, _FLAG_RF, _ALL = 1 << 8, 1 << 16, 2**64 - 1
 _STOPS = tuple(Stop)
@@ -70,6 +75,7 @@ class Engine:
         self.hook = step_hook.state
         self._native_entry, self._hook_address = step_hook.enter, ctypes.addressof(step_hook.state)
         self._native_delivery = step_hook.deliver_known
+        self._portable_hook = step_hook.fallback
         self._translations.charge_to(self.hook)
         self.clock = Clock(self.hook, ns_per_instruction)
         self.memory = SupervisorMemory(ram, self.registers)
@@ -382,6 +388,14 @@ class Engine:
         self._ram.stale_code.append(range(replaced, replaced + 1))
         return status
 
+    def cover(self, coverage: CodeCoverage | None) -> None:
+        """See `Cpu.cover`."""
+        self.hook.coverage = None if coverage is None else coverage.address
+        if self._portable_hook is not None:
+            self._portable_hook.coverage = coverage
+        if self.block_clock is not None:
+            self.block_clock.forget()
+
     def give_back(self) -> None:
         """Write the registers to the engine."""
         registers, hook = self.registers, self.hook
@@ -415,7 +429,7 @@ class Engine:
         self.forget_pages()
 
 
-def _portable_hook(uc: Uc, state: HookState) -> object:
+def _portable_hook(uc: Uc, state: HookState) -> "PortableHook":
     """Attach the hook in Python, which hosts with native code do not import."""
     from machine.processor.portable_hook import PortableHook  # noqa: PLC0415
 

@@ -13,6 +13,7 @@ from machine.architecture.instruction_set import Prefix
 from machine.architecture.opcodes import Action
 from machine.architecture.unicorn_ffi import engine_handle, vmem_read
 from machine.bus.ram import PAGE_SIZE
+from machine.processor.code_coverage import CodeCoverage
 from machine.processor.observed_flow import flows
 from machine.processor.step_hook import NEVER, REGISTER_IDS, STRINGS, HookState, Steps, Stop, add_hook
 from machine.processor.unusual_operands import unusual_operands
@@ -73,6 +74,7 @@ class PortableHook:
         self.handle = uc._uch
         self._engine = engine_handle(uc)
         self._state = state
+        self.coverage: CodeCoverage | None = None
         self._value = ctypes.c_uint64()
         self._code = ctypes.create_string_buffer(16)
         void, u64, u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
@@ -232,11 +234,19 @@ class PortableHook:
             return self._stop(Stop.WATCHED_INSTRUCTION)
         if state.stepping:
             self._note_begin(code)
+        self._begin(address, size, code)
+        return None
+
+    def _begin(self, address: int, size: int, code: bytes) -> None:
+        """Count an instruction."""
+        state = self._state
         found = _OPCODE[bool(state.long_mode)].match(code)
         state.begun = 0 if found is None or found[1] == _ESCAPE else found[1][0]
+        if self.coverage is not None:
+            self.coverage.begin(state.last, address)
+            self.coverage.end(address + size)
         state.last = address
         state.retired += 1
-        return None
 
     def _on_interrupt(self, _uc: int, vector: int, _user: int) -> None:
         if vector == DB and self._state.stepping not in (Steps.NONE, Steps.OF_SOFTWARE):

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Callable
 from enum import IntEnum, IntFlag
 from functools import cache
+from typing import TYPE_CHECKING
 
 from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
@@ -21,6 +22,9 @@ from machine.architecture.saved_context import SavedContext
 from machine.bus.ram import Ram
 from machine.errors import EmulatorFault
 from machine.processor.native.loading import load
+
+if TYPE_CHECKING:
+    from machine.processor.portable_hook import PortableHook
 
 NEVER = 2**64 - 1
 PAGES = 64
@@ -137,6 +141,7 @@ class HookState(ctypes.Structure):
         *[(name, ctypes.c_uint64) for name in ("entry_retired", "entry_rflags", "entry_cr2")],
         *[(name, ctypes.c_void_p) for name in ("known_interrupt", "known_return", "known_run", "x87")],
         ("left_ring", ctypes.c_uint64),
+        ("coverage", ctypes.c_void_p),
     ]
     retired: int
     deadline: int
@@ -202,6 +207,7 @@ class HookState(ctypes.Structure):
     known_run: int | None
     x87: int | None
     left_ring: int
+    coverage: int | None
 
 
 def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
@@ -291,7 +297,7 @@ class StepHook:
         uc: Uc,
         ram: Ram,
         context: SavedContext,
-        fallback: Callable[[Uc, HookState], object],
+        fallback: "Callable[[Uc, HookState], PortableHook]",
         *,
         portable: bool = False,
     ) -> None:
@@ -320,12 +326,14 @@ class StepHook:
         """The native function `enter` of native/entering.h, of the engine's handle and the state's address."""
         self.deliver_known: Callable[[int, int], int] | None = None
         """The native function `deliver_known` of native/known.h, with the same arguments."""
+        self.fallback: PortableHook | None = None
+        """The hook in Python, if it is used."""
         entries = None if portable else load("step_hook")
         self.native = entries is not None
         if entries is not None:
             self._attach_native(uc, entries)
         else:
-            self._fallback = fallback(uc, self.state)
+            self.fallback = fallback(uc, self.state)
 
     def forget_pages(self) -> None:
         """Forget the host addresses of code pages, because mappings may have changed."""

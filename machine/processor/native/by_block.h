@@ -19,6 +19,8 @@ struct block {
     const u8 *next;         /* the page that follows, if the block extends into it; else 0 */
     u32 size;               /* bytes */
     u32 count;              /* instructions; 0 for a block that cannot be counted like this */
+    u64 covered;            /* nonzero: its instructions are noted as begun, and this is the last one */
+    u64 followers[2];       /* blocks to which a transfer from this one is noted */
 };
 
 /* Return the length of an instruction; 0 if the code ends before it, or the instruction is undefined. */
@@ -150,13 +152,57 @@ static u32 walk(void *uc, struct state *s, const struct block *b, u64 rip, enum 
         decode(s, code, size, &d);
         if (point == BEFORE && at == rip)
             return index;
+        u64 length = length_of(s, code, size, &d);
+        if (s->coverage) {
+            if (index)
+                cover(s->coverage, s->last, at);
+            s->coverage->next = at + length;
+        }
         s->last = at;
         s->begun = d.map == ONE_BYTE ? d.opcode : 0;
         if (point == AFTER && at == rip)
             return index + 1;
-        at += length_of(s, code, size, &d);
+        at += length;
     }
     return b->count;
+}
+
+/* Note all instructions of a block as begun.  Returns the address of the last one. */
+static u64 cover_all(void *uc, struct state *s, const struct block *b)
+{
+    u64 at = b->address, last = at;
+    for (u32 index = 0; index < b->count; index++) {
+        u8 copy[16];
+        u64 size = b->address + b->size - at;
+        const u8 *code = code_at(uc, s, at, &size, copy);
+        struct decoded d;
+        decode(s, code, size, &d);
+        s->coverage->next = at;
+        if (index)
+            cover(s->coverage, last, at);
+        last = at;
+        at += length_of(s, code, size, &d);
+    }
+    return last;
+}
+
+/* Note that a block begins after `now`, the one before it, which has ended. */
+static void cover_block(void *uc, struct state *s, const struct block *b)
+{
+    struct coverage *c = s->coverage;
+    struct block *from = s->now;
+    if (!from)
+        return cover(c, s->last, b->address);
+    if (b->address - c->base >= c->size && from->address - c->base >= c->size)
+        return;
+    if (!from->covered)
+        from->covered = cover_all(uc, s, from);
+    if (from->followers[0] == b->address || from->followers[1] == b->address)
+        return;
+    from->followers[1] = from->followers[0];
+    from->followers[0] = b->address;
+    c->next = from->address + from->size;
+    cover(c, from->covered, b->address);
 }
 
 /* Make the instruction count exact, and note the instruction that began last.  A block is counted before it runs. */
@@ -201,6 +247,7 @@ static u64 look_up(void *uc, struct state *s, struct block *b, u64 address, u32 
     b->host = host;
     b->next = next;
     b->size = size;
+    b->covered = b->followers[0] = b->followers[1] = 0;
     b->count = count_block(uc, s, address, size);
     return b->count && s->examines ? STOP_EXAMINE : 0;
 }
@@ -221,6 +268,8 @@ void on_block(void *uc, u64 address, u32 size, struct state *s)
         settle(uc, s, 0, END);
         return stop(uc, s, s->retired >= s->deadline ? STOP_DEADLINE : reason ? reason : STOP_BLOCK);
     }
+    if (s->coverage)
+        cover_block(uc, s, b);
     s->before = s->now;
     s->now = b;
     s->retired = retired;

@@ -129,6 +129,8 @@ static int return_known(struct state *s)
     const u64 *frame = frame_at(t, r->general[RSP]);
     if (!frame || s->rflags & (FLAG_TF | FLAG_NT) || frame[0] >> 47 || frame[1] != t->selector || frame[4] != t->outer)
         return 0;
+    if (s->coverage)
+        cover(s->coverage, s->last, r->rip);
     s->last = r->rip;
     s->retired++;
     leave(s, t, frame[0], frame[3], (s->rflags & ~t->flags) | (frame[2] & t->flags));
@@ -151,6 +153,10 @@ static int run_known(struct state *s)
         return 0;
     copy(s->x87, run->after, X87_BYTES);
     r->hflags &= ~(u32)HFLAG_INHIBITED;
+    for (u64 at = 0; s->coverage && at < run->size; at += 2) {
+        cover(s->coverage, at ? r->rip + at - 2 : s->last, r->rip + at);
+        s->coverage->next = r->rip + at + 2;
+    }
     s->last = r->rip + run->size - 2;
     s->retired += count;
     r->rip += run->size;

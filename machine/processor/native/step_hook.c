@@ -104,6 +104,7 @@ struct state {
     const struct x87_run *known_run;
     u8 *x87;
     u64 left_ring;          /* the ring before the last known transition */
+    struct coverage *coverage;          /* see coverage.h; 0 if nobody asks for it */
 };
 
 #include "decoding.h"
@@ -134,6 +135,7 @@ static const u8 *code_at(void *uc, struct state *s, u64 address, u64 *size, u8 *
 }
 
 #include "stepping.h"
+#include "coverage.h"
 
 static void stop(void *uc, struct state *s, u64 reason)
 {
@@ -257,6 +259,10 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
     }
     if (s->stepping)
         note_begin(uc, s, code, &d);
+    if (s->coverage) {
+        cover(s->coverage, s->last, address);
+        s->coverage->next = address + length;
+    }
     s->begun = d.map == ONE_BYTE ? d.opcode : 0;
     s->last = address;
     s->retired++;

@@ -24,7 +24,7 @@ CHANGING = {
 """Classes whose fields change."""
 READ = {
     "enclave_sim.cli.options.tpm._ModelFile",
-    "enclave_sim.inspector.session.replayed_kernel._Configuration",
+    "enclave_sim.time_travel.recorded.kernel._Configuration",
     "enclave_sim.payload.keys._AnchorFile",
     "enclave_sim.payload.keys._KeyFile",
     "enclave_sim.recording.reader._Format",

@@ -7,11 +7,13 @@ readers do not have.
 
 import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from enclave_sim.errors import EnclaveError
+from enclave_sim.files.reading import read_start
 from enclave_sim.inputs import AnyInput
 from enclave_sim.payload.keys import TrustAnchor
 from machine.events import Event, Recorder
@@ -183,6 +185,11 @@ class Tee:
         found = (getattr(recorder, "receiver", lambda _, r=recorder: r.record)(kind) for recorder in self._recorders)
         self._receivers[kind] = receivers = tuple(receive for receive in found if receive is not None)
         return receivers
+
+
+def is_recording(path: Path) -> bool:
+    """Return whether a file begins like a recording."""
+    return read_start(path, len(BEGINNING)) == BEGINNING
 
 
 def encode_line(line: Header | Trailer) -> bytes:

@@ -3,7 +3,7 @@
 They share one timeline; `navigation/` has their parts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
 from enclave_sim.cancellation import Cancellation
@@ -30,10 +30,12 @@ class Movement(Generic[S]):
 
     Args:
         make: Makes the subject to run; called once, with the recorder that it must use.
+        recorded: The events that the run must have, those of a recording; None for any. Any motion raises
+            RecordingError where the run differs.
     """
 
-    def __init__(self, make: Callable[[Recorder], S]) -> None:
-        self._timeline = Timeline(make)
+    def __init__(self, make: Callable[[Recorder], S], recorded: Sequence[Event] | None = None) -> None:
+        self._timeline = Timeline(make, recorded)
         self._visits = Visits(self._timeline)
         self._stepping = Stepping(self._timeline, self._visits)
         self._search = Search(self._timeline, self._visits)

@@ -1,14 +1,19 @@
 """The run of an enclave, executed in both directions."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from enclave_sim.cancellation import Cancellation
+from enclave_sim.enclave.configuration import PayloadSource
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inputs import AnyInput
+from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.recording.text import plural
+from enclave_sim.time_travel.recorded.run import RecordedEnclave
 from enclave_sim.time_travel.travel import Travel
+from firmware import Firmware
 from machine.events import Recorder
 
 
@@ -48,7 +53,7 @@ class Session(Travel[Enclave]):
     those of `Travel`: steps, searches, breakpoints and watchpoints. They return the position reached, and raise
     NoSuchPosition if the run has no such position, and Cancelled if the token was cancelled. Going back and forward
     again gives the same events. For many runs that begin after the boot, use `Template`; for one forward run,
-    `Enclave`.
+    `Enclave`. `Session.replay` makes the run of a recording.
 
     Args:
         payload: As for `Enclave`: a built-in name, a path, the module itself, or several of these.
@@ -62,6 +67,33 @@ class Session(Travel[Enclave]):
 
     def __init__(self, payload: Any = "beacon", *, inputs: Iterable[AnyInput] = (), **options: Any) -> None:
         super().__init__(enclave_of(payload, EnclaveOptions.of(**options), inputs))
+
+    @classmethod
+    def replay(
+        cls, recording: Path | str, payloads: Iterable[PayloadSource] = (), *, firmware: Firmware | None = None
+    ) -> "Session":
+        """Make the run of a recording again, at power-on, from the recording alone.
+
+            session = Session.replay("accident.jsonl")
+
+        Events are compared with the recorded ones as they happen, until `take` gives another input.
+
+        Args:
+            recording: The recording file. It must not be changed meanwhile.
+            payloads: Candidates, by SHA-256, for payloads that are neither embedded nor built in.
+            firmware: The firmware of the run; None for the built-in one.
+
+        Returns:
+            The session. Its motions raise RecordingError where the run differs from the recording.
+
+        Raises:
+            RecordingError: The file is damaged, or its run cannot be repeated here.
+            ConfigurationError: A file cannot be read.
+        """
+        run = RecordedEnclave(RecordingFile(Path(recording)), tuple(payloads), firmware)
+        session = cls.__new__(cls)
+        Travel.__init__(session, run.maker(), run.events)
+        return session
 
     @property
     def enclave(self) -> Enclave:

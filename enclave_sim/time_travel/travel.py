@@ -1,6 +1,6 @@
 """A run that can be executed in both directions, and asked what led to its state."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.time_travel.movement import Movement
@@ -18,7 +18,7 @@ from enclave_sim.time_travel.navigation.provenance.questions import asked
 from enclave_sim.time_travel.navigation.register_write import RegisterWrites
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.target import S
-from machine.events import Recorder
+from machine.events import Event, Recorder
 
 
 class Travel(Movement[S]):
@@ -33,10 +33,12 @@ class Travel(Movement[S]):
 
     Args:
         make: Makes the subject to run; called once, with the recorder that it must use.
+        recorded: The events that the run must have, those of a recording; None for any. Any motion raises
+            RecordingError where the run differs.
     """
 
-    def __init__(self, make: Callable[[Recorder], S]) -> None:
-        super().__init__(make)
+    def __init__(self, make: Callable[[Recorder], S], recorded: Sequence[Event] | None = None) -> None:
+        super().__init__(make, recorded)
         self._call_table = CallTable(self._timeline, self._visits)
         self._register_writes = RegisterWrites(self._timeline, self._visits)
         self._provenance = Provenance(self._timeline, self._register_writes)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from enclave_sim.attestation import ReferenceValues
     from enclave_sim.inputs import AnyInput
 
+RECORDINGS = "Recordings"
 _DEFAULTS = EnclaveConfiguration()
 
 cycles = option("--cycles", type=NUMBER, metavar="N", default=1, help="Number of cycles to run.", heading=MACHINE)
@@ -92,6 +93,14 @@ reference = option(
     multiple=True,
     help="Reference values for the built-in verifier, instead of those of this run; may be repeated.",
     heading=POLICY,
+)
+payload = option(
+    "--payload",
+    metavar="FILE",
+    shell_complete=FILE.shell_complete,
+    multiple=True,
+    help="Payload, kernel or module that the recording does not embed; may be repeated.",
+    heading=RECORDINGS,
 )
 trace_memory = option(
     "--trace-memory",

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enclave_sim.cli.command import OUTPUT, command, option
-from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
 from enclave_sim.cli.options.place import at as at_option
 from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.types import FILE, PORT
-from enclave_sim.cli.runs.travel import Subject, of_subject
+from enclave_sim.cli.runs.travel import ANY, Subject, of_subject
 from enclave_sim.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ Exit codes
   0  ended by Ctrl-C, or (--stdio) by gdb
   2  usage error: an invalid option, file, key or address
  70  a defect of the emulator or its firmware"""
-_OWN = dict.fromkeys(("port", "host", "stdio", "script", "at"), (KERNEL, PAYLOADS))
+_OWN = dict.fromkeys(("port", "host", "stdio", "script", "at"), ANY)
 _PORT, _LOOPBACK = 1234, "127.0.0.1"
 
 
@@ -54,7 +53,7 @@ def gdb(
 ) -> None:
     """Serve gdb: break, step, print and watch, forwards and backwards, from power-on to dormant.
 
-    Your own kernel runs on the bare machine, as with enclave-sim boot.
+    A recording is replayed and compared. Your own kernel runs on the bare machine, as with enclave-sim boot.
 
     Example: enclave-sim gdb counter --cycles 3
     """
@@ -100,11 +99,13 @@ def _print_script(subject: Subject) -> None:
     from enclave_sim.enclave.configuration import read_payload  # noqa: PLC0415
     from enclave_sim.gdb.script import script  # noqa: PLC0415
 
-    configuration = subject.configuration
-    if subject.image is None:
+    configuration, image = subject.configuration, subject.image
+    if subject.recording is not None:
+        image = subject.recorded(subject.recording).image_name
+    elif image is None:
         for name in subject.names:
             read_payload(name, configuration.engine)  # a mistyped image is taken for a payload
-    click.echo(script(None if subject.image is None else Path(subject.image), configuration.firmware), nl=False)
+    click.echo(script(None if image is None else Path(image), configuration.firmware), nl=False)
 
 
 def _serve_stdio(session: "Travel[Any]") -> None:

@@ -40,7 +40,7 @@ Exit codes
   0  the user quit
   2  an invalid option or file, or there is no terminal
  70  a defect of the emulator or its firmware"""
-_WEB, _RECORDING, _SCREEN = "In the browser", "Recordings", "On the screen"
+_WEB, _SCREEN = "In the browser", "On the screen"
 _OWN = {
     **applicability.KERNELS,
     **dict.fromkeys(("ns_per_instruction", "portable"), (KERNEL, PAYLOADS)),
@@ -84,14 +84,7 @@ _OWN = {
 )
 @options.reference
 @options.feature
-@option(
-    "--payload",
-    metavar="FILE",
-    shell_complete=FILE.shell_complete,
-    multiple=True,
-    help="Payload, kernel or module that the recording does not embed; may be repeated.",
-    heading=_RECORDING,
-)
+@options.payload
 @kernel.append
 @kernel.module
 @kernel.ram

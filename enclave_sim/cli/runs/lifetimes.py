@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclave_sim.cli.command import OUTPUT, command, option
-from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
 from enclave_sim.cli.options.common import write
 from enclave_sim.cli.options.place import at as at_option
 from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.types import FILE, NUMBER, TIME
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
 from enclave_sim.cli.runs.provenance import place_asked
-from enclave_sim.cli.runs.travel import Subject, of_subject
+from enclave_sim.cli.runs.travel import ANY, Subject, of_subject
 
 if TYPE_CHECKING:
     from enclave_sim.time_travel.link import Link
@@ -24,7 +23,7 @@ Exit codes
   0  answered
   2  an invalid option, file, place or secret, or one after the end of the run
  70  a defect of the emulator or its firmware"""
-_OWN = dict.fromkeys(("of", "count", "at", "until_ns", "svg", "as_json"), (KERNEL, PAYLOADS))
+_OWN = dict.fromkeys(("of", "count", "at", "until_ns", "svg", "as_json"), ANY)
 _QUESTION = "The question"
 
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enclave_sim.cli.command import OUTPUT, command, option
-from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
 from enclave_sim.cli.options.common import write
 from enclave_sim.cli.options.place import at as at_option
 from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.types import POSITIVE, Parsed, number
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
-from enclave_sim.cli.runs.travel import Subject, of_subject
+from enclave_sim.cli.runs.travel import ANY, Subject, of_subject
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.similar import did_you_mean
 
@@ -27,7 +26,7 @@ Exit codes
   0  answered
   2  usage error: an invalid option, file or place, or the run ends before it
  70  a defect of the emulator or its firmware"""
-_OWN = dict.fromkeys(("of", "count", "at", "depth", "forwards", "as_json"), (KERNEL, PAYLOADS))
+_OWN = dict.fromkeys(("of", "count", "at", "depth", "forwards", "as_json"), ANY)
 _QUESTION = "The question"
 _DEPTH, _PAGE = 8, 4096
 

@@ -8,8 +8,7 @@ import click
 
 from enclave_sim.cli.output.written import STANDARD_OUTPUT
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.files.reading import read_start
-from enclave_sim.recording.format import BEGINNING, Header
+from enclave_sim.recording.format import Header, is_recording
 from enclave_sim.recording.text import plural, printable
 from enclave_sim.recording.writer import RecordingWriter
 
@@ -32,7 +31,7 @@ def recording_to(path: Path, header: Header | None = None) -> Iterator[Recording
     if path == STANDARD_OUTPUT:
         raise ConfigurationError("cannot record to -: a recording needs a file, not standard output")
     replaced = path.is_file() and path.stat().st_size > 0
-    if replaced and read_start(path, len(BEGINNING)) != BEGINNING:
+    if replaced and not is_recording(path):
         raise ConfigurationError(
             f"cannot record to {path}: it exists and is not a recording; remove it or name another"
         )

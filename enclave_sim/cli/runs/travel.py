@@ -1,4 +1,4 @@
-"""Runs that are executed in both directions, as commands are asked for them: payloads, or a kernel image."""
+"""Runs executed in both directions, as commands are asked for them: payloads, a recording, or a kernel image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -10,27 +10,31 @@ import msgspec
 
 from enclave_sim.cli.options import applicability, common, kernel
 from enclave_sim.cli.options import run as options
-from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
+from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS, RECORDING
 from enclave_sim.cli.options.firmware import firmware
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.recording.format import is_recording
 
 if TYPE_CHECKING:
     from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
+    from enclave_sim.time_travel.recorded.run import RecordedRun
     from enclave_sim.time_travel.travel import Travel
 
+ANY = PAYLOADS, RECORDING, KERNEL
+"""The kinds of subjects."""
 _WHAT = click.argument(
     "what",
     nargs=-1,
-    metavar="[PAYLOAD|IMAGE]...",
+    metavar="[PAYLOAD|RECORDING|IMAGE]...",
     shell_complete=common.complete_payload,
-    help=f"Payloads that take turns, or a Multiboot kernel. Default: {common.DEFAULT_PAYLOAD}",
+    help=f"Payloads that take turns, a recording, or a Multiboot kernel. Default: {common.DEFAULT_PAYLOAD}",
 )
 _OPTIONS = (
     *(options.cycles, options.wake_ns, options.quantum_ns, options.sensor0, options.sensor1, options.inputs),
     *(options.engine, options.verify, firmware, options.trust_anchor, options.feature, options.attestation),
-    *(kernel.append, kernel.module, kernel.ram, kernel.fw_cfg, kernel.serial),
+    *(options.payload, kernel.append, kernel.module, kernel.ram, kernel.fw_cfg, kernel.serial),
 )
 
 
@@ -39,7 +43,11 @@ class Subject(msgspec.Struct, frozen=True):
 
     names: tuple[str, ...]
     image: str | None
-    """The kernel image among the names; None for payloads."""
+    """The kernel image among the names; None for payloads and recordings."""
+    recording: Path | None
+    """The recording, if that is named."""
+    payloads: tuple[str, ...]
+    """Files that the recording does not embed."""
     configuration: EnclaveConfiguration
     inputs: Path | None
     trust_anchors: tuple[Path, ...]
@@ -52,20 +60,32 @@ class Subject(msgspec.Struct, frozen=True):
         Args:
             own: As for `applicability.check`, the options of the command itself.
         """
-        kernels = applicability.KERNELS | {"serial": (KERNEL,), "what": (KERNEL, PAYLOADS)}
-        applicability.check(PAYLOADS if self.image is None else KERNEL, {**kernels, **own})
+        kernels = applicability.KERNELS | {"serial": (KERNEL,), "what": ANY}
+        recordings = {"payload": (RECORDING,), "firmware": (PAYLOADS, RECORDING)}
+        kind = RECORDING if self.recording is not None else PAYLOADS if self.image is None else KERNEL
+        applicability.check(kind, {**kernels, **recordings, **own})
 
     def run(self) -> "Travel[Any]":
-        """Return the run, at its beginning. Raises ConfigurationError if it is not possible."""
+        """Return the run, at its beginning. Raises EnclaveError if it is not possible."""
+        from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
+
         if self.image is not None:
             return kernel_run(self.image, self.bare, self.serial)
+        if self.recording is not None:
+            recorded = self.recorded(self.recording)
+            return Travel(recorded.maker(), recorded.events)
         from enclave_sim.enclave.options import EnclaveOptions  # noqa: PLC0415
-        from enclave_sim.time_travel.session import enclave_of  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
-        from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415
+        from enclave_sim.time_travel.session import enclave_of  # noqa: PLC0415
 
         anchors = (development_anchor(), *map(TrustAnchor.load, self.trust_anchors))
         taken = options.read_given_inputs(self.inputs, self.configuration.engine)
         return Travel(enclave_of(self.names, EnclaveOptions(self.configuration, trust_anchors=anchors), taken))
+
+    def recorded(self, recording: Path) -> "RecordedRun":
+        """Return the run of a recording. Raises EnclaveError if it cannot be made here."""
+        from enclave_sim.time_travel.recorded.run import recorded_run  # noqa: PLC0415
+
+        return recorded_run(recording, self.payloads, self.configuration.firmware)
 
 
 def of_subject(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,6 +99,7 @@ def of_subject(command: Callable[..., Any]) -> Callable[..., Any]:
         what: Sequence[str],
         inputs: Path | None,
         trust_anchor: Sequence[Path],
+        payload: Sequence[str],
         append: str,
         module: Sequence[tuple[bytes, str]],
         ram: int,
@@ -88,13 +109,25 @@ def of_subject(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         names = tuple(common.or_default(what, configuration.engine))
         bare = kernel.kernel_options(append, module, ram, fw_cfg)
-        image = image_among(names)
-        return command(subject=Subject(names, image, configuration, inputs, tuple(trust_anchor), bare, serial), **given)
+        recording = recording_among(names)
+        image = image_among(names) if recording is None else None
+        subject = Subject(
+            names, image, recording, tuple(payload), configuration, inputs, tuple(trust_anchor), bare, serial
+        )
+        return command(subject=subject, **given)
 
     declared: Callable[..., Any] = with_subject
     for declare in reversed((_WHAT, *_OPTIONS)):
         declared = declare(declared)
     return declared
+
+
+def recording_among(names: Sequence[str]) -> Path | None:
+    """Return the recording among names of payloads, or None. Raises ConfigurationError if it is not alone."""
+    found = next((name for name in names if is_recording(Path(name))), None)
+    if found is not None and len(names) > 1:
+        raise ConfigurationError(f"{found} is {RECORDING}, which must be named alone")
+    return None if found is None else Path(found)
 
 
 def image_among(names: Sequence[str]) -> str | None:

@@ -1,5 +1,6 @@
 """The sources of a run: payloads, a recording, or a kernel image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,9 @@ from enclave_sim.files.reading import IMAGE, read_file
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inputs import AnyInput
 from enclave_sim.inspector.session.inspected_run import InspectedRun
-from enclave_sim.inspector.session.replayed_enclave import Recorded, RunningComparison, is_recording
-from enclave_sim.inspector.session.replayed_kernel import RecordedKernel, is_of_kernel
-from enclave_sim.recording.reader import RecordingFile
+from enclave_sim.recording.format import is_recording
+from enclave_sim.time_travel.recorded.comparison import RunningComparison
+from enclave_sim.time_travel.recorded.run import RecordedEnclave, recorded_run
 from enclave_sim.time_travel.session import enclave_of
 from firmware import Firmware
 
@@ -55,7 +56,8 @@ class EnclaveSource:
 
     def open(self, cancellation: Cancellation) -> Opened:
         """See `Source`."""
-        return _opened(list(self.payloads), self.options, self.inputs, cancellation)
+        run = InspectedRun(enclave_of(self.payloads, self.options, self.inputs, cancellation=cancellation))
+        return Opened(run, _scenario(self.payloads, self.options, self.inputs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +71,11 @@ class RecordingSource:
 
     def open(self, cancellation: Cancellation) -> Opened:
         """See `Source`."""
-        file = RecordingFile(self.path)
-        if is_of_kernel(file.header):
-            kernel = RecordedKernel(file, [Path(str(one)) for one in self.payloads])
-            run = _kernel_run(kernel.path, kernel.image, kernel.options, cancellation)
-            return Opened(run, None, RunningComparison(kernel.events))
-        recorded = Recorded(file, self.payloads, self.kernel)
-        return _opened(
-            list(recorded.payloads), recorded.options, recorded.inputs, cancellation, RunningComparison(recorded.events)
-        )
+        recorded = recorded_run(self.path, self.payloads, self.kernel)
+        scenario = None
+        if isinstance(recorded, RecordedEnclave):
+            scenario = _scenario(recorded.payloads, recorded.options, recorded.inputs)
+        return Opened(InspectedRun(recorded.maker(cancellation)), scenario, RunningComparison(recorded.events))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +88,13 @@ class KernelSource:
 
     def open(self, cancellation: Cancellation) -> Opened:
         """See `Source`."""
-        return Opened(_kernel_run(self.path, read_file(self.path, IMAGE), self.options, cancellation), None)
+        make = partial(self.options.kernel, str(self.path), read_file(self.path, IMAGE), cancellation=cancellation)
+        return Opened(InspectedRun(lambda recorder: make(recorder=recorder)), None)
 
 
-def _kernel_run(path: Path, image: bytes, options: KernelOptions, cancellation: Cancellation) -> InspectedRun:
-    make = partial(options.kernel, str(path), image, cancellation=cancellation)
-    return InspectedRun(lambda recorder: make(recorder=recorder))
-
-
-def _opened(
-    payloads: list[PayloadSource],
-    options: EnclaveOptions,
-    inputs: tuple[AnyInput, ...],
-    cancellation: Cancellation,
-    comparison: RunningComparison | None = None,
-) -> Opened:
-    run = InspectedRun(enclave_of(payloads, options, inputs, cancellation=cancellation))
+def _scenario(payloads: Sequence[PayloadSource], options: EnclaveOptions, inputs: tuple[AnyInput, ...]) -> Scenario:
     alone = msgspec.structs.replace(options, verifier=None, tpm=None)
-    sources = payloads[0] if len(payloads) == 1 else payloads
-    return Opened(run, Scenario(sources, alone, inputs), comparison)
+    return Scenario(payloads[0] if len(payloads) == 1 else list(payloads), alone, inputs)
 
 
 def source_of(

@@ -6,7 +6,7 @@ there are many. Their positions affect only the time to go back: repeated events
 occurrence.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Generic, NamedTuple
 
@@ -38,10 +38,11 @@ class Timeline(Generic[S]):
 
     Args:
         make: Makes the subject to run; called once, with the recorder that it must use.
+        recorded: The events that the run must have, those of a recording; None for any.
     """
 
-    def __init__(self, make: Callable[[Recorder], S]) -> None:
-        self.monitor = EventMonitor()
+    def __init__(self, make: Callable[[Recorder], S], recorded: Sequence[Event] | None = None) -> None:
+        self.monitor = EventMonitor(recorded)
         self.subject = make(self.monitor)
         self.machine = self.subject.machine
         self.cancellation = self.subject.cancellation
@@ -121,7 +122,7 @@ class Timeline(Generic[S]):
         while True:
             if not self.subject.step():
                 concludes = self._conclude()
-                self.end = self.now
+                self._end()
                 return concludes
             if self.subject.between_steps:
                 break
@@ -159,7 +160,7 @@ class Timeline(Generic[S]):
                 if outcome in (Outcome.HALTED, Outcome.SHUTDOWN):
                     if self.monitor.found is None and not self._is_at(limit):
                         self._conclude()
-                        self.end = self.now
+                        self._end()
                     break
                 if self.machine.at_stop or self._interrupted:
                     break
@@ -179,6 +180,11 @@ class Timeline(Generic[S]):
         if self._unkept_s > self._spacing_s:
             self.leave_snapshot()
         return self.monitor.found
+
+    def _end(self) -> None:
+        """Note the end of the run. Raises RecordingError if a recording has further events."""
+        self.end = self.now
+        self.monitor.end()
 
     def _conclude_dormant(self) -> None:
         """Make a subject that has just ended record that: it belongs to the last step."""
@@ -203,12 +209,14 @@ class Timeline(Generic[S]):
         if not self.subject.between_steps or here == self.end or self.subject.ended:
             why = "the run is over" if self.subject.between_steps else "a sleep or a stay in the guest is going on"
             raise ConfigurationError(f"no input can be given at {here}: {why}")
-        future = self.monitor.events[self.seen :]
+        future, comparison = self.monitor.events[self.seen :], self.monitor.comparison
         del self.monitor.events[self.seen :]
+        self.monitor.comparison = None
         try:
             self.subject.take(one)
         except EnclaveError:
             self.monitor.events += future
+            self.monitor.comparison = comparison
             raise
         self._given = [*(given for given in self._given if given.position < here), Given(here, one)]
         self._kept.forget_after(here)

@@ -230,7 +230,7 @@ class Guests:
 
     def _space(self, number: int) -> str:
         assert self._made is not None
-        return f"value {number} of guest {self._made.seq}"
+        return f"value {number} made by the guest of event {self._made.seq}"
 
     # Labels
 

@@ -9,6 +9,7 @@ import pytest
 from enclave_sim.cli.schema import Output
 from tests.enclave_sim.cli.command import assert_refused, command
 from tests.enclave_sim.cli.test_schema import validator
+from tests.enclave_sim.forging import forge
 from tests.machine.boot import images
 
 AT = ("--at", "1389145ns")
@@ -63,6 +64,38 @@ def test_it_explains_values_of_a_kernel(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:
     assert_refused(command("provenance", *arguments), message)
+
+
+@pytest.mark.parametrize("asking", [("provenance", "--of", "esi", *AT), ("lifetimes", "--of", "answer:0")])
+def test_a_recording_answers_as_its_run(asking: tuple[str, ...], tmp_path: Path) -> None:
+    recording = tmp_path / "counter.jsonl"
+    assert command("run", "counter", "--record", recording).code == 0
+    first, *rest = asking
+    assert command(first, recording, *rest).output == command(first, "counter", *rest).output
+
+
+def test_a_recording_of_another_run_is_refused_in_one_line(tmp_path: Path) -> None:
+    recording, forged = tmp_path / "counter.jsonl", tmp_path / "forged.jsonl"
+    assert command("run", "counter", "--record", recording).code == 0
+    forge(recording, lambda lines: lines[40].update(at_ns=lines[40]["at_ns"] + 1))
+    refused = {
+        "NOT AS RECORDED from event 39 on; enclave-sim replay shows": (forged,),
+        "is a recording, which must be named alone": (recording, "counter"),
+        "--cycles is for payloads; this is a recording": (recording, "--cycles", "2"),
+        "--payload is for a recording; this is payloads": ("counter", "--payload", "x.wasm"),
+    }
+    for message, words in refused.items():
+        assert_refused(command("provenance", *words, "--of", "rax"), message)
+
+
+def test_the_recording_of_a_kernel_takes_its_image(tmp_path: Path) -> None:
+    image, recording = tmp_path / "kernel.elf", tmp_path / "kernel.jsonl"
+    image.write_bytes(images.kernel1(code=images.CODE))
+    assert command("boot", image, "--record", recording, "--timeout-ns", "1ms").error == ""
+    asked = command("provenance", recording, "--payload", image, "--of", "al", "--depth", "1")
+    assert asked.output.splitlines()[1].endswith("mov al, 0x2a")
+    assert_refused(command("provenance", recording, "--of", "al"), "does not embed the kernel")
+    assert command("gdb", recording, "--payload", image, "--script").output.startswith(f"file {image}")
 
 
 @pytest.mark.slow

@@ -14,10 +14,10 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.actions.breakpoints import read_watch
 from enclave_sim.inspector.actions.goals import Goal, read_address, read_goal
 from enclave_sim.inspector.serving.web import command_of
-from enclave_sim.inspector.session.replayed_enclave import RunningComparison
 from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.recording.format import RecordingError
 from enclave_sim.recording.recording import Recording
+from enclave_sim.time_travel.recorded.comparison import RunningComparison
 from tests.enclave_sim.inspector.driving import Driven, drive
 
 KERNEL = Path("firmware/aether.elf")

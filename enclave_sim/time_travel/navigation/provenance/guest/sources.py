@@ -17,7 +17,7 @@ from enclave_sim.time_travel.navigation.provenance.steps import Steps
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
 
-_SPACE = re.compile(r"value (\d+) of guest (\d+)")
+_SPACE = re.compile(r"value (\d+) made by the guest of event (\d+)")
 _NEAR = 4096
 _UNSEEN = Ending(
     End.LIMIT, "a guest ran since that is not repeated here; only its stores of other bytes are looked for"
@@ -236,7 +236,7 @@ class GuestSources:
     # Answers
 
     def _place(self, instance: Instance, piece: Piece) -> Place:
-        return Place(f"value {piece.item} of guest {instance.made.seq}", piece.first, piece.size)
+        return Place(f"value {piece.item} made by the guest of event {instance.made.seq}", piece.first, piece.size)
 
     def _position(self, instance: Instance, stay: int) -> Position:
         """Return the position after a stay, by the number of host calls answered before it."""

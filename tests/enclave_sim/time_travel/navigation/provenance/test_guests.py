@@ -25,7 +25,7 @@ from tests.enclave_sim.time_travel.navigation.provenance.chains import chain
 from tests.enclave_sim.time_travel.navigation.provenance.guest_cases import CASES, Case
 
 GATE = re.compile(r"^edi: the guest, at the gate\[(.*)\] \| rdi\[4:8\]: the guest, at the gate\[0\]$")
-VALUE = re.compile(r"(?<=[@?])value \d+ of guest \d+")
+VALUE = re.compile(r"(?<=[@?])value \d+ made by the guest of event \d+")
 DATA = b"\x2a\x01\x02\x03"
 HEAP = 4 << 20
 
@@ -81,7 +81,7 @@ def test_a_value_of_a_guest_can_be_asked_for_again() -> None:
     assert chain(session.where_from(source)) == "i32.const 7[0x7]"
     session.reverse_to(at_ns=1_000_000)
     session.take(ExternalInterrupt(at_ns=0))
-    with pytest.raises(ConfigurationError, match="there is no value 0 of guest"):
+    with pytest.raises(ConfigurationError, match="there is no value 0 made by the guest"):
         session.where_from(source)
 
 

@@ -1,13 +1,15 @@
 """A recording of `enclave-sim boot` as the source of a run. It embeds only file hashes, not the files."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
+from enclave_sim.cancellation import Cancellation
+from enclave_sim.enclave.kernel.bare_kernel import BareKernel, KernelOptions
 from enclave_sim.enclave.kernel.serial_input import typed_in
 from enclave_sim.files.reading import IMAGE, read_file
 from enclave_sim.recording.event_pages import EventPages
@@ -15,7 +17,7 @@ from enclave_sim.recording.format import Header, RecordingError
 from enclave_sim.recording.reader import RecordingFile
 from machine.bus.bus import MMIO_BASE
 from machine.bus.ram import PAGE_SIZE
-from machine.events import SerialReceived
+from machine.events import Recorder, SerialReceived
 
 _Positive = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]
 
@@ -65,6 +67,7 @@ class RecordedKernel:
         self._found = {sha256(data).hexdigest(): (path, data) for path, data in contents}
         self.path, self.image = self._find("the kernel", header.firmware_sha256)
         modules = [self._find(f"module {number}", one)[1] for number, one in enumerate(header.payload_sha256)]
+        self.image_name = str(self.path)
         self.options = KernelOptions(
             command_line=configuration.command_line,
             modules=tuple(zip(modules, lines, strict=True)),
@@ -73,6 +76,11 @@ class RecordedKernel:
             files={name: self._find(name, one)[1] for name, one in configuration.fw_cfg.items()},
             typed=typed_in(self.events.kept),
         )
+
+    def maker(self, cancellation: Cancellation | None = None) -> Callable[[Recorder], BareKernel]:
+        """See `RecordedRun`."""
+        make = partial(self.options.kernel, str(self.path), self.image, cancellation=cancellation)
+        return lambda recorder: make(recorder=recorder)
 
     def _find(self, what: str, digest: str) -> tuple[Path, bytes]:
         if digest not in self._found:

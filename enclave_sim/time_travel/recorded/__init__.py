@@ -1,0 +1,1 @@
+"""A recording as the source of a run that can be executed in both directions."""

@@ -1,4 +1,4 @@
-"""Timed outside inputs of an enclave: interrupts, tampering, sensor values, memory faults, guests.
+"""Timed outside inputs of an enclave: interrupts, tampering, sensor values, faults, guests.
 
 Inputs are part of a run and of its recording's header. Each takes effect before the first instruction at or after its
 time, which may be relative to an event. A WebAssembly guest can be interrupted only at loop headers and calls, so there
@@ -9,6 +9,8 @@ from enum import Enum
 
 import msgspec
 
+from enclave_sim.similar import did_you_mean
+
 Value = int | str | bool
 LATEST_NS = 1 << 62
 """Upper limit of times, in ns."""
@@ -18,6 +20,30 @@ _REGISTERS = (
     *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"),
 )
 _NOT_CANONICAL = range(1 << 47, (1 << 64) - (1 << 47))
+_MASK_64, _MASK_47, _MASK_32, _MASK_16 = (1 << 64) - 1, (1 << 47) - 1, (1 << 32) - 1, (1 << 16) - 1
+WRITABLE_FLAGS = 0x24_7FD5
+"""Of RFLAGS: ID, AC, NT, IOPL, OF, DF, IF, TF, SF, ZF, AF, PF, CF, which POPF can set in ring 0."""
+HARDWARE_FAULTS: dict[str, dict[str, int | range]] = {
+    **{name: {"flip": _MASK_64} for name in _REGISTERS if name not in ("rip", "rflags")},
+    "rip": {"flip": _MASK_47},
+    "rflags": {"flip": WRITABLE_FLAGS},
+    "cr0": {"flip": 0x6005_002E},
+    "cr2": {"flip": _MASK_64},
+    "cr3": {"flip": 0xF_FFFF_F018},
+    "cr4": {"flip": 0x31_0F8C},
+    "efer": {"flip": 0x801},
+    **{f"{name}_base": {"flip": _MASK_47} for name in ("gdtr", "idtr", "tr", "fs", "gs")},
+    **{f"{name}_limit": {"flip": _MASK_16} for name in ("gdtr", "idtr", "tr")},
+    "tsc": {"flip": _MASK_64},
+    "instruction": {"skip": range(1, 17), "repeat": range(1, 2)},
+    "interrupt": {"raise": range(2, 256), "lose": range(16, 256)},
+    "clock": {"advance": range(1, 1 << 40)},
+}
+"""The effects of each part, with a mask of the bits that may be set in the value, or the range of values.
+
+Bits that a register cannot hold are not in a mask, nor are those that would switch the processor at once (PE, PG,
+PAE, LME), which no manual defines.
+"""
 
 
 class AfterEvent(msgspec.Struct, frozen=True):
@@ -95,6 +121,36 @@ class MemoryFault(Input, frozen=True, tag="memory_fault"):
         return None if 0 < self.bits < 256 else f"bits is {self.bits}; it must be 1 to 255"
 
 
+class HardwareFault(Input, frozen=True, tag="hardware_fault"):
+    """A part of the machine other than RAM fails for a moment, as by radiation, a glitch or a defect."""
+
+    part: str
+    """The part: a register (`rax`, `rip`, `cr0`, `idtr_base`, ...), `tsc`, `instruction`, `interrupt` or `clock`."""
+    effect: str
+    """`flip`; of `instruction` `skip` or `repeat`, of `interrupt` `raise` or `lose`, of `clock` `advance`."""
+    value: int
+    """The bits to invert, the number of instructions to skip, the vector, or the nanoseconds."""
+
+    @property
+    def mistake(self) -> str | None:
+        """See `Input`."""
+        effects = HARDWARE_FAULTS.get(self.part)
+        if effects is None:
+            return f"there is no part {self.part[:20]!r}; {did_you_mean(self.part[:20], HARDWARE_FAULTS)}" + (
+                f"there are {', '.join(HARDWARE_FAULTS)}"
+            )
+        allowed = effects.get(self.effect)
+        if allowed is None:
+            return f"the effect of {self.part} is {self.effect[:20]!r}; it must be {' or '.join(effects)}"
+        if isinstance(allowed, range):
+            bad = self.value not in allowed
+            right = f"{allowed.start} to {allowed.stop - 1}"
+        else:
+            bad = self.value <= 0 or bool(self.value & ~allowed)
+            right = f"a mask within {allowed:#x}, not 0"
+        return f"value {self.value} is not possible for {self.part}; it must be {right}" if bad else None
+
+
 class GuestReplaced(Input, frozen=True, tag="guest_replaced"):
     """Another, unsigned guest replaces an admitted payload, for tests of running guests rather than of admission.
 
@@ -151,9 +207,17 @@ class RegisterWrite(Input, frozen=True, tag="register_write"):
 
 
 AnyInput = (
-    ExternalInterrupt | Tamper | SensorValue | UplinkReady | MemoryFault | GuestReplaced | MemoryWrite | RegisterWrite
+    ExternalInterrupt
+    | Tamper
+    | SensorValue
+    | UplinkReady
+    | MemoryFault
+    | HardwareFault
+    | GuestReplaced
+    | MemoryWrite
+    | RegisterWrite
 )
-WRITES = frozenset(["memory_fault", "memory_write", "register_write"])
+WRITES = frozenset(["memory_fault", "hardware_fault", "memory_write", "register_write"])
 """Kinds of inputs that change the machine itself, after which the kernel may do anything."""
 
 

@@ -1,11 +1,8 @@
 """Writes to memory and registers, as a debugger makes them. They take effect on any machine."""
 
-from enclave_sim.inputs import MemoryWrite, RegisterWrite
+from enclave_sim.inputs import WRITABLE_FLAGS, MemoryWrite, RegisterWrite
 from machine.bus.writer import INPUT
 from machine.machine import Machine
-
-_WRITABLE_FLAGS = 0x24_7FD5
-"""ID, AC, NT, IOPL, OF, DF, IF, TF, SF, ZF, AF, PF, CF. Other flags keep their values, as with POPF in ring 0."""
 
 
 def write(machine: Machine, one: MemoryWrite | RegisterWrite) -> None:
@@ -15,6 +12,6 @@ def write(machine: Machine, one: MemoryWrite | RegisterWrite) -> None:
         machine.cpu.engine.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
     elif one.register == "rflags":
         cpu = machine.cpu
-        cpu.rflags = cpu.rflags & ~_WRITABLE_FLAGS | one.value & _WRITABLE_FLAGS
+        cpu.rflags = cpu.rflags & ~WRITABLE_FLAGS | one.value & WRITABLE_FLAGS
     else:
         machine.cpu.write_register(one.register.upper(), one.value)

@@ -13,6 +13,7 @@ from enclave_sim.inputs import (
     AnyInput,
     ExternalInterrupt,
     GuestReplaced,
+    HardwareFault,
     MemoryFault,
     MemoryWrite,
     RegisterWrite,
@@ -79,6 +80,10 @@ class Environment(Stateful):
                 flipped = machine.ram.read(one.address, 1)[0] ^ one.bits
                 machine.ram.write(one.address, bytes([flipped]), INPUT)
                 machine.cpu.engine.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
+            case HardwareFault():
+                from enclave_sim.enclave.inputs.hardware_faults import apply  # noqa: PLC0415 - rare
+
+                apply(machine, one)
             case MemoryWrite() | RegisterWrite():
                 from enclave_sim.enclave.inputs.debugger_writes import write  # noqa: PLC0415 - rare
 

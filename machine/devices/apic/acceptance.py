@@ -94,6 +94,11 @@ class InterruptAcceptance(Device):
         """Accept an edge-triggered fixed interrupt for this processor."""
         self._accept(reg.FIXED, vector, level_triggered=False)
 
+    def withdraw(self, vector: int) -> None:
+        """Drop a requested interrupt that the processor has not taken yet, as a fault does. There may be none."""
+        self._priorities.requested &= ~(1 << vector)
+        self._update()
+
     def message(self, destination: int, mode: int, vector: int, *, logical: bool, level_triggered: bool) -> bool:
         """Receive an interrupt message of an I/O APIC. Return whether this APIC accepted it."""
         return self._is_destination(destination, logical=logical) and self._accept(

@@ -1,0 +1,70 @@
+"""Faults of hardware parts other than RAM: inverted bits of registers, skipped instructions, lost interrupts.
+
+A fault is applied to a machine that is stopped between two steps. enclave_sim/inputs.py lists the parts with their
+effects.
+"""
+
+from enclave_sim.inputs import HardwareFault
+from machine.machine import Machine
+from machine.processor.cpu import Cpu
+
+_CONTROL = {"cr0": "CR0", "cr4": "CR4"}
+_EFER = 0xC000_0080
+_NMI = 2
+
+
+def apply(machine: Machine, fault: HardwareFault) -> None:
+    """Apply a fault. A skipped or repeated instruction needs a processor that does not sleep: else nothing happens."""
+    if fault.part == "interrupt":
+        _interrupt(machine, fault)
+    elif fault.part == "clock":
+        machine.clock.spend(fault.value)
+    elif fault.part == "tsc":
+        machine.cpu.time_stamp_counter.value ^= fault.value
+    elif fault.part != "instruction":
+        _flip(machine.cpu, fault.part, fault.value)
+    elif fault.effect == "repeat":
+        if not machine.halted:
+            registers = machine.cpu.registers
+            registers.rip = registers.offset_of(machine.cpu.hook.last)
+    else:
+        _skip(machine, fault.value)
+
+
+def _interrupt(machine: Machine, fault: HardwareFault) -> None:
+    if fault.effect == "lose":
+        machine.local_apic.withdraw(fault.value)
+    elif fault.value == _NMI:
+        machine.request_nmi()
+    elif fault.value >= 16:
+        machine.request_interrupt(fault.value)
+
+
+def _skip(machine: Machine, count: int) -> None:
+    """Retire instructions at RIP without executing them. Code that cannot be decoded ends it."""
+    cpu = machine.cpu
+    for _ in range(0 if machine.halted else count):
+        instruction = cpu.code.instruction_at(cpu.linear_rip)
+        if instruction is None:
+            return
+        cpu.skip(instruction.length)
+
+
+def _flip(cpu: Cpu, part: str, bits: int) -> None:
+    """Invert bits of a register, and drop what the emulator has derived from it."""
+    registers = cpu.registers
+    if part == "rflags":
+        cpu.rflags ^= bits
+    elif part in _CONTROL:
+        cpu.write_register(_CONTROL[part], cpu.read_register(_CONTROL[part]) ^ bits)
+    elif part in ("cr2", "cr3"):
+        registers.cr[int(part[2])] ^= bits
+    elif part == "efer":
+        cpu.write_msr(_EFER, cpu.read_msr(_EFER) ^ bits)
+    elif "_" in part:
+        name, _, field = part.partition("_")
+        register = getattr(registers, name)
+        setattr(register, field, getattr(register, field) ^ bits)
+    else:
+        setattr(registers, part, getattr(registers, part) ^ bits)
+    cpu.engine.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores

@@ -40,9 +40,16 @@ def architecture_faults(machine: Machine) -> tuple[str, ...]:
 def table_faults(machine: Machine) -> tuple[str, ...]:
     """Return the faults of tables and control registers, which apply in every ring. The machine must be stopped."""
     state, ram = machine.cpu.registers, machine.ram
-    idt, gdt, task = (
-        ram.read(table.base, min(table.limit, 0xFFFF) + 1) for table in (state.idtr, state.gdtr, state.tr)
+    spans = {
+        name: range(table.base, table.base + min(table.limit, 0xFFFF) + 1)
+        for name, table in (("IDT", state.idtr), ("GDT", state.gdtr), ("task state", state.tr))
+    }
+    outside = tuple(
+        f"the {name} is outside of RAM, at {one.start:#x}" for name, one in spans.items() if one.stop > ram.size
     )
+    if outside:
+        return outside
+    idt, gdt, task = (ram.read(one.start, len(one)) for one in spans.values())
     return _table_faults(_Controls(state.cr[0], state.cr[4], state.efer, state.ldtr.selector), idt, gdt, task)
 
 

@@ -99,6 +99,10 @@ class InterruptAcceptance(Device):
         self._priorities.requested &= ~(1 << vector)
         self._update()
 
+    def is_requested(self, vector: int) -> bool:
+        """Report whether an interrupt is requested that the processor has not taken yet."""
+        return bool(self._priorities.requested >> vector & 1)
+
     def message(self, destination: int, mode: int, vector: int, *, logical: bool, level_triggered: bool) -> bool:
         """Receive an interrupt message of an I/O APIC. Return whether this APIC accepted it."""
         return self._is_destination(destination, logical=logical) and self._accept(

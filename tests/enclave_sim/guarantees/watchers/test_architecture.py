@@ -36,6 +36,12 @@ def test_flags(machine: Machine, flags: int, faults: list[str]) -> None:
         assert list(architecture_faults(machine)) == faults
 
 
+@pytest.mark.parametrize(("table", "name"), [("idtr", "IDT"), ("gdtr", "GDT"), ("tr", "task state")])
+def test_a_table_outside_of_ram(machine: Machine, table: str, name: str) -> None:
+    with field(getattr(machine.cpu.registers, table), "base", 1 << 40):
+        assert architecture_faults(machine) == (f"the {name} is outside of RAM, at 0x10000000000",)
+
+
 @pytest.mark.parametrize(("bit", "name"), [(0, "PE"), (5, "NE"), (16, "WP"), (31, "PG")])
 def test_cr0(machine: Machine, bit: int, name: str) -> None:
     with field(machine.cpu.registers.cr, 0, machine.cpu.registers.cr[0] & ~(1 << bit)):

@@ -5,6 +5,8 @@ exception there, and the callback has done nothing. wasmtime then aborts the pro
 an event missing.
 """
 
+# `signal` also looks each handler up in an enumeration, which took longer than all the rest of a step.
+import _signal  # type: ignore[import-not-found]
 import signal
 import threading
 from collections.abc import Callable, Iterable
@@ -41,10 +43,10 @@ class SignalsHeld:
             return
         _held = self._holds = True
         for number in self._signals:
-            handler = signal.getsignal(number)
+            handler = _signal.getsignal(number)
             if callable(handler):
                 self._handlers[number] = handler
-                signal.signal(number, self._hold)
+                _signal.signal(number, self._hold)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
@@ -53,7 +55,7 @@ class SignalsHeld:
         if not self._holds:
             return
         for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+            _signal.signal(number, handler)
         self._handlers, handlers = {}, self._handlers
         self._came, came = [], self._came
         _held = self._holds = False

@@ -14,7 +14,8 @@ from enclave_sim.time_travel.navigation.lifetimes.answers import Maker, Met
 from enclave_sim.time_travel.navigation.lifetimes.flow import matches
 from enclave_sim.time_travel.navigation.lifetimes.taint import MOST_LEVELS, Held, Label, Taint, derived
 from enclave_sim.time_travel.navigation.provenance.answers import Role
-from enclave_sim.time_travel.navigation.provenance.guest.replay import Item, Replay
+from enclave_sim.time_travel.navigation.provenance.guest.items import Item
+from enclave_sim.time_travel.navigation.provenance.guest.replay import Replay
 from enclave_sim.time_travel.navigation.provenance.guest.sources import GuestSources, Instance
 from enclave_sim.time_travel.navigation.provenance.places import MEMORY
 from enclave_sim.time_travel.position import Position
@@ -76,7 +77,7 @@ class Guests:
         self._replay = instance.replay
         self._labels = [[None] * item.size for item in instance.replay.items]
         base = self._base
-        for address, piece in instance.replay.written.items():
+        for address, piece in instance.replay.memory.written.items():
             self._labels[piece.item][piece.first] = self._taint.label(MEMORY, base + address)
 
     def _calls(self, made: GuestInstantiated) -> int:

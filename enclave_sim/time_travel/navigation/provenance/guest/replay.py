@@ -6,7 +6,6 @@ of its item. Only `local.get`, `global.get` and `drop` add none.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from enclave_sim.time_travel.navigation.provenance.answers import Role
 from enclave_sim.time_travel.navigation.provenance.guest.arithmetic import (
@@ -17,47 +16,13 @@ from enclave_sim.time_travel.navigation.provenance.guest.arithmetic import (
     is_numeric,
     signature,
 )
+from enclave_sim.time_travel.navigation.provenance.guest.items import Item, Piece
+from enclave_sim.time_travel.navigation.provenance.guest.linear_memory import LinearMemory
 from enclave_sim.time_travel.navigation.provenance.guest.program import Operation, Program, UnsupportedError
 
 MOST = 300_000
 """Instructions that are repeated at most."""
 _MASK = 0xFFFF_FFFF
-_PAGE = 65536
-
-
-class Piece(NamedTuple):
-    """Bytes of an item, or of linear memory that the guest has not written."""
-
-    item: int
-    """The number of the item; -1 for memory."""
-    first: int
-    """The first byte of its value, or the address."""
-    size: int
-
-
-class Item(NamedTuple):
-    """A value that an instruction made."""
-
-    offset: int
-    """The offset of the instruction in the module."""
-    text: str
-    """The instruction."""
-    stay: int
-    """The number of host calls that had been answered."""
-    value: int
-    size: int
-    """In bytes."""
-    sources: tuple[tuple[Role, Piece], ...]
-    spread: bool
-    """Each byte may depend on all bytes of the sources; False for a copy."""
-    answer: int | None = None
-    """Of the result of a host call its number, from 0."""
-    data: int | None = None
-    """Of bytes from a data segment the offset of the first one in the module."""
-    address: int | None = None
-    """Of bytes in linear memory the address of the first one."""
-    filled: int = 1
-    """The number of times that the bytes are there, one after the other."""
 
 
 class TooLongError(Exception):
@@ -88,10 +53,8 @@ class Replay:
 
     def __init__(self, program: Program, memory_bytes: int) -> None:
         self._program = program
-        self.memory = bytearray(memory_bytes)
+        self.memory = LinearMemory(memory_bytes)
         self.items: list[Item] = []
-        self.written: dict[int, Piece] = {}
-        """The byte of an item in each byte of linear memory that the guest has written."""
         self.arguments: list[int | None] = []
         """The item of the argument of each host call so far; None for a call without one."""
         self.over = False
@@ -257,7 +220,7 @@ class Replay:
             "local.tee": self._local_tee,
             "global.get": lambda one: self._stack.append(self._globals[one.numbers[0]]),
             "global.set": self._global_set,
-            "memory.size": lambda one: self._push(one, len(self.memory) // _PAGE, 4),
+            "memory.size": lambda one: self._push(one, self.memory.pages, 4),
             "memory.grow": self._grow,
             "memory.copy": self._copy,
             "memory.fill": self._fill,
@@ -345,23 +308,18 @@ class Replay:
     def _grow(self, one: Operation) -> None:
         pages, item = self._stack.pop()
         # The memory is fixed at its size, by which it can only grow by nothing.
-        self._push(one, _MASK if pages else len(self.memory) // _PAGE, 4, item)
+        self._push(one, _MASK if pages else self.memory.pages, 4, item)
 
     # Memory
-
-    def _range(self, address: int, size: int, one: Operation) -> None:
-        if address + size > len(self.memory):
-            raise TrapError(one.name)
 
     def _load(self, one: Operation) -> None:
         base, item = self._stack.pop()
         address = base + one.numbers[0]
-        self._range(address, one.size, one)
         size = bits(one.name[:3]) // 8
-        value = int.from_bytes(self.memory[address : address + one.size], "little")
+        value = int.from_bytes(self.memory.read(address, one.size), "little")
         if one.name.endswith("_s") and value >> 8 * one.size - 1:
             value += (1 << 8 * size) - (1 << 8 * one.size)
-        sources = [(Role.DATA, piece) for piece in self._pieces(address, one.size)]
+        sources = [(Role.DATA, piece) for piece in self.memory.pieces(address, one.size)]
         sources.append((Role.ADDRESS, self._piece(item)))
         copied = one.size == size
         self._stack.append((value, self._add(one.offset, one.text, value, size, sources, spread=not copied)))
@@ -369,28 +327,11 @@ class Replay:
     def _store(self, one: Operation) -> None:
         (value, item), (base, where) = self._stack.pop(), self._stack.pop()
         address = base + one.numbers[0]
-        self._range(address, one.size, one)
+        self.memory.check(address, one.size)
         content = value & (1 << 8 * one.size) - 1
         sources = (Role.DATA, Piece(item, 0, one.size)), (Role.ADDRESS, self._piece(where))
         made = self._add(one.offset, one.text, content, one.size, sources, spread=False, address=address)
-        self._put(address, content.to_bytes(one.size, "little"), made)
-
-    def _put(self, address: int, content: bytes, item: int) -> None:
-        self.memory[address : address + len(content)] = content
-        for index in range(len(content)):
-            self.written[address + index] = Piece(item, index, 1)
-
-    def _pieces(self, address: int, size: int) -> list[Piece]:
-        """Return the items in some bytes of linear memory, those of one item joined."""
-        found: list[Piece] = []
-        for index in range(address, address + size):
-            piece = self.written.get(index, Piece(-1, index, 1))
-            last = found[-1] if found else None
-            if last is not None and last.item == piece.item and last.first + last.size == piece.first:
-                found[-1] = Piece(last.item, last.first, last.size + 1)
-            else:
-                found.append(piece)
-        return found
+        self.memory.put(address, content.to_bytes(one.size, "little"), made)
 
     def _three(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
         length, middle, first = self._stack.pop(), self._stack.pop(), self._stack.pop()
@@ -398,24 +339,22 @@ class Replay:
 
     def _copy(self, one: Operation) -> None:
         (to, where), (source, read), (length, count) = self._three()
-        self._range(to, length, one)
-        self._range(source, length, one)
+        self.memory.check(to, length)
+        content = self.memory.read(source, length)
         if not length:
             return
-        content = bytes(self.memory[source : source + length])
-        sources = [(Role.DATA, piece) for piece in self._pieces(source, length)]
+        sources = [(Role.DATA, piece) for piece in self.memory.pieces(source, length)]
         sources += [(Role.ADDRESS, self._piece(item)) for item in (where, read, count)]
         value = int.from_bytes(content, "little")
         made = self._add(one.offset, one.text, value, length, sources, spread=False, address=to)
-        self._put(to, content, made)
+        self.memory.put(to, content, made)
 
     def _fill(self, one: Operation) -> None:
         (to, where), (value, item), (length, count) = self._three()
-        self._range(to, length, one)
+        self.memory.check(to, length)
         sources = [(Role.DATA, Piece(item, 0, 1)), *((Role.ADDRESS, self._piece(n)) for n in (where, count))]
         made = self._add(one.offset, one.text, value & 0xFF, 1, sources, spread=False, address=to, filled=length)
-        for index in range(to, to + length):
-            self._put(index, bytes([value & 0xFF]), made)
+        self.memory.fill(to, length, value & 0xFF, made)
 
     def _init(self, one: Operation) -> None:
         (to, _), (first, _), (length, _) = self._three()
@@ -423,16 +362,15 @@ class Replay:
         known = 0 if number in self._dropped else len(self._program.segments[number].content)
         if first + length > known:
             raise TrapError(one.name)
-        self._range(to, length, one)
+        self.memory.check(to, length)
         if length:
             self._initialise(number, to, first, length)
 
     def _initialise(self, number: int, to: int, first: int, length: int) -> None:
         segment = self._program.segments[number]
         content = segment.content[first : first + length]
-        if to + length > len(self.memory):
-            raise TrapError("a data segment outside the memory")
+        self.memory.check(to, length)
         at = segment.at + first
         text = f"data segment {number}"
         made = self._add(at, text, int.from_bytes(content, "little"), length, spread=False, data=at, address=to)
-        self._put(to, content, made)
+        self.memory.put(to, content, made)

@@ -10,8 +10,9 @@ from enclave_sim.events import GuestDestroyed, GuestInstantiated, GuestTrapped, 
 from enclave_sim.memory_map import region
 from enclave_sim.payload.wasm.places import function_text, offset_text
 from enclave_sim.time_travel.navigation.provenance.answers import LISTED, End, Ending, Origin, Role, Source, Value
+from enclave_sim.time_travel.navigation.provenance.guest.items import Item, Piece
 from enclave_sim.time_travel.navigation.provenance.guest.program import UnsupportedError, program_of
-from enclave_sim.time_travel.navigation.provenance.guest.replay import MOST, Item, Piece, Replay, TooLongError
+from enclave_sim.time_travel.navigation.provenance.guest.replay import MOST, Replay, TooLongError
 from enclave_sim.time_travel.navigation.provenance.places import MEMORY, Place
 from enclave_sim.time_travel.navigation.provenance.steps import Steps
 from enclave_sim.time_travel.position import Position
@@ -94,11 +95,11 @@ class GuestSources:
         self.unseen = _UNSEEN if refused is not None else None
         if refused is not None or first < 0:
             return None
-        piece = instance.replay.written.get(first)
+        piece = instance.replay.memory.written.get(first)
         if piece is None:
             return None
         size = 1
-        while size < place.size and instance.replay.written.get(first + size) == Piece(
+        while size < place.size and instance.replay.memory.written.get(first + size) == Piece(
             piece.item, piece.first + size, 1
         ):
             size += 1
@@ -229,7 +230,7 @@ class GuestSources:
         called = [one.argument for one in instance.calls[: len(made)]]
         self._timeline.go_to(goal)
         base = region("heap").end - instance.made.memory_bytes
-        if made == called and self._timeline.machine.ram.equals(base, bytes(replay.memory)):
+        if made == called and self._timeline.machine.ram.equals(base, bytes(replay.memory.content)):
             return None
         return Ending(End.NOT_MODELLED, "a guest whose memory was changed from outside")
 

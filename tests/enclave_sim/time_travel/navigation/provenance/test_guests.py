@@ -164,4 +164,4 @@ def test_the_repeated_run_is_that_of_wasmtime(guest: WasmGuest) -> None:
     except UnsupportedError:
         return
     assert [0 if item is None else replay.items[item].value for item in replay.arguments] == run.arguments
-    assert bytes(replay.memory) == run.memory
+    assert bytes(replay.memory.content) == run.memory

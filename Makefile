@@ -38,7 +38,7 @@ test-fast: $(READY)  ## all tests but the slow ones and the oracle, with fewer e
 # SEED repeats what was drawn: make test-long SEED=3
 test-long: $(READY)  ## exploration: each property with twenty times the examples, drawn anew each time, and long tables
 	@seed=$$(echo $(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom))); echo "make test-long SEED=$$seed"; \
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "long or hypothesis and not oracle" --hypothesis-profile=long --hypothesis-seed=$$seed
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "long or (hypothesis or seeded) and not oracle" --hypothesis-profile=long --hypothesis-seed=$$seed
 
 test-speed: $(READY)  ## what may take how long, beside a reference; on a host that has nothing else to do
 	$(BIN)/python -m pytest -m speed

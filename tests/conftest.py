@@ -25,6 +25,9 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     profile = settings.get_current_profile_name()
     scale(items, profile)
+    for item in items:
+        if "share" in getattr(item, "fixturenames", ()):
+            item.add_marker("seeded")
     if profile == QUICK:
         shorten(items)
 

@@ -1,5 +1,7 @@
 """The Hypothesis profiles: half of the examples of each property, fewer in `make test-fast`, more in `make test-long`.
 
+Tables of seeded cases follow them: half of each, a tenth, and all.
+
 Those of the long one come from a new seed each time; `make test-long` prints the seed, which repeats them.
 """
 
@@ -25,8 +27,8 @@ def register() -> None:
 
 
 def seeded(count: int, profile: str | None) -> int:
-    """How many of `count` seeded cases a test tries under a profile: fewer in `make test-fast`, all in any other."""
-    return _scaled(count, FACTORS[QUICK]) if profile == QUICK else count
+    """How many of `count` seeded cases a test tries under a profile; None is that of `make test`."""
+    return _scaled(count, min(FACTORS[profile or ANY_HOST], 1))
 
 
 def _scaled(count: int, factor: float) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -10,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.documents import commands
-from tests.documents.blocks import Block
+from tests.documents import commands, few_examples
+from tests.documents.blocks import ROOT, Block
 from tests.documents.comparing import agrees, exit_code
 
 _STEP = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
@@ -104,10 +105,14 @@ def _program(block: Block) -> str:
 
 
 def _tests(block: Block) -> None:
-    """Run the tests of a block with pytest. Its output goes to a file, for a block that shows lines from it."""
+    """Run the tests of a block with pytest. Its output goes to a file, for a block that shows lines from it.
+
+    Properties draw a tenth of the examples that a reader's would: what they say is tested elsewhere.
+    """
     file = Path(block.test_file or "")
     file.write_text(block.text)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", file.name]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", few_examples.__name__, file.name]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     file.with_suffix(".txt").write_text(ran.stdout)
     assert ran.returncode == block.says("fails"), f"{block.place}: {ran.stdout}"

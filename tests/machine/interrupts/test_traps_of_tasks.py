@@ -11,7 +11,7 @@ from tests.machine.assembler import Assembler
 TABLE = 0x16_0000
 """A copy of the GDT. It has the descriptors of two tasks, whose back links make them available again."""
 FIRST, SECOND, GATE = 0x88, 0x188, 0x80
-LIMIT_NS = 50_000
+LIMIT_NS = 5_000
 
 
 def stored(address: int, content: bytes) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from enclave_sim.attestation.errors import shown
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.files.reading import DOCUMENT, read_file
+from enclave_sim.files.reading import DOCUMENT, read_utf8
+from enclave_sim.reasons import reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +96,7 @@ class ReferenceValues:
                 raise ConfigurationError(f"reference values: {unknown[0][:40]!r} is not one of {', '.join(names)}")
             lists = msgspec.convert(content, type=dict[str, list[str]])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ConfigurationError(f"reference values: {error}; expected a JSON object of lists") from None
+            raise ConfigurationError(f"reference values: {reason(error)}; expected a JSON object of lists") from None
         missing = [name for name in names if name not in lists]
         if missing:
             raise ConfigurationError(f"reference values: {missing[0]!r} is missing; an empty list allows nothing")
@@ -114,9 +115,9 @@ class ReferenceValues:
         Raises:
             ConfigurationError: It cannot be read, or is not such a file.
         """
-        data = read_file(path, DOCUMENT)
+        text = read_utf8(path, DOCUMENT, "a file of reference values")
         try:
-            return cls.from_json(data)
+            return cls.from_json(text.encode())
         except ConfigurationError as error:
             raise ConfigurationError(f"{path}: {error}") from None
 

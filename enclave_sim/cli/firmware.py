@@ -13,6 +13,7 @@ from enclave_sim.cli.output.written import keep, save
 from enclave_sim.errors import ConfigurationError, installing
 from enclave_sim.files.reading import DOCUMENT, read_file
 from enclave_sim.files.writing import new_directory, write_files
+from enclave_sim.reasons import reason
 from enclave_sim.recording.text import plural
 from firmware import PARTS, built_in
 
@@ -80,5 +81,5 @@ def build(directory: Path, output: Path | None) -> None:
     try:
         version = firmware_of(image).description.version
     except ValueError as error:
-        raise ConfigurationError(f"{directory} builds no firmware for this program: {error}") from None
+        raise ConfigurationError(f"{directory} builds no firmware for this program: {reason(error)}") from None
     save(goal, image, f"firmware {version}")

@@ -30,7 +30,11 @@ def read_directory(directory: Path, limits: Mapping[str, int]) -> dict[str, byte
     try:
         handle = os.open(directory, _FLAGS | os.O_DIRECTORY)
     except (OSError, ValueError) as error:
-        reason = "it is a symbolic link" if directory.is_symlink() else getattr(error, "strerror", str(error))
+        reason = (
+            "it is a symbolic link"
+            if directory.is_symlink()
+            else getattr(error, "strerror", "no directory can have this name")
+        )
         raise ConfigurationError(f"cannot read {directory}: {reason}") from None
     try:
         found = {name: _read(handle, directory, name, limit) for name, limit in limits.items()}

@@ -25,6 +25,11 @@ MODULE = 1 << 26
 IMAGE = 1 << 30
 """Limit in bytes for kernel images, boot modules, files for fw_cfg and snapshots."""
 
+UTF_8_MARK = b"\xef\xbb\xbf"
+"""The byte order mark that some editors put before UTF-8."""
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""The byte order marks of UTF-16."""
+
 _CHUNK = 1 << 16
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -61,6 +66,30 @@ def read_file(path: "str | Path", limit: int) -> bytes:
     if size > limit or not left:
         raise ConfigurationError(f"cannot read {path}: it is larger than {_size(limit)}")
     return b"".join(chunks)
+
+
+def read_utf8(path: "str | Path", limit: int, what: str) -> str:
+    """Read a complete text file, as any editor writes it: a byte order mark is dropped, and CR LF ends a line, too.
+
+    Args:
+        path: The file.
+        limit: The maximum size in bytes.
+        what: A noun with its article, for an error: what the file must be.
+
+    Returns:
+        The text. Its lines end with LF.
+
+    Raises:
+        MissingFile: There is no such file.
+        ConfigurationError: It cannot be read, is not a regular file, is larger, or is not UTF-8 text.
+    """
+    data = read_file(path, limit)
+    if data.startswith(UTF_16):
+        raise ConfigurationError(f"{path} is not {what}: it is UTF-16 text; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not {what}: it is not UTF-8 text at byte {error.start}") from None
 
 
 def read_start(path: "str | Path", count: int) -> bytes:
@@ -121,8 +150,8 @@ class _InputFile(io.FileIO):
             raise MissingFile(f"cannot read {self._path}: {error.strerror}") from None
         except OSError as error:
             raise ConfigurationError(f"cannot read {self._path}: {error.strerror}") from None
-        except ValueError as error:  # a name with a zero byte
-            raise ConfigurationError(f"cannot read {str(self._path)!r}: {error}") from None
+        except ValueError:  # a zero byte
+            raise ConfigurationError(f"cannot read {str(self._path)!r}: no file can have this name") from None
 
 
 def _open(path: str, flags: int) -> int:

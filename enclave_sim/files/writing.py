@@ -168,5 +168,5 @@ def _explaining(asked_for: object, doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigurationError(f"cannot {doing} {asked_for}: {error.strerror}") from None
-    except ValueError as error:  # a name with a zero byte
-        raise ConfigurationError(f"cannot {doing} {str(asked_for)!r}: {error}") from None
+    except ValueError:  # a zero byte
+        raise ConfigurationError(f"cannot {doing} {str(asked_for)!r}: no file can have this name") from None

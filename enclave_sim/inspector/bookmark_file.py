@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.files.reading import SMALL, MissingFile, read_file
+from enclave_sim.files.reading import SMALL, MissingFile, read_utf8
 from enclave_sim.files.writing import write_file
 from enclave_sim.time_travel.link import Link, LinkError
 
@@ -16,11 +16,9 @@ _HEADING = "# Bookmarks of enclave-sim inspect: one link a line.\n"
 def read_bookmarks(path: Path) -> tuple[Link, ...]:
     """Read the bookmarks of a file; none if it does not exist. Raises ConfigurationError, which names a wrong line."""
     try:
-        lines = read_file(path, SMALL).decode("utf-8").splitlines()
+        lines = read_utf8(path, SMALL, "a file of bookmarks").splitlines()
     except MissingFile:
         return ()
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not a file of bookmarks: it is not UTF-8 text") from None
     found = []
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith("#"):

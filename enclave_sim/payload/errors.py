@@ -23,6 +23,15 @@ class MalformedModule(PayloadError):  # noqa: N818 - names the thing that is wro
         self.reason = reason
 
 
+class ComponentGiven(MalformedModule):
+    """The file is a component of the component model, which contains modules, and not a module."""
+
+    def __init__(self) -> None:
+        reason = "it is a WebAssembly component; a payload is a module, so build it for wasm32-unknown-unknown"
+        super().__init__(0, 0, reason)
+        self.args = (reason,)
+
+
 class KeyFileError(PayloadError):
     """A key or trust anchor could not be read, written or used; the text names the file and the field."""
 

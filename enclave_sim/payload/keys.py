@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar
 import msgspec
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.files.reading import SMALL, read_file
+from enclave_sim.files.reading import SMALL, read_utf8
 from enclave_sim.payload.errors import KeyFileError
+from enclave_sim.reasons import reason
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -294,8 +295,8 @@ def _decode(text: str | bytes, kind: type[_File], origin: str) -> _File:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         wanted = _KEY_FORMAT if kind is _KeyFile else _ANCHOR_FORMAT
-        reason = _mistaken(text, kind) or f": {error}"
-        raise KeyFileError(f"{origin}: not a JSON file of format {wanted}{reason}") from error
+        why = _mistaken(text, kind) or f": {reason(error)}"
+        raise KeyFileError(f"{origin}: not a JSON file of format {wanted}{why}") from None
 
 
 def _mistaken(text: str | bytes, kind: type[_File]) -> str:
@@ -314,9 +315,9 @@ def _encode(file: _KeyFile | _AnchorFile) -> bytes:
     return msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> str:
     try:
-        return read_file(path, SMALL)
+        return read_utf8(path, SMALL, "a key or a trust anchor")
     except ConfigurationError as error:
         raise KeyFileError(str(error)) from None
 

@@ -10,14 +10,17 @@ import msgspec
 
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.events import AnyEvent
-from enclave_sim.files.reading import IMAGE, open_file
+from enclave_sim.files.reading import IMAGE, UTF_8_MARK, UTF_16, open_file
+from enclave_sim.reasons import reason
 from enclave_sim.recording.format import BEGINNING, FORMAT, VERSION, Header, RecordingError, Trailer, with_limit
+from enclave_sim.recording.text import printable
 from machine.events import Event
 
 _READ_IN_ORDER = 1 << 16
 """A part of a file, in bytes, that is read line by line rather than bisected."""
 _LONGEST_LINE = 1 << 26
 """In bytes. A header with the largest payloads and the most inputs is shorter."""
+_CHANGED = "the file was changed as text; copy it byte by byte (for git: `*.jsonl -text` in .gitattributes)"
 
 
 class _Format(msgspec.Struct, tag_field="kind", tag="header"):
@@ -65,10 +68,12 @@ class RecordingFile(Iterable[AnyEvent]):
             self._header(line)
             digest, count = hashlib.sha256(line), 0
             while line := file.readline(_LONGEST_LINE):
+                _check_line(self.path, line, f"line {count + 2}")
                 try:
                     event: AnyEvent | Trailer = decoder.decode(line)
                 except (ValueError, RecursionError) as error:
-                    raise self._damaged(count + 2, f"not an event: {error}") from None
+                    what = f"not an event: {reason(error)}" if line.endswith(b"\n") else "cut short"
+                    raise self._damaged(count + 2, what) from None
                 if not line.endswith(b"\n"):
                     raise self._damaged(count + 2, "cut short")
                 if isinstance(event, Trailer):
@@ -129,10 +134,11 @@ class RecordingFile(Iterable[AnyEvent]):
             _first_line(file)
             file.seek(self._offset(file, file.tell(), os.fstat(file.fileno()).st_size, is_late))
             while line := file.readline(_LONGEST_LINE):
+                _check_line(self.path, line, "a line")
                 try:
                     event: AnyEvent | Trailer = decoder.decode(line)
                 except (ValueError, RecursionError) as error:
-                    raise self._damaged_after(seq, f"not an event: {error}") from None
+                    raise self._damaged_after(seq, f"not an event: {reason(error)}") from None
                 if isinstance(event, Trailer):
                     return
                 if seq is not None and event.seq != seq + 1:
@@ -151,7 +157,7 @@ class RecordingFile(Iterable[AnyEvent]):
             try:
                 late = begin >= high or is_late(msgspec.json.decode(file.readline(_LONGEST_LINE), type=_Place))
             except (ValueError, RecursionError) as error:
-                raise RecordingError(f"{self.path}, byte {begin}: not an event: {error}") from None
+                raise RecordingError(f"{self.path}, byte {begin}: not an event: {reason(error)}") from None
             low, high = (low, middle) if late else (begin, high)
         return low
 
@@ -178,12 +184,19 @@ class RecordingFile(Iterable[AnyEvent]):
     def _header(self, line: bytes) -> Header:
         if not line:
             raise RecordingError(f"{self.path} is not a recording: it is empty")
+        if line.startswith((UTF_8_MARK, *UTF_16)):
+            raise RecordingError(f"{self.path}, line 1: it begins with a byte order mark: {_CHANGED}")
+        if not line.startswith(BEGINNING):
+            start = printable(line.decode("utf-8", "replace"))
+            right = BEGINNING.decode()
+            raise RecordingError(f"{self.path} is not a recording; line 1: it begins with {start}, not {right}")
+        _check_line(self.path, line, "line 1")
         try:
             found = msgspec.json.decode(line, type=_Format)
             if found.format == FORMAT and found.version == VERSION and line.endswith(b"\n"):
                 return msgspec.json.decode(line, type=Header)
         except (ValueError, RecursionError, EnclaveError) as error:
-            raise RecordingError(f"{self.path} is not a recording; line 1: {error}") from None
+            raise RecordingError(f"{self.path} is not a recording; line 1: {reason(error)}") from None
         if found.format != FORMAT:
             raise RecordingError(f"{self.path} is not a recording; line 1: its format is {found.format!r}")
         if found.version != VERSION:
@@ -205,6 +218,14 @@ class RecordingFile(Iterable[AnyEvent]):
 
     def _damaged(self, line: int, what: str) -> RecordingError:
         return RecordingError(f"{self.path}, line {line}: {what}")
+
+
+def _check_line(path: Path, line: bytes, where: str) -> None:
+    """Raise RecordingError for a line that is too long, or that an editor or a transfer as text has changed."""
+    if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
+        raise RecordingError(f"{path}, {where}: it is longer than {_LONGEST_LINE >> 20} MiB, the longest possible")
+    if line.endswith(b"\r\n"):
+        raise RecordingError(f"{path}, {where}: it ends with CR LF: {_CHANGED}")
 
 
 def _first_line(file: BinaryIO) -> bytes:

@@ -24,6 +24,7 @@ from enclave_sim.enclave.enclave import EXTERNAL, Enclave
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.inputs import AnyInput
+from enclave_sim.reasons import reason
 from enclave_sim.recording.comparison.divergence import CONTEXT, Divergence
 from enclave_sim.recording.embedded import find_anchors, find_payloads
 from enclave_sim.recording.format import Digest, Header, RecordingError
@@ -294,7 +295,7 @@ def _configuration(header: Header, kernel: Firmware | None) -> EnclaveConfigurat
         found = msgspec.convert(header.configuration, EnclaveConfiguration)
         return msgspec.structs.replace(found, firmware=kernel)
     except ValueError as error:
-        raise RecordingError(f"its configuration is not one of this program: {error}") from None
+        raise RecordingError(f"its configuration is not one of this program: {reason(error)}") from None
 
 
 def _run(enclave: Enclave, survey: _Survey, comparer: _Comparer) -> RunResult | None:

@@ -21,6 +21,7 @@ from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.events import AnyEvent
 from enclave_sim.files.reading import IMAGE, read_file
 from enclave_sim.files.writing import output_file
+from enclave_sim.reasons import reason
 from enclave_sim.recording.format import Header
 from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.specification import Phase
@@ -76,7 +77,9 @@ def save(enclave: Enclave, path: Path) -> None:
         body = msgspec.msgpack.encode(_file_of(enclave))
         again = msgspec.msgpack.encode(_file_of(_made(_decoded(body))))
     except (EnclaveError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise SnapshotError(f"the state at {enclave.machine.clock.now_ns} ns cannot be saved: {error}") from None
+        raise SnapshotError(
+            f"the state at {enclave.machine.clock.now_ns} ns cannot be saved: {reason(error)}"
+        ) from None
     if body != again:
         raise SnapshotError(
             f"the state at {enclave.machine.clock.now_ns} ns cannot be saved: restored, it is another one"
@@ -119,7 +122,7 @@ def load(path: Path) -> Enclave:
     try:
         return _made(file)
     except (EnclaveError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise SnapshotError(f"{path} cannot be restored: {error}") from None
+        raise SnapshotError(f"{path} cannot be restored: {reason(error)}") from None
 
 
 def _read(path: Path) -> _File:
@@ -139,7 +142,7 @@ def _read(path: Path) -> _File:
     try:
         file = _decoded(body)
     except ValueError as error:
-        raise SnapshotError(f"{path} is not a snapshot: {error}") from None
+        raise SnapshotError(f"{path} is not a snapshot: {reason(error)}") from None
     if file.unicorn != unicorn.__version__:
         raise SnapshotError(f"{path} is of Unicorn {file.unicorn}; this is {unicorn.__version__}")
     return file

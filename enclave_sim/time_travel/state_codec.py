@@ -13,6 +13,7 @@ import msgspec
 from enclave_sim.attestation import Evidence, Position, SignedQuote
 from enclave_sim.inputs import AfterEvent, AnyInput
 from enclave_sim.payload.artefact import Artefact
+from enclave_sim.reasons import reason
 from enclave_sim.specification import Cause, HostFunction, Phase, Step
 from machine.interrupts.interrupt_returns import Entered
 
@@ -23,7 +24,7 @@ _BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in (*_ENUMS, *_RECORDS,
 
 
 def encode(state: Any) -> bytes:
-    """Encode state as MessagePack. Raises TypeError for a value of an unlisted type."""
+    """Encode state as MessagePack. Raises ValueError for a value of an unlisted type."""
     return msgspec.msgpack.encode(_pack(state))
 
 
@@ -32,7 +33,7 @@ def decode(data: bytes) -> Any:
     try:
         return _unpack(msgspec.msgpack.decode(data))
     except (LookupError, TypeError, RecursionError) as error:
-        raise ValueError(f"not a state: {error}") from None
+        raise ValueError(f"not a state: {reason(error)}") from None
 
 
 def _pack(value: Any) -> Any:
@@ -51,7 +52,7 @@ def _pack(value: Any) -> Any:
         return [kind.__name__, value.value]
     if kind in _RECORDS:
         return [kind.__name__, [_pack(getattr(value, field)) for field in _fields(kind)]]
-    raise TypeError(f"{kind.__name__} is not a type of state")
+    raise ValueError(f"{kind.__name__} is not a type of state")
 
 
 def _unpack(value: Any) -> Any:

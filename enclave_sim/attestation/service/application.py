@@ -29,6 +29,7 @@ from enclave_sim.attestation.service.protocol import (
     ChallengeRequest,
 )
 from enclave_sim.attestation.service.verifier import Verifier
+from enclave_sim.reasons import reason
 
 BODY_TIMEOUT_S = 10.0
 """Seconds within which a request's complete body must arrive."""
@@ -70,7 +71,7 @@ class _Endpoints:
             raise RequestRefused(
                 HTTPStatus.BAD_REQUEST,
                 "request_malformed",
-                f'the body is not {{"cycle": 0 to 4294967295, "ak": Name of AK 1 in hex, or null}}: {error}',
+                f'the body is not {{"cycle": 0 to 4294967295, "ak": Name of AK 1 in hex, or null}}: {reason(error)}',
             ) from None
         ak_name = None if wanted.ak is None else bytes.fromhex(wanted.ak)
         challenge = await run_in_threadpool(self._verifier.issue, wanted.cycle, ak_name)
@@ -177,7 +178,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _database_error(_request: Request, error: Exception) -> Response:
     """Answer that the database failed. Nothing was accepted: the transaction has been rolled back."""
-    return _error(HTTPStatus.SERVICE_UNAVAILABLE, "database", f"the database cannot be used: {error}")
+    return _error(HTTPStatus.SERVICE_UNAVAILABLE, "database", f"the database cannot be used: {reason(error)}")
 
 
 async def _defect(_request: Request, _error_raised: Exception) -> Response:

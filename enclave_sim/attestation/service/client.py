@@ -27,6 +27,7 @@ from enclave_sim.attestation.service.protocol import (
 )
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import SMALL, read_file
+from enclave_sim.reasons import reason
 
 _Decoded = TypeVar("_Decoded")
 
@@ -102,7 +103,7 @@ class RemoteVerifier:
         try:
             return msgspec.json.decode(answer.body, type=kind)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise VerifierUnavailable(f"{self.url}: the answer is not a {what}: {shown(str(error))}") from None
+            raise VerifierUnavailable(f"{self.url}: the answer is not a {what}: {shown(reason(error))}") from None
 
     def _check(self, verdict: VerdictAnswer, cycle: int, challenge_id: str) -> None:
         if verdict.challenge != challenge_id:
@@ -133,9 +134,9 @@ def _checked_url(url: str, *, allow_insecure: bool) -> str:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{url}: is not a URL: {error}") from None
-    if parts.scheme not in ("http", "https") or not host:
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
         raise ConfigurationError(f"{url}: is not the URL of a verifier, such as https://verifier.example:8040")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError(f"{url}: the URL of a verifier has no user, no query and no fragment")
@@ -163,5 +164,5 @@ def _tls(url: str, ca_file: Path | None) -> ssl.SSLContext | None:
             return ssl.create_default_context()
         pem = read_file(ca_file, SMALL).decode("ascii", "ignore")  # any text may be between certificates
         return ssl.create_default_context(cadata=pem or "nothing")  # an empty text would mean those of the host
-    except ssl.SSLError as error:
-        raise ConfigurationError(f"{ca_file}: holds no PEM certificates: {error.reason}") from None
+    except ssl.SSLError:
+        raise ConfigurationError(f"{ca_file}: has no certificates in PEM format") from None

@@ -20,6 +20,7 @@ from enclave_sim.attestation import Position
 from enclave_sim.attestation.service import schema
 from enclave_sim.attestation.service.kept_files import KeptFiles
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.reasons import reason
 
 LOG = logging.getLogger("enclave_sim.verifier")
 KEPT_CHALLENGES = 100_000
@@ -69,7 +70,7 @@ class Database:
         try:
             self._connection = self._connect()
         except sqlite3.Error as error:
-            raise ConfigurationError(f"{self._shown}: cannot be opened as a database: {error}") from None
+            raise ConfigurationError(f"{self._shown}: cannot be opened as a database: {reason(error)}") from None
         try:
             self._prepare()
             if self._path is not None:
@@ -77,7 +78,9 @@ class Database:
                 self._files = KeptFiles.of(self._path)
         except (sqlite3.Error, OSError) as error:
             self._connection.close()
-            raise ConfigurationError(f"{self._shown}: is not a database that a verifier can use: {error}") from None
+            raise ConfigurationError(
+                f"{self._shown}: is not a database that a verifier can use: {reason(error)}"
+            ) from None
         except ConfigurationError:
             self._connection.close()
             raise
@@ -126,7 +129,7 @@ class Database:
                     yield
                 self._check_files()
             except sqlite3.Error as error:
-                self._log(str(error))
+                self._log(reason(error))
                 raise
 
     def _log(self, trouble: str) -> None:

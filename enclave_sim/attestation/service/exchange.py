@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from enclave_sim.attestation.service.errors import VerifierUnavailable
 from enclave_sim.attestation.service.protocol import JSON_TYPE, MAX_ANSWER_BYTES
 from enclave_sim.errors import ConfigurationError, installing
+from enclave_sim.reasons import reason
 
 if TYPE_CHECKING:
     import httpcore
@@ -84,7 +85,7 @@ async def _within_time(post: Post) -> Answer:
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         if isinstance(error, TimeoutError):
             raise
-        raise VerifierUnavailable(f"{post.url}: {shown(str(error)) or type(error).__name__}") from None
+        raise VerifierUnavailable(f"{post.url}: {shown(reason(error))}") from None
     finally:
         for stream in streams:  # cancelling a TLS handshake leaves its connection open
             await stream.aclose()

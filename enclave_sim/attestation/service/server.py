@@ -36,10 +36,9 @@ class Tls:
         try:
             # Without this OpenSSL would ask for a pass phrase at the terminal, where nobody would answer.
             context.load_cert_chain(self.certificate, self.key, password=lambda: b"")
-        except ssl.SSLError as error:
+        except ssl.SSLError:
             raise ConfigurationError(
                 f"{self.certificate}, {self.key}: are not a PEM certificate and its unencrypted key"
-                + (f": {error.reason}" if error.reason else "")
             ) from None
 
 

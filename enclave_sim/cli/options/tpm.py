@@ -12,7 +12,7 @@ import msgspec
 from enclave_sim.cli.command import POLICY, option
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.files.reading import SMALL, MissingFile, read_file
+from enclave_sim.files.reading import SMALL, MissingFile, read_utf8
 
 if TYPE_CHECKING:
     from machine.tpm.backend import TpmBackend
@@ -107,12 +107,12 @@ def _alone_in(directory: Path) -> Iterator[None]:
 
 def _reset(path: Path) -> ModelState:
     try:
-        file = msgspec.json.decode(read_file(path, SMALL), type=_ModelFile)
+        file = msgspec.json.decode(read_utf8(path, SMALL, f"the file of a TPM model ({_FORMAT})"), type=_ModelFile)
     except MissingFile:
         import secrets  # noqa: PLC0415 - few runs make a new TPM
 
         file = _ModelFile(_FORMAT, secrets.token_hex(32), 0)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError):
         raise ConfigurationError(f"{path} is not the file of a TPM model ({_FORMAT})") from None
     if file.resets == _MAX_RESETS:
         raise ConfigurationError(f"the TPM in {path} has been reset {file.resets} times and cannot be reset again")

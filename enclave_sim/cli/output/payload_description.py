@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from enclave_sim.payload import artefact, signature
 from enclave_sim.payload.errors import PayloadRejected
 from enclave_sim.payload.wasm import sections
+from enclave_sim.payload.wasm.refusals import invalid
 from enclave_sim.payload.wasm.sections import SECTION_NAMES, SectionId
-from enclave_sim.recording.text import one_line, printable
+from enclave_sim.recording.text import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -54,7 +55,7 @@ def _describe_interface(data: bytes, description: dict[str, Any], defects: list[
     try:
         compiled = Module(Engine(), data)
     except WasmtimeError as error:
-        defects.append(f"not a valid module: {one_line(str(error))}")
+        defects.append(f"not a valid module: {invalid(error)}")
         return False
     description["imports"] = [
         {"module": each.module, "name": each.name, "type": _type_text(each.type)} for each in compiled.imports

@@ -12,7 +12,6 @@ from enclave_sim.cli.options.common import as_json as as_json_option
 from enclave_sim.cli.options.common import write
 from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.types import FILE
-from enclave_sim.errors import ConfigurationError
 from enclave_sim.recording.text import plural, printable
 
 if TYPE_CHECKING:
@@ -65,13 +64,11 @@ def notebook(
 
 
 def _read(path: Path) -> "Notebook":
-    from enclave_sim.files.reading import MODULE, read_file  # noqa: PLC0415
+    from enclave_sim.files.reading import MODULE, read_utf8  # noqa: PLC0415
     from enclave_sim.time_travel.notebook.document import Notebook, NotebookError  # noqa: PLC0415
 
     try:
-        return Notebook.read(read_file(path, MODULE).decode("utf-8").replace("\r\n", "\n"))
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not a notebook: it is not UTF-8 text") from None
+        return Notebook.read(read_utf8(path, MODULE, "a notebook"))
     except NotebookError as error:
         raise NotebookError(f"{path}: {error}") from None
 

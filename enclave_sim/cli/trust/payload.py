@@ -23,12 +23,13 @@ from enclave_sim.cli.output.payload_description import describe, print_table
 from enclave_sim.cli.output.written import keep, save
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.files.reading import MODULE, MissingFile, read_file
+from enclave_sim.files.reading import MODULE, MissingFile, read_file, read_utf8
 from enclave_sim.files.writing import new_directory
 from enclave_sim.memory_map import region
 from enclave_sim.payload import anchor_list, artefact, keys, signature
-from enclave_sim.payload.errors import KeyFileError, MalformedModule, PayloadCheck, PayloadRejected
+from enclave_sim.payload.errors import ComponentGiven, KeyFileError, MalformedModule, PayloadCheck, PayloadRejected
 from enclave_sim.payload.wasm import sections
+from enclave_sim.payload.wasm.refusals import not_text
 from enclave_sim.recording.text import one_line
 from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import EngineName
@@ -269,6 +270,8 @@ def _read_payload(path: Path) -> bytes:
 
 def _read_module(path: Path) -> bytes:
     data = _read(path)
+    if data.startswith(sections.COMPONENT_HEADER):
+        raise ConfigurationError(f"{path}: {ComponentGiven()}")
     if not data.startswith(sections.MODULE_HEADER):
         if path.suffix == ".wat":
             raise ConfigurationError(
@@ -290,13 +293,15 @@ def _walk(path: Path, data: bytes) -> list[sections.Section]:
 
 def _translate(path: Path) -> bytes:
     """Return the binary form of a WebAssembly text file."""
-    text = _read(path)
+    text = read_utf8(path, MODULE, "WebAssembly text")
+    if not text.strip():
+        raise ConfigurationError(f"{path}: is empty; it must be WebAssembly text, such as (module)")
     from wasmtime import WasmtimeError, wat2wasm  # noqa: PLC0415
 
     try:
         return bytes(wat2wasm(text))
     except WasmtimeError as error:
-        raise ConfigurationError(f"{path}: is not WebAssembly text: {one_line(str(error))}") from error
+        raise ConfigurationError(f"{path}: is not WebAssembly text: {not_text(error)}") from None
 
 
 def _profile(features: Sequence[str]) -> GuestProfile:

@@ -48,8 +48,8 @@ def load_code(engine: Engine, module: bytes, code: bytes, made_by: bytes | None,
         raise compile_error(error) from None
     try:
         return Module.deserialize(engine, code)
-    except WasmtimeError as error:
-        raise _foreign(str(error).splitlines()[0]) from None
+    except WasmtimeError:
+        raise _foreign("it was not compiled by this version of wasmtime") from None
 
 
 def _foreign(reason: str) -> PayloadRejected:

@@ -10,6 +10,7 @@ from enclave_sim import events
 from enclave_sim.enclave.engine.contract import GuestEngine, HostCall, Preempted, Returned, TrapKind, Trapped
 from enclave_sim.errors import KernelDied
 from enclave_sim.memory_map import region
+from enclave_sim.reasons import reason
 from enclave_sim.specification import HostFunction
 from machine.execution.coprocessor import Completed
 from machine.journal import Journal
@@ -51,7 +52,7 @@ class GateCoprocessor(Stateful):
         try:
             departure = self._engine.resume(operand, budget_ns)
         except ValueError as error:
-            raise KernelDied(f"the kernel entered a guest that cannot continue: {error}") from None
+            raise KernelDied(f"the kernel entered a guest that cannot continue: {reason(error)}") from None
         self._clock.spend(departure.elapsed_ns)
         if self.on_stay is not None:
             self.on_stay(departure.elapsed_ns)

@@ -4,7 +4,6 @@ The profile is the target Lime1 (`enclave_sim.payload.wasm.features`), the defau
 NaNs are canonical. The features in `OPTIONAL` are off unless a run opts in, which is recorded.
 """
 
-import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +11,7 @@ import msgspec
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
 from enclave_sim.payload.wasm.features import BULK_MEMORY, REFERENCE_TYPES, features_beyond_lime1
+from enclave_sim.payload.wasm.refusals import cause_of, invalid, place_of
 from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
 from enclave_sim.specification import HostFunction
 
@@ -55,7 +55,6 @@ _OFF = (
     "wasm_component_model_async",
 )
 
-_NUMBERING = re.compile(r"^ *\d+: ", re.MULTILINE)
 _FEATURES = (
     ("relaxed SIMD", "relaxed SIMD"),
     ("SIMD", "simd"),
@@ -118,19 +117,18 @@ def _describe(signature: _Signature) -> str:
 
 def compile_error(error: Exception) -> PayloadRejected:
     """Turn wasmtime's error for a module into one line, which names the needed feature if it is off."""
-    causes = str(error).rpartition("Caused by:")[-1]
-    cause = " ".join(_NUMBERING.split(causes)[-1].split()).removeprefix("Invalid input WebAssembly code ")
+    cause = cause_of(error)
     for words, feature in _FEATURES:
         if words in cause:
-            return _needs(feature, cause)
-    return _rejected(f"the module is not valid WebAssembly ({cause})")
+            return _needs(feature, place_of(error))
+    return _rejected(f"the module is not valid WebAssembly: {invalid(error)}")
 
 
 def _needs(feature: str, found: str) -> PayloadRejected:
     how = "which is never part of the guest profile; compile the guest without it"
     if feature in OPTIONAL:
         how = f"which is off unless the run opts in with feature {feature!r}"
-    return _rejected(f"the module needs {feature}, {how} ({found})")
+    return _rejected(f"the module needs {feature}, {how}" + (f" ({found})" if found else ""))
 
 
 def check(module: bytes, compiled: "Module", profile: GuestProfile) -> int:

@@ -19,9 +19,10 @@ import payloads as built_in
 from enclave_sim.enclave.configuration import read_payload
 from enclave_sim.enclave.inputs.validation import is_storable, mistake_of, mistake_of_condition, shown
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.files.reading import DOCUMENT, read_file
+from enclave_sim.files.reading import DOCUMENT, read_utf8
 from enclave_sim.inputs import LATEST_NS, AfterEvent, AnyInput, kind_of
 from enclave_sim.memory_map import region
+from enclave_sim.reasons import reason
 from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import EngineName
 from enclave_sim.times import nanoseconds
@@ -68,11 +69,9 @@ def read_inputs(path: Path, engine: EngineName = EngineName.WASMTIME) -> tuple[A
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_file(path, DOCUMENT).decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not an input script: it is not UTF-8 text") from None
+        return tomllib.loads(read_utf8(path, DOCUMENT, "an input script"))
     except ValueError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+        raise ConfigurationError(f"{path} is not TOML: {reason(error)}") from None
     except RecursionError:
         raise ConfigurationError(f"{path} is not an input script: it is nested too deeply") from None
 

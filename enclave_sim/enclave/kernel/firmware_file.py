@@ -13,6 +13,7 @@ import msgspec
 from enclave_sim.enclave.kernel.elf_image import ElfImage
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import IMAGE, read_file
+from enclave_sim.reasons import reason
 from firmware import NOTE_NAME, NOTE_SECTION, NOTE_TYPE, Description, Firmware, layout
 from machine.boot import elf
 from machine.errors import MachineError
@@ -41,7 +42,7 @@ def read_firmware(path: Path) -> Firmware:
     try:
         found = firmware_of(read_file(path, IMAGE))
     except ValueError as error:
-        raise ConfigurationError(f"{path} is not firmware for this program: {error}") from None
+        raise ConfigurationError(f"{path} is not firmware for this program: {reason(error)}") from None
     return msgspec.structs.replace(found, path=path.absolute())
 
 

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import msgspec
 
-from enclave_sim.payload.errors import MalformedModule
+from enclave_sim.payload.errors import ComponentGiven, MalformedModule
 
 
 class SectionId(IntEnum):
@@ -34,6 +34,8 @@ class SectionId(IntEnum):
 
 SECTION_NAMES: dict[int, str] = {each: each.name.lower().replace("_", " ") for each in SectionId}
 MODULE_HEADER = b"\0asm" + (1).to_bytes(4, "little")
+COMPONENT_HEADER = b"\0asm" + bytes([13, 0, 1, 0])
+"""The component model: version 13, layer 1."""
 """Magic and version 1: the first eight bytes of every core module."""
 
 _U32_MAX_BYTES = 5
@@ -122,7 +124,10 @@ def sections(module: bytes) -> Iterator[Section]:
 
     Raises:
         MalformedModule: The header or the framing of a section is wrong. Raised during iteration, at the first error.
+        ComponentGiven: The same, for a component.
     """
+    if module.startswith(COMPONENT_HEADER):
+        raise ComponentGiven
     if not module.startswith(MODULE_HEADER):
         found = module[: len(MODULE_HEADER)].hex() or "nothing"
         raise MalformedModule(0, 0, f"a module starts with {MODULE_HEADER.hex()}, this file with {found}")

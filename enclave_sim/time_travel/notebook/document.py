@@ -22,6 +22,7 @@ from html import escape
 import msgspec
 
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.reasons import reason
 from enclave_sim.recording.format import Header
 from enclave_sim.recording.html_elements import STYLE
 from enclave_sim.recording.text import printable
@@ -171,7 +172,7 @@ def _header(number: int, block: list[str]) -> Header:
     try:
         return msgspec.json.decode("\n".join(block), type=Header)
     except (ValueError, RecursionError, ConfigurationError) as error:
-        raise NotebookError(f"line {number + 1}: not the header of a recording: {error}") from None
+        raise NotebookError(f"line {number + 1}: not the header of a recording: {reason(error)}") from None
 
 
 def _questions(number: int, block: list[str]) -> Iterator[Question]:

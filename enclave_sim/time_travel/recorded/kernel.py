@@ -12,6 +12,7 @@ from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.kernel.bare_kernel import BareKernel, KernelOptions
 from enclave_sim.enclave.kernel.serial_input import typed_in
 from enclave_sim.files.reading import IMAGE, read_file
+from enclave_sim.reasons import reason
 from enclave_sim.recording.event_pages import EventPages
 from enclave_sim.recording.format import Header, RecordingError
 from enclave_sim.recording.reader import RecordingFile
@@ -57,7 +58,9 @@ class RecordedKernel:
         try:
             configuration = msgspec.convert(header.configuration, _Configuration)
         except ValueError as error:
-            raise RecordingError(f"{self._path}: its configuration is not one of this program: {error}") from None
+            raise RecordingError(
+                f"{self._path}: its configuration is not one of this program: {reason(error)}"
+            ) from None
         lines = configuration.module_command_lines
         if len(lines) != len(header.payload_sha256):
             raise RecordingError(

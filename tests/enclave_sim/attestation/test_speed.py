@@ -21,6 +21,6 @@ def test_importing_the_package_loads_nothing_of_the_emulator_and_no_slow_library
         name for name in loaded if name.startswith("enclave_sim.") and not name.startswith("enclave_sim.attestation")
     ]
     files = ["enclave_sim.files", "enclave_sim.files.reading"]
-    assert ours == ["enclave_sim._lazy", "enclave_sim.errors", *files]
+    assert ours == ["enclave_sim._lazy", "enclave_sim.errors", *files, "enclave_sim.reasons"]
     slow = {"cbor2", "_cbor2", "cwt", "msgspec", "cryptography", "machine", "unicorn", "wasmtime"}
     assert not slow & set(loaded)

@@ -10,7 +10,7 @@ import pytest
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files import reading
-from enclave_sim.files.reading import MissingFile, open_file, read_file, read_start
+from enclave_sim.files.reading import MissingFile, open_file, read_file, read_start, read_utf8
 
 LIMIT = 1 << 20
 
@@ -71,7 +71,7 @@ def test_only_a_regular_file_is_read_and_nothing_is_waited_for(tmp_path: Path) -
         (tmp_path, "Is a directory"),
         (tmp_path / "socket", "No such device or address"),
         ("/proc/self/mem", "Input/output error"),
-        ("zero\0byte", "embedded null byte"),
+        ("zero\0byte", "no file can have this name"),
         (tmp_path / ("long" * 2000), "File name too long"),
     ):
         assert read_start(name, 4) == b""
@@ -105,3 +105,23 @@ def test_the_readme_has_the_limits() -> None:
     units = {"MiB": 1 << 20, "GiB": 1 << 30}
     listed = [int(number) * units[unit] for number, unit in re.findall(r"^\| (\d+) (MiB|GiB) \|", page, re.M)]
     assert listed == [reading.SMALL, reading.DOCUMENT, reading.MODULE, reading.IMAGE]
+
+
+@pytest.mark.parametrize("data", [b"a = 1\nb", b"\xef\xbb\xbfa = 1\nb", b"a = 1\r\nb", b"\xef\xbb\xbfa = 1\r\nb"])
+def test_a_text_may_begin_with_a_byte_order_mark_and_have_crlf(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "text").write_bytes(data)
+    assert read_utf8(tmp_path / "text", LIMIT, "a letter") == "a = 1\nb"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ("a".encode("utf-16"), "it is UTF-16 text; save it as UTF-8"),
+        (b"\xfe\xff\0a", "it is UTF-16 text; save it as UTF-8"),
+        (b"ab\xff", "it is not UTF-8 text at byte 2"),
+    ],
+)
+def test_another_encoding_is_named(tmp_path: Path, data: bytes, why: str) -> None:
+    (tmp_path / "text").write_bytes(data)
+    with pytest.raises(ConfigurationError, match=f"{tmp_path}/text is not a letter: {why}"):
+        read_utf8(tmp_path / "text", LIMIT, "a letter")

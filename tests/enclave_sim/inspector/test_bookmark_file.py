@@ -24,7 +24,7 @@ def test_bookmarks_are_read_as_they_were_written(tmp_path_factory: pytest.TempPa
     ("content", "words"),
     [
         (b"# comment\n\nnonsense\n", "line 3: 'nonsense' is not a link"),
-        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"\xff\xfe", "it is UTF-16 text"),
         (b"enclave-sim:1\n", "line 1: the link "),
     ],
 )

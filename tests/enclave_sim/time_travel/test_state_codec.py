@@ -40,7 +40,7 @@ def test_an_input_comes_back() -> None:
 
 @pytest.mark.parametrize("value", [object(), 1.5, {1}, lambda: None, [object()], {"a": 1.5}])
 def test_what_is_not_a_state_is_refused(value: Any) -> None:
-    with pytest.raises(TypeError, match="is not a type of state"):
+    with pytest.raises(ValueError, match="is not a type of state"):
         encode(value)
 
 

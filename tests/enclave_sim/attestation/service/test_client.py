@@ -139,8 +139,8 @@ def test_a_verifier_may_stand_below_a_path() -> None:
         ("verifier.example", "not the URL"),
         ("ftp://verifier.example", "not the URL"),
         ("http://", "not the URL"),
-        ("http://[::1", "is not a URL"),
-        ("http://127.0.0.1:99999", "is not a URL"),
+        ("http://[::1", "is not the URL of a verifier"),
+        ("http://127.0.0.1:99999", "is not the URL of a verifier"),
         ("https://name:word@verifier.example", "no user"),
         ("https://verifier.example?x=y", "no query"),
         ("http://verifier.example", "use https"),
@@ -173,7 +173,7 @@ def test_certificate_authorities_must_be_there_and_of_use(tmp_path: Path) -> Non
     empty = tmp_path / "empty.pem"
     empty.write_bytes(b"no certificate")
     for ca_file, url, words in (
-        (empty, "https://a.example", "holds no PEM"),
+        (empty, "https://a.example", "has no certificates in PEM"),
         (tmp_path / "missing.pem", "https://a.example", "cannot read"),
         (empty, "http://127.0.0.1", "for https"),
     ):

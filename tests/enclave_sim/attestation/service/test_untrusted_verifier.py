@@ -41,9 +41,9 @@ def judged(second: Behaviour, timeout_s: float = _PATIENCE_S) -> RemoteVerdict:
 
 
 BEHAVIOURS: dict[str, tuple[Behaviour, str]] = {
-    "closes": (saying(b""), "disconnected"),
-    "no HTTP": (saying(b"220 mail.example ESMTP\r\n\r\n"), "illegal status line"),
-    "a cut body": (saying(answer(ACCEPTED)[:-5]), "without sending complete"),
+    "closes": (saying(b""), "the answer is not HTTP"),
+    "no HTTP": (saying(b"220 mail.example ESMTP\r\n\r\n"), "the answer is not HTTP"),
+    "a cut body": (saying(answer(ACCEPTED)[:-5]), "the answer is not HTTP"),
     "status 500": (saying(answer(ACCEPTED, "500 Oops")), "status 500"),
     "status 404": (saying(answer(b"<html>no</html>", "404 Not Found")), "status 404"),
     "an error": (saying(answer({"error": "a\x1b[2Jb", "message": "x" * 999}, "409 Conflict")), "a\\x1b[2Jb"),

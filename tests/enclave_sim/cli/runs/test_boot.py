@@ -131,7 +131,7 @@ def test_a_framebuffer_request_is_one_note(tmp_path: Path, capfd: pytest.Capture
         (["a", "b"], ["b"]),
         (["/nonesuch"], ["cannot read /nonesuch", "No such file"]),
         (["/"], ["cannot read /", "directory"]),
-        (["bad\0name"], ["null byte"]),
+        (["bad\0name"], ["no file can have this name"]),
         (["empty"], ["cannot boot empty", "neither a Multiboot 2 header"]),
         (["kernel.elf", "--module", "/nonesuch,text"], ["cannot read /nonesuch:"]),
         (["kernel.elf", "--module", ""], ["--module: '' is not the name of a file"]),

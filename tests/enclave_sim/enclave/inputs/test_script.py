@@ -129,7 +129,7 @@ AFTER = f"{TAMPER}after = "
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"\xff", "is not an input script: it is not UTF-8 text"),
+        (b"\xff", "it is not UTF-8 text at byte 0"),
         ("[[input]", "is not TOML"),
         (f"{TAMPER}at_ns = {'9' * 5000}", "is not TOML"),
         ("a = 1", ": unknown key 'a'; a script has nothing but [[input]] tables"),

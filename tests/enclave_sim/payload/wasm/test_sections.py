@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import payloads
-from enclave_sim.payload.errors import MalformedModule
+from enclave_sim.payload.errors import ComponentGiven, MalformedModule
 from enclave_sim.payload.wasm.sections import (
+    COMPONENT_HEADER,
     MODULE_HEADER,
     SECTION_NAMES,
     SectionId,
@@ -111,7 +112,6 @@ def test_custom_sections_survive_framing(name: str, payload: bytes) -> None:
     [
         (b"", 0, 0, "a module starts with 0061736d01000000, this file with nothing"),
         (b"\0asm\2\0\0\0\0", 0, 0, "a module starts with 0061736d01000000, this file with 0061736d02000000"),
-        (b"\0asm\x0d\0\1\0", 0, 0, "a module starts with 0061736d01000000, this file with 0061736d0d000100"),
         (MODULE_HEADER[:7], 0, 0, "a module starts with 0061736d01000000, this file with 0061736d010000"),
         (MODULE_HEADER + b"\1", 9, 8, "a LEB128 integer is cut off by the end of the file"),
         (MODULE_HEADER + b"\1\5ab", 8, 8, "the section claims 5 bytes, the file ends 3 bytes earlier"),
@@ -150,3 +150,8 @@ def test_a_truncated_module_is_refused_unless_cut_between_sections(cut: int) -> 
     else:
         with pytest.raises(MalformedModule):
             list(sections(MODULE[:cut]))
+
+
+def test_a_component_is_named() -> None:
+    with pytest.raises(ComponentGiven, match=r"^it is a WebAssembly component; a payload is a module, so build it for"):
+        list(sections(COMPONENT_HEADER))

@@ -14,7 +14,7 @@ from tests.enclave_sim.cli.trust.payload.payload_command import run
         (None, "No such file"),
         (b"", "is empty"),
         (b"\x7fELF" + bytes(60), "is not a WebAssembly module"),
-        (b"\0asm\x0d\0\1\0", "is not a WebAssembly module"),
+        (b"\0asm\x0d\0\1\0", "is a WebAssembly component; a payload is a module"),
     ],
 )
 def test_a_file_which_is_not_a_module_is_a_usage_error(

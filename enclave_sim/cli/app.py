@@ -25,6 +25,7 @@ _COMMANDS = {
     "gdb": "runs.gdb",
     "provenance": "runs.provenance",
     "lifetimes": "runs.lifetimes",
+    "coverage": "runs.coverage",
     "boot": "runs.boot",
     "replay": "recordings.replay",
     "diff": "recordings.diff",

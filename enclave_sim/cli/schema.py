@@ -25,6 +25,7 @@ class Output(Enum):
     VERIFY_EVIDENCE = "verify-evidence"
     PROVENANCE = "provenance"
     LIFETIMES = "lifetimes"
+    COVERAGE = "coverage"
     LAB_LIST = "lab-list"
     LAB_CHECK = "lab-check"
     LAB_VERIFY = "lab-verify"
@@ -89,6 +90,10 @@ def _types(output: Output) -> tuple[type, ...]:
             *(lifetimes.LifetimesObject, lifetimes.RowObject, lifetimes.LifetimeObject, lifetimes.MeetingObject),
             *(lifetimes.MakerObject, PlaceObject, PositionObject),
         )
+    if output is Output.COVERAGE:
+        from enclave_sim.coverage import objects as coverage  # noqa: PLC0415
+
+        return coverage.CoverageObject, coverage.FileObject, coverage.CountObject
     if output.value.startswith("lab-"):
         return _lab_types(output)
     from enclave_sim.attestation.verdict import CheckObject, VerdictObject  # noqa: PLC0415

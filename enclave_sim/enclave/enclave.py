@@ -14,6 +14,7 @@ from enclave_sim.enclave.header import EXTERNAL
 from enclave_sim.enclave.inputs.validation import ordered
 from enclave_sim.enclave.recorders import Outlets
 from enclave_sim.enclave.snapshot import EnclaveSnapshot, Snapshots
+from enclave_sim.following import made
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.recording.embedded import payload_names
@@ -126,6 +127,8 @@ class Enclave:
         """The trust anchors, sorted by label, and the payloads, in the order given."""
         self.recording = parts.recorders.recording
         """The recording in memory; None if `record` was False."""
+        for follow in made:
+            follow(self.machine, lambda: self.program)
 
     # What it shows of itself
 

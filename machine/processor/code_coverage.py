@@ -17,7 +17,7 @@ _UNKNOWN = 2**64 - 1
 
 
 class Mark(IntFlag):
-    """What is known about the instruction at an address (coverage.h)."""
+    """Notes about the instruction at an address (coverage.h)."""
 
     BEGUN = 1
     """It has begun at least once, whether or not it completed."""
@@ -108,7 +108,7 @@ class CodeCoverage:
         self._native.next = address
 
     def enter(self, handler: int) -> None:
-        """Note that an interrupt leads to a handler, which is no transfer by an instruction."""
+        """Note that an interrupt leads to a handler, not a transfer by an instruction."""
         self._native.entered = handler
 
     def resume(self) -> None:

@@ -49,7 +49,7 @@ class Cpu:
         self.cpuid_switches: Callable[[], Switches] = Switches
         """Returns the CPUID bits switched by software."""
         self.coverage: CodeCoverage | None = None
-        """What has been executed, if somebody asks for it: see `cover`."""
+        """The notes about executed code, if somebody asks for them: see `cover`."""
         self.debug = DebugRegisters(self.registers, self.hook, self.memory, self.clock, self.callbacks)
 
     # Registers

@@ -5,7 +5,6 @@ decides how the page is executed.
 """
 
 import ctypes
-from typing import TYPE_CHECKING
 
 from unicorn import (
     UC_ARCH_X86,
@@ -31,12 +30,9 @@ from machine.processor.code_reader import CodeReader
 from machine.processor.engine_callbacks import Callbacks
 from machine.processor.fetch_faults import FetchFaults
 from machine.processor.stale_code import StaleCode
-from machine.processor.step_hook import STRINGS, HookState, StepHook, Steps, Stop
+from machine.processor.step_hook import STRINGS, HookInPython, HookState, StepHook, Steps, Stop
 from machine.processor.translations import Translations
 from machine.processor.untranslatable import LONGEST, opcode_to_replace
-
-if TYPE_CHECKING:
-    from machine.processor.portable_hook import PortableHook
 
 _FLAG_TF, _FLAG_RF, _ALL = 1 << 8, 1 << 16, 2**64 - 1
 _STOPS = tuple(Stop)
@@ -429,7 +425,7 @@ class Engine:
         self.forget_pages()
 
 
-def _portable_hook(uc: Uc, state: HookState) -> "PortableHook":
+def _portable_hook(uc: Uc, state: HookState) -> HookInPython:
     """Attach the hook in Python, which hosts with native code do not import."""
     from machine.processor.portable_hook import PortableHook  # noqa: PLC0415
 

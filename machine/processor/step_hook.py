@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable
 from enum import IntEnum, IntFlag
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
@@ -21,10 +21,8 @@ from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.architecture.saved_context import SavedContext
 from machine.bus.ram import Ram
 from machine.errors import EmulatorFault
+from machine.processor.code_coverage import CodeCoverage
 from machine.processor.native.loading import load
-
-if TYPE_CHECKING:
-    from machine.processor.portable_hook import PortableHook
 
 NEVER = 2**64 - 1
 PAGES = 64
@@ -286,6 +284,13 @@ def add_hook(
     return handle
 
 
+class HookInPython(Protocol):
+    """The hook for hosts that cannot load native code (portable_hook.py)."""
+
+    coverage: CodeCoverage | None
+    """The notes about executed code, if somebody asks for them."""
+
+
 class StepHook:
     """The hook of one engine, and its state. The processor is saved to `context` at each stop.
 
@@ -297,7 +302,7 @@ class StepHook:
         uc: Uc,
         ram: Ram,
         context: SavedContext,
-        fallback: "Callable[[Uc, HookState], PortableHook]",
+        fallback: Callable[[Uc, HookState], HookInPython],
         *,
         portable: bool = False,
     ) -> None:
@@ -326,7 +331,7 @@ class StepHook:
         """The native function `enter` of native/entering.h, of the engine's handle and the state's address."""
         self.deliver_known: Callable[[int, int], int] | None = None
         """The native function `deliver_known` of native/known.h, with the same arguments."""
-        self.fallback: PortableHook | None = None
+        self.fallback: HookInPython | None = None
         """The hook in Python, if it is used."""
         entries = None if portable else load("step_hook")
         self.native = entries is not None

@@ -18,9 +18,10 @@ from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.format import is_recording
 
 if TYPE_CHECKING:
-    from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
+    from enclave_sim.enclave.kernel.bare_kernel import BareKernel, KernelOptions
     from enclave_sim.time_travel.recorded.run import RecordedRun
     from enclave_sim.time_travel.travel import Travel
+    from machine.events import Recorder
 
 ANY = PAYLOADS, RECORDING, KERNEL
 """The kinds of subjects."""
@@ -69,17 +70,23 @@ class Subject(msgspec.Struct, frozen=True):
         """Return the run, at its beginning. Raises EnclaveError if it is not possible."""
         from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
 
-        if self.image is not None:
-            return kernel_run(self.image, self.bare, self.serial)
         if self.recording is not None:
             recorded = self.recorded(self.recording)
             return Travel(recorded.maker(), recorded.events)
-        from enclave_sim.enclave.options import EnclaveOptions  # noqa: PLC0415
+        return Travel(self.maker())
+
+    def maker(self) -> "Callable[[Recorder], Any]":
+        """Return what makes the enclave or the kernel, given its recorder. Raises EnclaveError if it cannot be."""
+        if self.image is not None:
+            return kernel_of(self.image, self.bare, self.serial)
+        if self.recording is not None:
+            return self.recorded(self.recording).maker()
+        from enclave_sim.enclave.options import EnclaveOptions  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
         from enclave_sim.time_travel.session import enclave_of  # noqa: PLC0415
 
         anchors = (development_anchor(), *map(TrustAnchor.load, self.trust_anchors))
         taken = options.read_given_inputs(self.inputs, self.configuration.engine)
-        return Travel(enclave_of(self.names, EnclaveOptions(self.configuration, trust_anchors=anchors), taken))
+        return enclave_of(self.names, EnclaveOptions(self.configuration, trust_anchors=anchors), taken)
 
     def recorded(self, recording: Path) -> "RecordedRun":
         """Return the run of a recording. Raises EnclaveError if it cannot be made here."""
@@ -142,10 +149,16 @@ def image_among(names: Sequence[str]) -> str | None:
 
 def kernel_run(path: str, options: "KernelOptions", serial: str | None) -> "Travel[Any]":
     """Return the run of a kernel image. Raises ConfigurationError if it cannot be loaded."""
+    from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
+
+    return Travel(kernel_of(path, options, serial))
+
+
+def kernel_of(path: str, options: "KernelOptions", serial: str | None) -> "Callable[[Recorder], BareKernel]":
+    """Return what makes a kernel, given its recorder. Raises ConfigurationError if it cannot be loaded."""
     from enclave_sim.cli.runs.boot_serial import recorded  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
-    from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415
 
     if serial is not None:
         options = msgspec.structs.replace(options, typed=recorded(serial))
     image = kernel.read_file(path)
-    return Travel(lambda recorder: options.kernel(path, image, recorder=recorder))
+    return lambda recorder: options.kernel(path, image, recorder=recorder)

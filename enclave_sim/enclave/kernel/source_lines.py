@@ -2,7 +2,7 @@
 
 import io
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,9 +29,11 @@ class SourceLines:
     """The source lines of an image; none without a line table. `read` returns a file's text by name and path."""
 
     def __init__(self, image: bytes, read: Callable[[str, Path], str]) -> None:
-        self._image = image
+        self.image = image
+        """The image."""
         self._read = read
         self._paths: dict[str, Path] = {}
+        self._files: dict[int, Path] = {}
         self._texts: dict[str, list[str]] = {}
 
     def at(self, address: int) -> SourceLine | None:
@@ -63,6 +65,14 @@ class SourceLines:
         lines = self._texts[at.file]
         return lines[at.line - 1].strip() if 0 < at.line <= len(lines) else ""
 
+    @property
+    def ranges(self) -> Iterator[tuple[range, Path, int]]:
+        """Addresses of code, the path of its file for the compiler, and its line, by address; all code with a line."""
+        places, lines = self._table
+        for start, end, at in zip(places, places[1:], lines, strict=False):
+            if at is not None and at.line:
+                yield range(start, end), self._files[start], at.line
+
     @cached_property
     def _table(self) -> tuple[list[int], list[SourceLine | None]]:
         """The addresses at which a line begins, in order, and the lines; None where source code ends."""
@@ -75,14 +85,14 @@ class SourceLines:
     def _collect(self, rows: dict[int, SourceLine | None]) -> None:
         from elftools.elf.elffile import ELFFile  # noqa: PLC0415 - takes a third of the time to import an enclave
 
-        dwarf = ELFFile(io.BytesIO(self._image)).get_dwarf_info()
+        dwarf = ELFFile(io.BytesIO(self.image)).get_dwarf_info()
         for unit in dwarf.iter_CUs():
             program = dwarf.line_program_for_CU(unit)
             if program is None:
                 continue
             directory = unit.get_top_DIE().attributes.get("DW_AT_comp_dir")
             base = Path("" if directory is None else _text(directory.value))
-            names = self._names(program.header, base)
+            files = self._names(program.header, base)
             for entry in program.get_entries():
                 state = entry.state
                 if state is None:
@@ -90,17 +100,19 @@ class SourceLines:
                 if state.end_sequence:
                     rows.setdefault(state.address, None)
                 else:
-                    rows[state.address] = SourceLine(names[state.file], state.line)
+                    name, self._files[state.address] = files[state.file]
+                    rows[state.address] = SourceLine(name, state.line)
 
-    def _names(self, header: Any, base: Path) -> dict[int, str]:
-        """Return the files by number, and keep their paths."""
+    def _names(self, header: Any, base: Path) -> dict[int, tuple[str, Path]]:
+        """Return the names and paths of the files by number, and keep the paths by name."""
         first = 0 if header["version"] >= _FROM_ZERO else 1
         directories = dict(enumerate(map(_text, header["include_directory"]), first))
-        names = {}
+        files = {}
         for number, entry in enumerate(header["file_entry"], first):
-            name = names[number] = _text(entry.name)
-            self._paths.setdefault(name, base / directories.get(entry.dir_index, "") / name)
-        return names
+            name = _text(entry.name)
+            files[number] = name, base / directories.get(entry.dir_index, "") / name
+            self._paths.setdefault(*files[number])
+        return files
 
 
 def _text(value: bytes) -> str:

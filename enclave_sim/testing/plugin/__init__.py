@@ -16,6 +16,7 @@ import pytest
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.following import followers
 from enclave_sim.similar import did_you_mean
+from enclave_sim.testing.plugin.covered_session import CoveredSession
 from enclave_sim.testing.plugin.factories import (
     EnclaveFactory,
     MachineFactory,
@@ -32,6 +33,7 @@ GUARANTEES = ("zero_trace", "isolated", "jitter_free", "attested")
 """The guarantees that can be judged from any runs of a test; the others need special runs."""
 _OPTION = "--enclave-record-failures"
 _LIMIT_OPTION, _LIMIT_MARKER = "--enclave-host-limit", "enclave_host_limit"
+_COVERAGE_OPTION = "--enclave-coverage"
 _PROPERTY, _ERROR_PROPERTY = "enclave_recording", "enclave_recording_error"
 _SESSION = pytest.StashKey[PluginState]()
 
@@ -73,6 +75,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         _LIMIT_OPTION, metavar="S", type=float, help="let enclaves and machines of each test run S seconds at most"
     )
+    group.addoption(
+        _COVERAGE_OPTION, metavar="FILE", help="write in FILE, for genhtml, which lines of kernels the tests execute"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -91,6 +96,9 @@ def pytest_configure(config: pytest.Config) -> None:
             directory = prepared(Path(config.invocation_params.dir, given))
         except ConfigurationError as error:
             raise pytest.UsageError(f"{_OPTION}: {error}") from None
+    coverage = config.getoption(_COVERAGE_OPTION)
+    if coverage is not None:
+        config.pluginmanager.register(CoveredSession(config, coverage), "enclave_sim_coverage")
     state = config.stash[_SESSION] = PluginState(directory)
     followers.append(state.follow)
     config.add_cleanup(lambda: followers.remove(state.follow))

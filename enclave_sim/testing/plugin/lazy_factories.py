@@ -12,9 +12,11 @@ from typing import Any
 from enclave_sim import guarantees
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.enclave import Enclave
+from enclave_sim.enclave.kernel.program import program_of
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import IMAGE, read_file
+from enclave_sim.following import made
 from enclave_sim.guarantees import Report, Run, Scenario
 from enclave_sim.guarantees.observation import Observer
 from enclave_sim.recording.recording import Recording
@@ -107,7 +109,10 @@ def booted_machine(
         source, text = module if isinstance(module, tuple) else (module, "")
         placed.append(loader.Module(_content(source), text))
     machine = Machine(MachineConfiguration(ram_size, **{"engines": False, **options}), recorder)
-    loader.load(machine, content, command_line, placed)
+    loaded = loader.load(machine, content, command_line, placed)
+    name = "kernel" if isinstance(image, bytes) else str(image)
+    for follow in made:
+        follow(machine, lambda: program_of(name, content, loaded))
     return machine
 
 

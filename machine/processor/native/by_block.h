@@ -193,12 +193,12 @@ static void cover_block(void *uc, struct state *s, const struct block *b)
     struct block *from = s->now;
     if (!from)
         return cover(c, s->last, b->address);
+    if (from->covered && (from->followers[0] == b->address || from->followers[1] == b->address))
+        return;
     if (b->address - c->base >= c->size && from->address - c->base >= c->size)
         return;
     if (!from->covered)
         from->covered = cover_all(uc, s, from);
-    if (from->followers[0] == b->address || from->followers[1] == b->address)
-        return;
     from->followers[1] = from->followers[0];
     from->followers[0] = b->address;
     c->next = from->address + from->size;

@@ -63,6 +63,8 @@ COMMANDS: dict[str, int] = {
     "provenance beacon --of rax --json": 0,
     "lifetimes beacon --of nonce": 0,
     "lifetimes beacon --of nonce --json": 0,
+    "coverage beacon": 0,
+    "coverage beacon --json": 0,
     "lab list": 0,
     "lab list --json": 0,
     "lab start boot lab-NAME": 0,

@@ -14,6 +14,7 @@ WORDING = {"reason", "invalid", "not_text", "compile_error", "isinstance", "geta
 OTHERS = {
     "attestation/service/exchange.py": "carried to the thread that waits",
     "inspector/threads/session_thread.py": "carried to the thread that waits",
+    "campaigns/bench.py": "a defect of ours, with its type, as the result of an injection",
     "cli/runs/boot_screen.py": "raised again",
     "recording/writer.py": "raised again",
     "labs/answers.py": "for students, who see where TOML is wrong",

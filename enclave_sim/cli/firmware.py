@@ -14,7 +14,7 @@ from enclave_sim.errors import ConfigurationError, installing
 from enclave_sim.files.reading import DOCUMENT, read_file
 from enclave_sim.files.writing import new_directory, write_files
 from enclave_sim.reasons import reason
-from enclave_sim.recording.text import plural
+from enclave_sim.recording.text import plural, printable
 from firmware import PARTS, built_in
 
 _IMAGE = "aether.elf"
@@ -44,7 +44,8 @@ def new(directory: Path) -> None:
             made.enter_context(new_directory(one))
         write_files(found)
     files = plural(len(found), "file")
-    click.echo(f"wrote {directory}: {files}; build them by: enclave-sim firmware build {directory}")
+    name = printable(str(directory))
+    click.echo(f"wrote {name}: {files}; build them by: enclave-sim firmware build {name}")
 
 
 def _sources(home: Path) -> Iterator[Path]:

@@ -1,10 +1,22 @@
-"""Termination signals: the process cleans up as after Ctrl-C, and then dies by the signal, as its parent expects."""
+"""Ctrl-C and termination signals: the process cleans up, and ends as its parent expects.
 
+After the first Ctrl-C that takes as long as it takes to finish a recording. The second one ends the process at once.
+A termination signal does what Ctrl-C does, and then the process dies by it.
+"""
+
+import contextlib
+import os
 import signal
+import sys
+from collections.abc import Callable
 from types import FrameType
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+from enclave_sim.cli.exit_codes import ExitCode
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _came: list[int] = []
+LAST_ACTS: list[Callable[[], object]] = []
+"""What a second Ctrl-C still does, such as restoring the terminal."""
 
 
 def tidy_up_first() -> None:
@@ -12,6 +24,8 @@ def tidy_up_first() -> None:
     for number in _ENDING:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt_once)
 
 
 def end_by_signal() -> None:
@@ -25,3 +39,19 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     _came.append(number)
     signal.signal(number, signal.SIG_DFL)  # if the clean-up blocks, a second signal ends the process at once
     raise KeyboardInterrupt
+
+
+def _interrupt_once(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, _end_at_once)
+    raise KeyboardInterrupt
+
+
+def _end_at_once(_number: int, _frame: FrameType | None) -> None:
+    writing = sys.modules.get("enclave_sim.files.writing")  # without it there are no temporary files
+    if writing is not None:
+        writing.remove_temporary_files()
+    for act in LAST_ACTS:
+        act()
+    with contextlib.suppress(OSError):
+        os.write(2, b"\r\x1b[Kinterrupted\n" if os.isatty(2) else b"interrupted\n")
+    os._exit(ExitCode.INTERRUPTED)

@@ -63,7 +63,7 @@ def stream(descriptor: int, like: io.TextIOWrapper | Any | None = None, *, silen
     return io.TextIOWrapper(
         io.BufferedWriter(_Stream(descriptor, silent=silent)),
         encoding=getattr(like, "encoding", None),
-        errors=getattr(like, "errors", "backslashreplace"),
+        errors="backslashreplace",  # a file's name may have any bytes
         line_buffering=silent or os.isatty(descriptor),
     )
 

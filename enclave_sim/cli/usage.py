@@ -22,7 +22,8 @@ def _words(error: click.ClickException, context: click.Context) -> str:
             return f"there is no option {name}; {did_you_mean(name, names)}".rstrip("; ")
         case click.NoSuchCommand(command_name=name) if isinstance(command, click.Group):
             names = command.list_commands(context)
-            return f"there is no command {name!r}; {did_you_mean(name, names)}there are {', '.join(names)}"
+            near = did_you_mean(name, names) or (_of_object(name) if context.parent is None else "")
+            return f"there is no command {name!r}; {near}there are {', '.join(names)}"
         case click.MissingParameter(param=click.Parameter() as missing):
             return f"{_named(missing, context)} is missing: {_help(missing)}"
         case click.BadParameter(param=click.Parameter() as bad):
@@ -33,6 +34,25 @@ def _words(error: click.ClickException, context: click.Context) -> str:
                 return f"{name} takes no value"
             return f"{name} needs a value: {_named(found, context)}: {_help(found)}"
     return error.message
+
+
+def _of_object(name: str) -> str:
+    """Return the question for a payload, a recording or an image that was given without a command."""
+    import payloads  # noqa: PLC0415 - only a mistake needs it
+    from enclave_sim.files.reading import read_start  # noqa: PLC0415
+    from enclave_sim.recording.format import BEGINNING  # noqa: PLC0415
+
+    start = read_start(name, len(BEGINNING))
+    if name in payloads.names() or start.startswith(b"\0asm"):
+        return f"did you mean run {name}? "
+    if name in payloads.flat_names():
+        return f"did you mean run {name} --engine native? "
+    if start == BEGINNING:
+        return f"did you mean replay {name}? "
+    if start.startswith(b"\x7fELF"):
+        return f"did you mean boot {name}? "
+    near = did_you_mean(name, payloads.names())
+    return near.replace("did you mean ", "did you mean run ")
 
 
 def _named(parameter: click.Parameter, context: click.Context) -> str:

@@ -92,7 +92,7 @@ class EnclaveConfiguration(msgspec.Struct, frozen=True):
             raise OptionError("quantum_ns", f"is {self.quantum_ns}; the kernel needs {least} to switch at all")
         arena = region("arena").size
         if self.arena_bytes is not None and not 0 <= self.arena_bytes <= arena:
-            raise OptionError("arena_bytes", f"is {self.arena_bytes}; it must be 0 to {arena}")
+            raise OptionError("arena_bytes", f"is {self.arena_bytes}; it must be 0 to {arena}, the bytes of its region")
         if len(self.sensors) != 2:
             raise ConfigurationError(f"there are {len(self.sensors)} sensors; there must be 2")
         for number, value in enumerate(self.sensors):

@@ -14,6 +14,8 @@ from typing import Any
 
 from enclave_sim.errors import ConfigurationError
 
+_temporary: set[Path] = set()
+"""The temporary files that are being written."""
 _PREFIX = 64
 """The number of characters of a file's name used in that of its temporary file, because names have a maximum length."""
 
@@ -64,6 +66,8 @@ def output_file(path: Path, doing: str, *, durable: bool = False, mode: int = 0o
         special = goal.exists() and not goal.is_file()  # a pipe or a device keeps its name
         written = goal if special else _beside(goal)
         new = os.O_TRUNC if special else os.O_CREAT | os.O_EXCL
+        if not special:
+            _temporary.add(written)
         file = OutputFile(os.open(written, os.O_WRONLY | new | os.O_CLOEXEC, mode), path, doing)
     try:
         with file:
@@ -77,6 +81,7 @@ def output_file(path: Path, doing: str, *, durable: bool = False, mode: int = 0o
     finally:
         if not special:
             written.unlink(missing_ok=True)
+            _temporary.discard(written)
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
@@ -121,6 +126,7 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """
     with _explaining(path, "write"):
         temporary = _beside(path)
+        _temporary.add(temporary)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             with OutputFile(descriptor, path, "write") as file:
@@ -133,6 +139,7 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o666) -> None:
             ) from None
         finally:
             temporary.unlink(missing_ok=True)
+            _temporary.discard(temporary)
 
 
 @contextmanager
@@ -155,6 +162,13 @@ def new_directory(path: Path) -> Iterator[None]:
             with suppress(OSError):
                 one.rmdir()
         raise
+
+
+def remove_temporary_files() -> None:
+    """Remove the temporary files of this process, which ends."""
+    for path in _temporary:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> Path:

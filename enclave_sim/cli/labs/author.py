@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from enclave_sim.cli.command import Group, option
-from enclave_sim.cli.options.types import DIRECTORY, FILE
+from enclave_sim.cli.options.types import DIRECTORY, FILE, utf8
 from enclave_sim.errors import ConfigurationError
 
 
@@ -28,6 +28,7 @@ def new(directory: Path) -> None:
     """
     from enclave_sim.labs.authoring import COURSE, new_course  # noqa: PLC0415
 
+    utf8(str(directory))  # the course gets this name
     names = new_course(directory)
     click.echo(f"wrote {directory}: {', '.join(names)}")
     click.echo(f"then: enclave-sim lab author start 1 ID... --course {directory / COURSE} --into DIR")

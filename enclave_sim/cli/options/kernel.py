@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from enclave_sim.cli.command import KERNEL, MACHINE, option
-from enclave_sim.cli.options.types import FILE, POSITIVE_TIME, Parsed
+from enclave_sim.cli.options.types import FILE, POSITIVE_TIME, TEXT, Parsed, utf8
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files import reading
 
@@ -27,7 +27,7 @@ def read_file(path: str) -> bytes:
 def read_module(text: str) -> tuple[bytes, str]:
     """Read `FILE[,TEXT]`: a file to load with the kernel, and its command line."""
     path, _, line = text.partition(",")
-    return read_file(path), line
+    return read_file(path), utf8(line)
 
 
 def named_file(text: str) -> tuple[str, bytes]:
@@ -35,7 +35,7 @@ def named_file(text: str) -> tuple[str, bytes]:
     name, found, path = text.partition("=")
     if not found or not name:
         raise ConfigurationError(f"{text!r} is not NAME=FILE (such as opt/test=data.bin)")
-    return name, read_file(path)
+    return utf8(name), read_file(path)
 
 
 def size(text: str) -> int:
@@ -61,7 +61,13 @@ serial = option(
     heading=MACHINE,
 )
 append = option(
-    "--append", metavar="TEXT", default="", show_default=False, help="Command line for the kernel.", heading=KERNEL
+    "--append",
+    type=TEXT,
+    metavar="TEXT",
+    default="",
+    show_default=False,
+    help="Command line for the kernel.",
+    heading=KERNEL,
 )
 module = option(
     "--module",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclave_sim.cli.command import MACHINE, OUTPUT, POLICY, option
-from enclave_sim.cli.options.types import FILE, NUMBER, TIME, Choice
+from enclave_sim.cli.options.types import FILE, NUMBER, TEXT, TIME, Choice
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.specification import Attestation, EngineName, Verification
 from enclave_sim.times import short
@@ -110,6 +110,7 @@ trace_memory = option(
 )
 feature = option(
     "--feature",
+    type=TEXT,
     metavar="NAME",
     multiple=True,
     help="WebAssembly feature to allow beyond the profile; may be repeated.",

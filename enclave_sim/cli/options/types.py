@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.similar import did_you_mean
 from enclave_sim.times import nanoseconds
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Choice(click.ParamType[Any]):
         if isinstance(value, Enum):
             return value
         if value not in self._members:
-            self.fail(f"{value!r} is not one of {', '.join(self._members)}", param, ctx)
+            near = did_you_mean(value, self._members)
+            self.fail(f"{value!r} is not one of {', '.join(self._members)}; {near}".rstrip("; "), param, ctx)
         return self._members[value]
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
@@ -92,6 +94,15 @@ def number(text: str, least: int | None = None, most: int | None = None) -> int:
     return value
 
 
+def utf8(text: str) -> str:
+    """Check that a text can be kept in a recording. Raises ConfigurationError."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{text!r} is not UTF-8 text") from None
+    return text
+
+
 def positive_time(text: str) -> int:
     """Parse a time of at least 1 ns. Raises ConfigurationError."""
     time = nanoseconds(text)
@@ -106,5 +117,6 @@ POSITIVE = Parsed(partial(number, least=1), "number")
 PORT = Parsed(partial(number, least=0, most=65535), "number")
 TIME = Parsed(nanoseconds, "time")
 POSITIVE_TIME = Parsed(positive_time, "time")
+TEXT = Parsed(utf8, "text")
 FILE = File()
 DIRECTORY = File("dir")

@@ -1,4 +1,7 @@
-"""Output files of commands: each is reported when complete; `-` is standard output, without a report."""
+"""Output files of commands: each is reported when complete; `-` is standard output, without a report.
+
+A file that was there is replaced, and the report says so. A recording is not: nothing can make it again but its run.
+"""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,25 +13,33 @@ from typing import BinaryIO, cast
 from enclave_sim.cli.options.common import write
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.writing import output_file, write_files
+from enclave_sim.recording.format import is_recording
 from enclave_sim.recording.text import printable
 
 STANDARD_OUTPUT = Path("-")
 
 
 def keep(inputs: Mapping[Path, str], path: Path) -> None:
-    """Check that an output file is not an input that must be kept, even by another name.
+    """Check that an output file is neither an input that must be kept, even by another name, nor a recording.
 
     Args:
         inputs: What each input file is, as named in the error: `the secret key`.
         path: The output file.
 
     Raises:
-        ConfigurationError: It is one of them.
+        ConfigurationError: It is.
     """
     for one, what in inputs.items():
         with suppress(OSError):  # what cannot be found is an error of its own when it is read or written
             if path.samefile(one):
                 raise ConfigurationError(f"{path} is {what} itself; name another file for the output")
+    if path != STANDARD_OUTPUT and is_recording(path):
+        raise ConfigurationError(f"cannot write {path}: it exists and is a recording; remove it or name another file")
+
+
+def is_replaced(*paths: Path) -> bool:
+    """Report whether one of these output files exists and is not empty."""
+    return any(path.is_file() and path.stat().st_size for path in paths)
 
 
 def save(path: Path, data: bytes, about: str = "", others: Mapping[Path, bytes] | None = None) -> None:
@@ -41,14 +52,17 @@ def save(path: Path, data: bytes, about: str = "", others: Mapping[Path, bytes] 
         others: Files that are written together with it: all or none.
 
     Raises:
-        ConfigurationError: A file cannot be written; then none is.
+        ConfigurationError: A file cannot be written; then none is. Or it is a recording.
     """
+    keep({}, path)
     if path == STANDARD_OUTPUT:
         write_files(others or {})
         write(data)
     else:
-        write_files({path: data, **(others or {})})
-        _say(path, len(data), about)
+        files = {path: data, **(others or {})}
+        replaced = is_replaced(*files)
+        write_files(files)
+        _say(path, len(data), about, replaced=replaced)
 
 
 @contextmanager
@@ -63,8 +77,10 @@ def saving(path: Path, doing: str) -> Iterator[BinaryIO]:
         The open file.
 
     Raises:
-        ConfigurationError: The file cannot be written.
+        ConfigurationError: The file cannot be written, or it is a recording.
     """
+    keep({}, path)
+    replaced = is_replaced(path)
     if path == STANDARD_OUTPUT:
         yield sys.stdout.buffer
         write(b"")
@@ -73,9 +89,9 @@ def saving(path: Path, doing: str) -> Iterator[BinaryIO]:
         yield buffered
         buffered.flush()
         size = raw.size
-    _say(path, size, "")
+    _say(path, size, "", replaced=replaced)
 
 
-def _say(path: Path, size: int, about: str) -> None:
-    more = f", {about}" if about else ""
+def _say(path: Path, size: int, about: str, *, replaced: bool) -> None:
+    more = (f", {about}" if about else "") + ("; it replaced an older file" if replaced else "")
     write(f"wrote {printable(str(path))}: {size} bytes{more}\n".encode())

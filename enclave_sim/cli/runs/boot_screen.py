@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from enclave_sim.errors import HostLimitReached
+from enclave_sim.recording.text import printable
 
 if TYPE_CHECKING:
     from machine.devices.legacy.vga import Vga
@@ -24,7 +27,7 @@ def shown(display: "Vga", destination: str | None, write: Callable[[bytes], None
         write: Writes to standard output.
 
     Raises:
-        ConfigurationError: The file cannot be written.
+        ConfigurationError: The file cannot be written, or it is a recording.
     """
     if destination is None:
         try:
@@ -37,8 +40,11 @@ def shown(display: "Vga", destination: str | None, write: Callable[[bytes], None
         finally:
             write(_text(display))
     else:
+        from enclave_sim.cli.output.written import is_replaced, keep  # noqa: PLC0415
         from enclave_sim.files.writing import output_file  # noqa: PLC0415
 
+        keep({}, Path(destination))
+        replaced = is_replaced(Path(destination))
         early: BaseException | None = None
         with output_file(Path(destination), "write the screen to") as file:
             try:
@@ -46,6 +52,8 @@ def shown(display: "Vga", destination: str | None, write: Callable[[bytes], None
             except (KeyboardInterrupt, HostLimitReached) as error:
                 early = error
             file.write(_text(display))
+        if replaced:
+            click.echo(f"note: replaced the file {printable(destination)}", err=True)
         if early is not None:
             raise early
 

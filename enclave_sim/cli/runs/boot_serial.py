@@ -9,9 +9,11 @@ import select
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enclave_sim.cli.signals import LAST_ACTS
 from enclave_sim.enclave.kernel.serial_input import typed_in
 from enclave_sim.errors import ConfigurationError
 from machine.host_limit import is_reached
@@ -92,8 +94,11 @@ def _keys() -> Iterator[Callable[[float], bytes | None]]:
     raw = termios.tcgetattr(descriptor)
     raw[0] &= ~(termios.ICRNL | termios.INLCR | termios.IGNCR | termios.IXON | termios.ISTRIP)
     raw[3] &= ~(termios.ICANON | termios.ECHO)
+    restore = partial(termios.tcsetattr, descriptor, termios.TCSANOW, before)
+    LAST_ACTS.append(restore)
     termios.tcsetattr(descriptor, termios.TCSADRAIN, raw)
     try:
         yield read
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        restore()
+        LAST_ACTS.remove(restore)

@@ -59,6 +59,10 @@ def lifetimes(
     Example: enclave-sim lifetimes beacon --of nonce
     """
     subject.check(_OWN)
+    if svg is not None:
+        from enclave_sim.cli.output.written import keep  # noqa: PLC0415
+
+        keep({}, svg)
     session = subject.run()
     line = ProgressLine(None if as_json else terminal_of(sys.stderr))
 

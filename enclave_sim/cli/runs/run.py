@@ -22,7 +22,7 @@ from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
 from enclave_sim.cli.options.tpm import chosen_tpm
 from enclave_sim.cli.options.tpm import tpm as tpm_option
-from enclave_sim.cli.options.types import FILE, POSITIVE_TIME
+from enclave_sim.cli.options.types import FILE, POSITIVE_TIME, TEXT
 from enclave_sim.cli.output.progress import terminal_of
 from enclave_sim.cli.output.watch import Watch
 from enclave_sim.enclave.configuration import EnclaveConfiguration
@@ -74,6 +74,7 @@ Exit codes; the highest one that applies
 @tpm_option
 @option(
     "--verifier",
+    type=TEXT,
     metavar="URL",
     help="Verifier to use instead of the built-in one.",
     heading=POLICY,

@@ -18,7 +18,7 @@ from enclave_sim.cli.command import Group, option
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options.common import as_json as as_json_option
 from enclave_sim.cli.options.common import complete_payload
-from enclave_sim.cli.options.types import DIRECTORY, FILE
+from enclave_sim.cli.options.types import DIRECTORY, FILE, TEXT
 from enclave_sim.cli.output.payload_description import describe, print_table
 from enclave_sim.cli.output.written import keep, save
 from enclave_sim.enclave.engine.profile import GuestProfile
@@ -30,7 +30,7 @@ from enclave_sim.payload import anchor_list, artefact, keys, signature
 from enclave_sim.payload.errors import ComponentGiven, KeyFileError, MalformedModule, PayloadCheck, PayloadRejected
 from enclave_sim.payload.wasm import sections
 from enclave_sim.payload.wasm.refusals import not_text
-from enclave_sim.recording.text import one_line
+from enclave_sim.recording.text import one_line, printable
 from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import EngineName
 
@@ -57,6 +57,7 @@ _anchor = option(
 
 _feature = option(
     "--feature",
+    type=TEXT,
     metavar="NAME",
     multiple=True,
     help="WebAssembly feature to allow beyond the profile; may be repeated.",
@@ -110,8 +111,8 @@ def keygen(name: str, directory: Path, development: bool) -> None:
         except KeyFileError:
             anchor_path.unlink()
             raise
-    click.echo(f"secret key    {key_path}")
-    click.echo(f"trust anchor  {anchor_path}")
+    click.echo(f"secret key    {printable(str(key_path))}")
+    click.echo(f"trust anchor  {printable(str(anchor_path))}")
     click.echo(f"key ids       {anchor.ed25519_key_id.hex()} (Ed25519)")
     click.echo(f"              {anchor.ml_dsa_65_key_id.hex()} (ML-DSA-65)")
 

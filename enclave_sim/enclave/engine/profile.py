@@ -13,6 +13,7 @@ from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
 from enclave_sim.payload.wasm.features import BULK_MEMORY, REFERENCE_TYPES, features_beyond_lime1
 from enclave_sim.payload.wasm.refusals import cause_of, invalid, place_of
 from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
+from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import HostFunction
 
 if TYPE_CHECKING:
@@ -88,7 +89,10 @@ class GuestProfile(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         unknown = sorted(self.features - OPTIONAL.keys())
         if unknown:
-            raise ConfigurationError(f"unknown WebAssembly feature {unknown[0]!r}; there are {', '.join(OPTIONAL)}")
+            near = did_you_mean(unknown[0], OPTIONAL)
+            raise ConfigurationError(
+                f"unknown WebAssembly feature {unknown[0]!r}; {near}there are {', '.join(OPTIONAL)}"
+            )
 
     def settings(self) -> dict[str, bool]:
         """Return the switches of wasmtime by name, in a fixed order."""

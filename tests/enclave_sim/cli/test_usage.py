@@ -28,7 +28,15 @@ COMMANDS = dict(commands())
         ("run --cycles", "--cycles needs a value: --cycles N: Number of cycles to run; see"),
         ("run --json=1", "--json takes no value; see"),
         ("run --cycles many", "--cycles: 'many' is not a whole number (such as 1000000, 1_000_000 or 0xF4240); see"),
+        ("beacon", "there is no command 'beacon'; did you mean run beacon? there are run, "),
+        ("becon", "there is no command 'becon'; did you mean run beacon? there are run, "),
+        ("surveyor", "there is no command 'surveyor'; did you mean run surveyor --engine native? there are run, "),
+        ("payload beacon", "there is no command 'beacon'; there are compile, "),
         ("run --engine quick", "--engine: 'quick' is not one of wasmtime, resident, native; see"),
+        ("run --engine natve", "--engine: 'natve' is not one of wasmtime, resident, native; did you mean native?; see"),
+        ("completion bsh", "bash|zsh|fish: 'bsh' is not one of bash, zsh, fish; did you mean bash?; see"),
+        ("run --feature smd", "unknown WebAssembly feature 'smd'; did you mean simd? there are "),
+        ("run --arena-bytes 600000", "--arena-bytes is 600000; it must be 0 to 524288, the bytes of its region"),
         ("run --wake-ns 1m", "--wake-ns: '1m' is not a time such as 10s or 1.5ms; units are ns, us, ms, s, min, h"),
         ("run --limit-ns 0", "--limit-ns: '0' is not a time of at least 1 ns"),
         ("gdb --port 70000", "--port: '70000' is not a whole number from 0 to 65535"),
@@ -60,6 +68,21 @@ def test_a_mistake_is_one_line_that_says_where_it_is_and_what_would_be_right(wor
     ended = command(*words.split())
     assert_refused(ended)
     assert ended.error.startswith(f"error: {error}")
+
+
+def test_a_misspelt_choice_of_schema_has_the_one_that_was_meant() -> None:
+    assert_refused(
+        command("schema", "verfy"), "COMMAND: 'verfy' is not one of run, verify, ", "; did you mean verify?; see"
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "meant"), [(b"\0asm", "run"), (b"\x7fELF", "boot"), (BEGINNING, "replay"), (b"\0\0\0\0", "")]
+)
+def test_a_file_without_a_command_has_the_command_that_was_meant(start: bytes, meant: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(start)
+    hint = f"did you mean {meant} {tmp_path}/file? " if meant else ""
+    assert_refused(command(tmp_path / "file"), f"there is no command '{tmp_path}/file'; {hint}there are run, ")
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

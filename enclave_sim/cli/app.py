@@ -26,6 +26,7 @@ _COMMANDS = {
     "provenance": "runs.provenance",
     "lifetimes": "runs.lifetimes",
     "coverage": "runs.coverage",
+    "sweep": "runs.sweep",
     "boot": "runs.boot",
     "replay": "recordings.replay",
     "diff": "recordings.diff",

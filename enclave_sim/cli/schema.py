@@ -26,6 +26,7 @@ class Output(Enum):
     PROVENANCE = "provenance"
     LIFETIMES = "lifetimes"
     COVERAGE = "coverage"
+    SWEEP_INTERRUPTS = "sweep-interrupts"
     LAB_LIST = "lab-list"
     LAB_CHECK = "lab-check"
     LAB_VERIFY = "lab-verify"
@@ -60,7 +61,7 @@ def title_of(output: Output) -> str:
     """Return the command line that prints the output."""
     if output is Output.LAB_GRADE:
         return "enclave-sim lab grade --format json"
-    return f"enclave-sim {output.value.replace('lab-', 'lab ')} --json"
+    return f"enclave-sim {output.value.replace('lab-', 'lab ').replace('sweep-', 'sweep ')} --json"
 
 
 def _types(output: Output) -> tuple[type, ...]:
@@ -94,6 +95,10 @@ def _types(output: Output) -> tuple[type, ...]:
         from enclave_sim.coverage import objects as coverage  # noqa: PLC0415
 
         return coverage.CoverageObject, coverage.FileObject, coverage.CountObject
+    if output is Output.SWEEP_INTERRUPTS:
+        from enclave_sim.sweeps import objects as sweeps  # noqa: PLC0415
+
+        return sweeps.SweepObject, sweeps.ClassObject
     if output.value.startswith("lab-"):
         return _lab_types(output)
     from enclave_sim.attestation.verdict import CheckObject, VerdictObject  # noqa: PLC0415

@@ -3,6 +3,7 @@
 from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -120,8 +121,7 @@ class CoverageReport:
         return "\n".join([f"{'file':<{width}}  {'lines':>20}  {'branches':>20}", *rows, totals])
 
 
-@dataclass
-class _File:
+class _File(NamedTuple):
     """A file, as far as it has been counted."""
 
     lines: dict[int, bool]

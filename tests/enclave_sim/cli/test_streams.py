@@ -63,6 +63,7 @@ COMMANDS: dict[str, int] = {
     "provenance beacon --of rax --json": 0,
     "lifetimes beacon --of nonce": 0,
     "lifetimes beacon --of nonce --json": 0,
+    "sweep interrupts beacon --kind tamper --from 1376450 --to 1376452": 0,
     "coverage beacon": 0,
     "coverage beacon --json": 0,
     "lab list": 0,

@@ -16,7 +16,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _came: list[int] = []
 LAST_ACTS: list[Callable[[], object]] = []
-"""What a second Ctrl-C still does, such as restoring the terminal."""
+"""Actions of a second Ctrl-C before the end, such as restoring the terminal."""
 
 
 def tidy_up_first() -> None:

@@ -72,7 +72,7 @@ def test_a_mistake_is_one_line_that_says_where_it_is_and_what_would_be_right(wor
 
 def test_a_misspelt_choice_of_schema_has_the_one_that_was_meant() -> None:
     assert_refused(
-        command("schema", "verfy"), "COMMAND: 'verfy' is not one of run, verify, ", "; did you mean verify?; see"
+        command("schema", "verifi"), "COMMAND: 'verifi' is not one of run, verify, ", "; did you mean verify?; see"
     )
 
 

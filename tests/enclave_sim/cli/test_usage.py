@@ -42,7 +42,7 @@ COMMANDS = dict(commands())
         ("gdb --port 70000", "--port: '70000' is not a whole number from 0 to 65535"),
         ("diff a", "B is missing: Another recording; see enclave-sim diff --help"),
         ("diff a b c", "argument 'c' is one too many; see"),
-        ("verify-evidence x", "--nonce HEX is missing: The verifier's nonce: 32 bytes in hexadecimal; see"),
+        ("verify-evidence x", "--nonce HEX is missing: The verifyyer's nonce: 32 bytes in hexadecimal; see"),
         ("verify-evidence x --nonce 00 --reference y", "--nonce: '00' is not 32 bytes in hexadecimal; see"),
         ("boot", "IMAGE is missing: ELF file, or flat image with load addresses in its header; see"),
         ("run becon", "no payload 'becon': neither a file nor built in; did you mean beacon? there are abyss, "),
@@ -72,7 +72,7 @@ def test_a_mistake_is_one_line_that_says_where_it_is_and_what_would_be_right(wor
 
 def test_a_misspelt_choice_of_schema_has_the_one_that_was_meant() -> None:
     assert_refused(
-        command("schema", "verifi"), "COMMAND: 'verifi' is not one of run, verify, ", "; did you mean verify?; see"
+        command("schema", "verifyy"), "COMMAND: 'verifyy' is not one of run, verify, ", "; did you mean verify?; see"
     )
 
 

@@ -64,6 +64,16 @@ def test_with_the_script_of_the_server_gdb_looks_again_after_each_monitor_comman
     assert "flushed" not in output
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/gdb.md"])
+def test_the_first_commands_of_a_page_load_the_script(page: str) -> None:
+    """Without it gdb shows old registers after `monitor reset`."""
+    text = (Path(__file__).parents[3] / page).read_text("utf-8")
+    first = next(line for line in text.splitlines() if line.startswith("gdb ") and "target remote" in line)
+    assert first.startswith("gdb -x enclave.gdb ")
+    written, read = (text.index(each) for each in ("--script > enclave.gdb", first))
+    assert written < read
+
+
 def test_the_script_for_a_kernel_names_its_image_whatever_the_path(tmp_path: Path) -> None:
     image = tmp_path / "my \"kernel\"\\ 'of' $1.elf"
     shutil.copy(ROOT / "firmware/aether.elf", image)

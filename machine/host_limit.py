@@ -7,13 +7,17 @@ The limit is not part of the machine's state. The place where it stops a run dep
 continue from there as if it had not been stopped.
 """
 
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from time import monotonic
+from types import MappingProxyType
 
 from machine.errors import MachineError
 
-_deadline: ContextVar[float | None] = ContextVar("_deadline", default=None)
-"""The deadline on the host's monotonic clock, in seconds. Each thread and task has its own."""
+Clock = Callable[[], float]
+"""A clock, in seconds."""
+_deadlines: ContextVar[Mapping[Clock, float]] = ContextVar("_deadlines", default=MappingProxyType({}))
+"""The earliest end of the limits on each clock. Each thread and task has its own."""
 
 
 class HostLimit:
@@ -24,33 +28,35 @@ class HostLimit:
 
     Args:
         seconds: The limit in host seconds, more than 0.
+        clock: The clock that counts them; None for that of the host. `time.process_time` limits processor time, which
+            a busy host does not shorten.
 
     Raises:
         MachineError: `seconds` is not more than 0.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Clock | None = None) -> None:
         if not seconds > 0:
             raise MachineError(f"a host limit of {seconds} s leaves no time; it must be more than 0")
         self.seconds = seconds
-        self._before: Token[float | None] | None = None
+        self._clock = monotonic if clock is None else clock
+        self._before: Token[Mapping[Clock, float]] | None = None
 
     def __enter__(self) -> "HostLimit":
-        ends, outer = monotonic() + self.seconds, _deadline.get()
-        self._before = _deadline.set(ends if outer is None else min(ends, outer))
+        outer, ends = _deadlines.get(), self._clock() + self.seconds
+        self._before = _deadlines.set({**outer, self._clock: min(ends, outer.get(self._clock, ends))})
         return self
 
     def __exit__(self, *_error: object) -> None:
         if self._before is not None:
-            _deadline.reset(self._before)
+            _deadlines.reset(self._before)
 
 
 def is_limited() -> bool:
     """Report whether there is a limit."""
-    return _deadline.get() is not None
+    return bool(_deadlines.get())
 
 
 def is_reached() -> bool:
     """Report whether the limit is reached."""
-    deadline = _deadline.get()
-    return deadline is not None and monotonic() >= deadline
+    return any(clock() >= ends for clock, ends in _deadlines.get().items())

@@ -43,6 +43,8 @@ class ExitCode(IntEnum):
     """The kernel stopped before annihilation, by a memory fault from `--inputs` or a mistake of its own."""
     HOST_LIMIT = 16
     """The host-time limit `--host-limit` expired: there is no result and no recording."""
+    UNSIGNED = 18
+    """`lab verify`: judging again gives the same, but the receipt is signed by nobody whom you named."""
     DEFECT = 70
     """A bug in the emulator or the firmware, not in the payload: please report it."""
     INTERRUPTED = 130

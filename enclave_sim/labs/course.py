@@ -15,6 +15,7 @@ import msgspec
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import SMALL, read_file
+from enclave_sim.labs.case import canonical_id
 from enclave_sim.labs.catalogue import LABS
 from enclave_sim.labs.instants import with_zone
 from enclave_sim.labs.judging import Judgement, PartMark
@@ -87,11 +88,24 @@ class Course:
         """Report whether a lab belongs to the course."""
         return isinstance(lab, Lab) and lab.name in self._file.labs
 
+    @property
+    def anchor(self) -> TrustAnchor | None:
+        """The trust anchor of the key that signs receipts."""
+        return self._anchor
+
+    def objection(self, lab: Lab, student: str, key: bytes) -> str:
+        """Return the reason why a case is not one that the course has given out; empty if there is none."""
+        if lab not in self:
+            return f"lab {lab.name} is not one of the course"
+        if not hmac.compare_digest(self.key(lab, student), key):
+            return f"its case is not the one that the course has given to {student}"
+        return ""
+
     def key(self, lab: Lab, student: str) -> bytes:
         """Return the key of a student's case; empty if the course has no secret."""
         if not self._secret:
             return b""
-        message = f"aether-lab-case\n{lab.name}\n{lab.version}\n{student}".encode()
+        message = f"aether-lab-case\n{lab.name}\n{lab.version}\n{canonical_id(student)}".encode()
         return hmac.digest(self._secret, message, "sha256")[:KEY_BYTES]
 
     def submitted(self, directory: Path, judgement: Judgement) -> datetime | None:
@@ -150,10 +164,14 @@ class Course:
         if not self._file.submissions:
             return {}
         file = self._path.parent / self._file.submissions
-        times = _read(file, dict[str, dict[str, datetime]])
-        for student, several in times.items():
+        times: dict[str, dict[str, datetime]] = {}
+        for given, several in _read(file, dict[str, dict[str, datetime]]).items():
+            student = canonical_id(given)
+            if student in times:
+                raise ConfigurationError(f"{file} has two tables of student {student}")
             for lab, at in several.items():
-                with_zone(f"{file}: the time of {student[:80]!r} and {lab[:80]!r}", at)
+                with_zone(f"{file}: the time of {student} and {lab[:80]!r}", at)
+            times[student] = several
         return times
 
 

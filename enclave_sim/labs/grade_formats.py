@@ -102,12 +102,12 @@ def as_gradescope(grades: Sequence[Grade]) -> str:
 
 
 def as_autolab(grades: Sequence[Grade]) -> str:
-    """Return the line of scores. Raises ConfigurationError unless there is one directory that could be judged."""
+    """Return the line of scores, after the reason if it earns nothing. Raises ConfigurationError for several."""
     one = _only(grades, "autolab")
-    if one.judgement is None:
-        raise ConfigurationError(one.problem)
-    scores = {mark.part: 0 if one.problem else mark.points for mark in one.judgement.parts}
-    return json.dumps({"scores": scores}) + "\n"
+    if one.judgement is None or one.problem:
+        scores = dict.fromkeys(one.parts or ("lab",), 0)
+        return f"nothing is earned: {one.problem}\n{json.dumps({'scores': scores})}\n"
+    return json.dumps({"scores": {mark.part: mark.points for mark in one.judgement.parts}}) + "\n"
 
 
 def as_statistics(grades: Sequence[Grade]) -> str:

@@ -1,6 +1,5 @@
 """Grading many directories, and statistics of their grades."""
 
-import hmac
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC
@@ -10,8 +9,11 @@ import msgspec
 
 from enclave_sim.errors import EnclaveError
 from enclave_sim.labs import workplace
+from enclave_sim.labs.case import canonical_id
 from enclave_sim.labs.course import Course
 from enclave_sim.labs.judging import Judgement, PartMark, judge
+from enclave_sim.labs.lab import Lab
+from enclave_sim.labs.workplace import Assignment
 from enclave_sim.recording.text import one_line, printable
 from machine.errors import MachineError
 
@@ -28,6 +30,8 @@ class Grade(msgspec.Struct, frozen=True):
     """When it was handed in, in UTC; empty if the course does not know."""
     late: bool | None = False
     """True if that was after the deadline; null if there is a deadline and nobody knows."""
+    parts: tuple[str, ...] = ()
+    """The parts of the lab that was to be handed in, or that it seems to be; empty if that is not known."""
 
     @property
     def points(self) -> int:
@@ -35,36 +39,39 @@ class Grade(msgspec.Struct, frozen=True):
         return 0 if self.problem or self.judgement is None else self.judgement.points
 
 
-def grade_directory(directory: Path, student: str | None = None, course: Course | None = None) -> Grade:
+def grade_directory(
+    directory: Path, student: str | None = None, course: Course | None = None, wanted: Lab | None = None
+) -> Grade:
     """Judge one directory.
 
     Args:
         directory: The directory.
         student: The ID of the student who handed it in, if that is known from elsewhere: it must be the directory's.
         course: The course, with its cases, points and deadlines.
+        wanted: The lab that was to be handed in, if that is known: it must be the directory's.
 
     Returns:
         The grade. Whatever is wrong with the directory is a problem of the grade, not an error.
+
+    Raises:
+        ConfigurationError: `student` is not an ID.
     """
-    name = printable(str(directory))
+    name, whose = printable(str(directory)), None if student is None else canonical_id(student)
+    parts = () if wanted is None else tuple(part.name for part in wanted.text.part)
     try:
         lab, assignment, files = workplace.read(directory)
+        parts = parts or tuple(part.name for part in lab.text.part)
         judgement = judge(lab, assignment.student, files, key=assignment.case_key)
     except (EnclaveError, MachineError) as error:
-        return Grade(name, None, one_line(str(error)))
+        return Grade(name, None, one_line(str(error)), parts=parts)
     except Exception as error:  # noqa: BLE001 - a defect of a judge must not lose the grades of the others
-        return Grade(name, None, one_line(f"a defect of the judge, to be reported: {type(error).__name__}: {error}"))
-    grade = Grade(name, judgement)
-    if student is not None and student != assignment.student:
-        grade = Grade(name, judgement, f"it is the case of student {assignment.student}, not of {student}")
+        problem = one_line(f"a defect of the judge, to be reported: {type(error).__name__}: {error}")
+        return Grade(name, None, problem, parts=parts)
+    if problem := _objection(lab, assignment, whose, course, wanted):
+        return Grade(name, judgement, problem, parts=parts)
+    grade = Grade(name, judgement, parts=parts)
     if course is None:
-        if assignment.key and not grade.problem:
-            return Grade(name, judgement, "its case is one of a course: grade it with --course")
         return grade
-    if lab not in course:
-        return Grade(name, judgement, f"lab {lab.name} is not one of the course")
-    if not hmac.compare_digest(course.key(lab, assignment.student), assignment.case_key):
-        return Grade(name, judgement, f"its case is not the one that the course has given to {assignment.student}")
     at = course.submitted(directory, judgement)
     late = course.is_late(lab.name, at)
     return msgspec.structs.replace(
@@ -73,6 +80,17 @@ def grade_directory(directory: Path, student: str | None = None, course: Course 
         submitted="" if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         late=late,
     )
+
+
+def _objection(lab: Lab, assignment: Assignment, whose: str | None, course: Course | None, wanted: Lab | None) -> str:
+    """Return the reason why a directory earns nothing, whatever is in it; empty if there is none."""
+    if wanted is not None and lab is not wanted:
+        return f"it is of lab {lab.name}, not of {wanted.name}"
+    if whose is not None and whose != assignment.student:
+        return f"it is the case of student {assignment.student}, not of {whose}"
+    if course is not None:
+        return course.objection(lab, assignment.student, assignment.case_key)
+    return "its case is one of a course: grade it with --course" if assignment.key else ""
 
 
 def unique(grades: Iterable[Grade]) -> list[Grade]:

@@ -3,14 +3,22 @@
 from collections.abc import Mapping
 from contextlib import ExitStack
 from hashlib import sha256
+from time import process_time
 
 import msgspec
 
+from enclave_sim.errors import HostLimitReached
 from enclave_sim.labs.lab import Lab
+from enclave_sim.recording.text import one_line
 from machine.host_limit import HostLimit
 
-HOST_SECONDS = 60
-"""Limit of host time for one judgement. It ends a hang; virtual time limits every run long before."""
+PROCESSOR_SECONDS = 6
+"""Limit of the host's processor time for one judgement, four times what the longest solution takes.
+
+Every run is limited in virtual time, and most in events (bounded.py). This ends what only executes slow instructions.
+"""
+_LONGEST = 500
+"""Limit of characters of a message. It may quote a student, so unprintable characters are escaped, too."""
 
 
 class PartMark(msgspec.Struct, frozen=True):
@@ -48,7 +56,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 def judge(
-    lab: Lab, student: str, files: Mapping[str, bytes], host_seconds: int | None = HOST_SECONDS, key: bytes = b""
+    lab: Lab, student: str, files: Mapping[str, bytes], seconds: float | None = PROCESSOR_SECONDS, key: bytes = b""
 ) -> Judgement:
     """Judge the files of a student.
 
@@ -56,7 +64,7 @@ def judge(
         lab: The lab.
         student: The student's ID.
         files: The files handed in, by name; others are ignored.
-        host_seconds: Limit of host time, or None.
+        seconds: Limit of the host's processor time in seconds, or None.
         key: The key of the student's case.
 
     Returns:
@@ -64,23 +72,28 @@ def judge(
 
     Raises:
         ConfigurationError: The ID is malformed.
-        HostLimitReached: The limit of host time expired.
+        HostLimitReached: The limit of processor time expired.
     """
-    given = {name: files[name] for name in lab.handed_in if name in files}
-    with ExitStack() as limits:
-        if host_seconds is not None:
-            limits.enter_context(HostLimit(host_seconds))
-        judged = lab.judge(lab.case(student, key), given)
+    given, case = {name: files[name] for name in lab.handed_in if name in files}, lab.case(student, key)
+    try:
+        with ExitStack() as limits:
+            if seconds is not None:
+                limits.enter_context(HostLimit(seconds, process_time))
+            judged = lab.judge(case, given)
+    except HostLimitReached:
+        raise HostLimitReached(
+            f"judging it takes more than {seconds:g} s of processor time; what you hand in seems to have no end"
+        ) from None
     marks = []
     for part in lab.text.part:
         checks = judged.checks[part.name]
         passed = sum(check.right for check in checks)
-        messages = tuple(dict.fromkeys(check.message for check in checks if not check.right))
+        messages = tuple(dict.fromkeys(one_line(check.message)[:_LONGEST] for check in checks if not check.right))
         marks.append(PartMark(part.name, part.points * passed // len(checks), part.points, messages))
     return Judgement(
         lab.name,
         lab.version,
-        student,
+        case.student,
         sum(mark.points for mark in marks),
         lab.points,
         tuple(marks),

@@ -32,9 +32,11 @@ class Verification(msgspec.Struct, frozen=True):
     """The answer about a receipt."""
 
     confirmed: bool
-    """True if judging again confirms it, and its signature is the one that was asked for."""
+    """True if judging again gives the same, and everyone who was named as its signer has signed it."""
     problems: tuple[str, ...]
-    """The differences to the repeated judgement, in words."""
+    """What speaks against it, in words."""
+    signers: tuple[str, ...]
+    """The names of the keys that were asked for and have signed it. If there are none, it is not confirmed."""
 
 
 class GradeObject(msgspec.Struct, frozen=True):

@@ -55,7 +55,7 @@ def start(lab: Lab, directory: Path, student: str, key: bytes = b"") -> tuple[st
     case = lab.case(student, key)
     contents = {
         PAGE: lab.page(case),
-        ASSIGNMENT: _encoded(Assignment(lab.name, lab.version, student, key=key.hex())),
+        ASSIGNMENT: _encoded(Assignment(lab.name, lab.version, case.student, key=key.hex())),
         **lab.start(case),
     }
     with new_directory(directory):
@@ -70,7 +70,7 @@ def read(directory: Path) -> tuple[Lab, Assignment, dict[str, bytes]]:
         directory: The directory, which `start` made.
 
     Returns:
-        The lab, the assignment, and the files handed in.
+        The lab, the assignment with the canonical ID, and the files handed in.
 
     Raises:
         ConfigurationError: It is not such a directory, is of another version of the lab, or a file cannot be read.
@@ -92,8 +92,9 @@ def read(directory: Path) -> tuple[Lab, Assignment, dict[str, bytes]]:
         raise ConfigurationError(
             f"{directory} is of version {assignment.version} of lab {lab.name}; this program has version {lab.version}"
         )
-    lab.case(assignment.student, assignment.case_key)
-    return lab, assignment, read_directory(directory, lab.handed_in)
+    case = lab.case(assignment.student, assignment.case_key)
+    known = msgspec.structs.replace(assignment, student=case.student)
+    return lab, known, read_directory(directory, lab.handed_in)
 
 
 def next_hint(directory: Path, lab: Lab, assignment: Assignment, part: str) -> tuple[int, str] | None:

@@ -1,5 +1,6 @@
 """What a grader refuses, and what must not spoil the grades of others."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from enclave_sim.labs.grades import grade_directory, unique
 from enclave_sim.labs.instants import read_instant
 from enclave_sim.labs.judging import judge
 from enclave_sim.payload.errors import KeyFileError
-from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.payload.keys import SigningKey, TrustAnchor, development_anchor
+from tests.enclave_sim.cli.command import command
 from tests.labs.solutions import boot
 from tests.labs.solutions.solution import Workplace
 
@@ -60,6 +62,57 @@ def test_the_development_key_is_never_one_of_production() -> None:
     text = development_anchor().to_json()
     with pytest.raises(KeyFileError, match="is the development key, which everyone has"):
         TrustAnchor.from_json(text.replace(b"development, never for production", b"production"))
+
+
+@pytest.mark.parametrize("given", ["ADA", " ada ", "\uff21\uff24\uff21", "Ada\n", "\u1d43da"])
+def test_one_student_has_one_id_however_it_is_written(given: str, tmp_path: Path) -> None:
+    assert LAB.case(given).student == "ada"
+    assert LAB.page(LAB.case(given)) == LAB.page(LAB.case("ada"))
+    assert judge(LAB, given, {}).student == "ada"
+    workplace.start(LAB, tmp_path / "own", given)
+    other = tmp_path / "other"
+    workplace.start(LAB, other, "ada")
+    (other / "lab.json").write_text((other / "lab.json").read_text().replace('"ada"', json.dumps(given)))
+    grades = unique([grade_directory(tmp_path / "own", given), grade_directory(other, "ada")])
+    assert {one.judgement.student for one in grades if one.judgement is not None} == {"ada"}
+    assert all("several directories" in one.problem for one in grades)
+
+
+@pytest.mark.parametrize(
+    "given", ["\u0430da", "ad\u0430", "a\u200bda", "a\u202eda", "a" * 65, "\ufdfa" * 5, "a" * 10**6, "", " "]
+)
+def test_no_look_alike_is_another_student(given: str) -> None:
+    with pytest.raises(ConfigurationError, match="is not a student ID"):
+        LAB.case(given)
+
+
+def test_what_a_student_writes_reaches_no_terminal_as_it_is() -> None:
+    lab = find_lab("leak")
+    proof = '"\\u001b[31m\\u202e" = 1, payloads = ["counter"]'
+    judgement = judge(lab, "ada", {"answers.toml": f"[a]\nproof = {{ {proof} }}\n".encode()})
+    (said,) = [one for one in judgement.parts[0].messages if "unknown field" in one]
+    assert said.isprintable()
+    assert "\\x1b[31m\\u202e" in said
+
+
+def test_a_receipt_is_confirmed_only_by_a_key_that_the_verifier_names(tmp_path: Path) -> None:
+    """Neither the key in `lab.json`, which gives any case, nor a signature of one's own says anything."""
+    assert command("lab", "author", "new", tmp_path / "course").code == 0
+    course, key = tmp_path / "course" / "course.toml", tmp_path / "course" / "course.key.json"
+    assert command("lab", "author", "start", "boot", "ada", "--course", course, "--into", tmp_path).code == 0
+    SigningKey.generate("own", development=False).save(tmp_path / "own.key.json")
+    given, chosen = tmp_path / "ada" / "lab-boot", solved(tmp_path / "chosen", "ada", b"0123456789abcdef")
+    outcomes = {}
+    for directory in (given, chosen):
+        for signer in (key, tmp_path / "own.key.json"):
+            assert command("lab", "submit", "boot", directory, "--key", signer).code == 0
+            for words in ((), ("--course", course)):
+                ended = command("lab", "verify", directory / "receipt.json", *words)
+                outcomes[directory.name, signer.name[:3], bool(words)] = ended.code, ended.output
+    assert [at for at, (code, _) in outcomes.items() if code == 0] == [("lab-boot", "cou", True)]
+    assert "signature: it was not made by the key of course" in outcomes["lab-boot", "own", True][1]
+    assert "not the one that the course has given to ada" in outcomes["chosen", "cou", True][1]
+    assert "its case is one of a course: verify it with --course" in outcomes["chosen", "own", False][1]
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])

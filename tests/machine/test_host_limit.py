@@ -99,3 +99,14 @@ def test_of_scopes_in_each_other_the_one_that_ends_first_counts(clock: HostClock
 def test_a_limit_leaves_time(seconds: float) -> None:
     with pytest.raises(MachineError, match="must be more than 0"):
         HostLimit(seconds)
+
+
+def test_each_clock_has_its_limit(assemble: Any, clock: HostClock) -> None:
+    """A limit of processor time, within one of host time."""
+    processor = HostClock()
+    machine = Machine(MachineConfiguration(16 << 20))
+    loader.load(machine, assemble("1: jmp 1b", 0, 2, 0))
+    with HostLimit(1000), HostLimit(3, processor):
+        assert machine.run() is Outcome.HOST_LIMIT
+    assert processor.now >= 4
+    assert clock.now < 100

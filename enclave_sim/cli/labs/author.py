@@ -53,9 +53,8 @@ def start(number: str, students: Sequence[str], course: Path, into: Path) -> Non
     lab, terms = find_lab(number), Course(course)
     if lab not in terms:
         raise ConfigurationError(f"lab {lab.name} is not one of {course}")
-    goals = {student: into / student / f"lab-{lab.name}" for student in students}
-    for student, goal in goals.items():
-        lab.case(student)
+    goals = {lab.case(given).student: into / lab.case(given).student / f"lab-{lab.name}" for given in students}
+    for goal in goals.values():
         if goal.exists() or goal.is_symlink():
             raise ConfigurationError(f"{goal} exists")
     line = ProgressLine(terminal_of(sys.stderr))

@@ -25,6 +25,8 @@ class Format(Enum):
     STATISTICS = "statistics"
 
 
+_OF_ONE = Format.GRADESCOPE, Format.AUTOLAB
+"""The formats for a service that grades one directory, and shows what is printed: whatever is in it has a score."""
 EXIT_CODES = """\b
 Exit codes
   0  the grades are printed
@@ -36,8 +38,11 @@ Exit codes
 @click.argument("directories", nargs=-1, required=True, type=DIRECTORY, metavar="DIR...", help="Directories of labs.")
 @option("--format", "kind", type=Choice(Format), default=Format.CSV.value, help="Format of the grades.")
 @option("--student", metavar="ID", help="Who handed it in, if that is known: another student's case earns nothing.")
+@option("--lab", "number", metavar="N", help="The lab that was to be handed in: another lab earns nothing.")
 @option("--course", type=FILE, metavar="FILE", help="The course (TOML): its cases, points, deadlines and times.")
-def grade(directories: Sequence[Path], kind: Format, student: str | None, course: Path | None) -> None:
+def grade(
+    directories: Sequence[Path], kind: Format, student: str | None, number: str | None, course: Path | None
+) -> None:
     """Judge what was handed in, and print the grades.
 
     A directory that cannot be judged earns nothing, and so do several of one student.
@@ -45,6 +50,7 @@ def grade(directories: Sequence[Path], kind: Format, student: str | None, course
     Example: enclave-sim lab grade handed-in/* --format csv
     """
     from enclave_sim.cli.output.progress import ProgressLine, terminal_of  # noqa: PLC0415
+    from enclave_sim.labs.catalogue import find_lab  # noqa: PLC0415
     from enclave_sim.labs.course import Course  # noqa: PLC0415
     from enclave_sim.labs.grade_formats import FORMATS  # noqa: PLC0415
     from enclave_sim.labs.grades import grade_directory, unique  # noqa: PLC0415
@@ -57,15 +63,15 @@ def grade(directories: Sequence[Path], kind: Format, student: str | None, course
             raise ConfigurationError(
                 f"cannot grade {one}: {'it is not a directory' if one.exists() else 'it does not exist'}"
             )
-    terms = None if course is None else Course(course)
+    terms, wanted = None if course is None else Course(course), None if number is None else find_lab(number)
     line, grades = ProgressLine(terminal_of(sys.stderr)), []
     for done, one in enumerate(directories):
         if line.is_due:
             line.draw(f"{done} of {len(directories)}: {printable(str(one))}")
-        grades.append(grade_directory(one, student, terms))
+        grades.append(grade_directory(one, student, terms, wanted))
     line.erase()
     write(FORMATS[kind.value](unique(grades)).encode("utf-8", "replace"))
-    if not any((one / ASSIGNMENT).is_file() for one in directories):
+    if kind not in _OF_ONE and not any((one / ASSIGNMENT).is_file() for one in directories):
         raise ConfigurationError(
             f"no directory has {ASSIGNMENT}, which enclave-sim lab start writes: no lab was judged"
         )

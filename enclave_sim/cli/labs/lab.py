@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 _VERIFY_EXIT_CODES = """\b
 Exit codes
-  0  the judgement confirms the receipt
-  2  the receipt or the directory cannot be read
+  0  confirmed: the judgement is the same, and it is signed
+  2  the receipt, the directory or the course cannot be read
  13  the receipt is refused
+ 18  the judgement is the same, but nobody whom you name signed it
  70  a defect of the emulator or its firmware"""
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -166,32 +167,36 @@ def submit(number: str, directory: Path | None, key: Path | None, at: datetime |
     required=False,
     help="Directory with the files handed in. Default: that of the receipt.",
 )
-@option("--anchor", type=FILE, metavar="FILE", help="The course's trust anchor: the receipt must be signed by its key.")
+@option("--course", type=FILE, metavar="FILE", help="The course (TOML): the case must be its, and the signature.")
+@option("--anchor", type=FILE, metavar="FILE", help="A trust anchor: the receipt must be signed by its key.")
 @as_json_option
-def verify(receipt: Path, directory: Path | None, anchor: Path | None, as_json: bool) -> None:
-    """Repeat the judgement of a receipt.
+def verify(receipt: Path, directory: Path | None, course: Path | None, anchor: Path | None, as_json: bool) -> ExitCode:
+    """Repeat the judgement of a receipt, and check who has signed it.
 
-    Example: enclave-sim lab verify lab-boot/receipt.json
+    A receipt that is signed by nobody whom you name proves nothing about who made it, or when.
+
+    Example: enclave-sim lab verify lab-boot/receipt.json --course systems/course.toml
     """
-    from enclave_sim.labs import workplace  # noqa: PLC0415
-    from enclave_sim.labs.receipt import differences, read_receipt, signed_by  # noqa: PLC0415
+    from enclave_sim.labs.course import Course  # noqa: PLC0415
+    from enclave_sim.labs.outputs import Verification  # noqa: PLC0415
+    from enclave_sim.labs.verification import problems_of  # noqa: PLC0415
     from enclave_sim.payload.keys import TrustAnchor  # noqa: PLC0415
 
-    claimed = read_receipt(receipt)
-    found, assignment, files = workplace.read(directory or receipt.parent)
-    problems = differences(claimed.judgement, _judge(found, assignment, files))
-    if anchor is not None:
-        trusted = TrustAnchor.load(anchor)
-        if not signed_by(claimed, trusted):
-            problems.insert(0, f"signature: it was not made by the key of {trusted.name}")
+    terms = None if course is None else Course(course)
+    named = [] if anchor is None else [TrustAnchor.load(anchor)]
+    if terms is not None and terms.anchor is not None:
+        named.append(terms.anchor)
+    problems = problems_of(receipt, directory or receipt.parent, terms, named)
+    signers = tuple(one.name for one in named) if not problems else ()
     if as_json:
-        from enclave_sim.labs.outputs import Verification  # noqa: PLC0415
-
-        _print_object(Verification(not problems, tuple(problems)))
+        _print_object(Verification(not problems and bool(signers), tuple(problems), signers))
+    elif problems:
+        click.echo("refused:\n" + "\n".join(f"  {one}" for one in problems))
+    elif signers:
+        click.echo(f"confirmed: judged the same again, and signed by {' and '.join(signers)}")
     else:
-        click.echo("refused:\n" + "\n".join(f"  {one}" for one in problems) if problems else "confirmed")
-    if problems:
-        raise click.exceptions.Exit(ExitCode.REFUSED)
+        click.echo("judged the same again; no signer was named (--course, --anchor), so it proves no more than that")
+    return ExitCode.REFUSED if problems else ExitCode.OK if signers else ExitCode.UNSIGNED
 
 
 lab.add_command(grade)

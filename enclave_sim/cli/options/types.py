@@ -1,5 +1,6 @@
 """Types of option values. It imports little, because `boot` uses it."""
 
+import os
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 _LARGEST_TIME = (1 << 62) - 1
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095
+"""Limits of Linux, in bytes."""
 
 
 class Parsed(click.ParamType[Any]):
@@ -42,9 +45,13 @@ class File(click.ParamType[Any]):
         self.name = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the path. An empty name, as of an unset variable, is refused."""
+        """Return the path. An empty name, as of an unset variable, and one that no system takes are refused."""
         if not str(value):
             self.fail("'' is not the name of a file", param, ctx)
+        name = os.fsencode(value)
+        if len(name) > _LONGEST_PATH or any(len(part) > _LONGEST_NAME for part in name.split(b"/")):
+            limits = f"{_LONGEST_NAME} bytes for a name, {_LONGEST_PATH} for a path"
+            self.fail(f"the path {str(value)[:40]!a}... is too long: at most {limits}", param, ctx)
         return Path(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":  # noqa: ARG002

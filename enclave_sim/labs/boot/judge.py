@@ -8,7 +8,7 @@ import msgspec
 
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.enclave import Enclave
-from enclave_sim.events import PhaseCompleted, PhaseEntered, WakeScheduled
+from enclave_sim.events import PhaseCompleted, PhaseEntered, WakeScheduled, Woken
 from enclave_sim.labs.answers import Answers
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import Check, compare
@@ -180,13 +180,20 @@ def _sleep(answers: Answers, run: Recording, mine: BootCase) -> Iterator[Check]:
     last = scheduled[-1]
     halted = next(one for one in run.of_kind(Halted) if one.seq > last.seq)
     raised = next(one for one in run.of_kind(InterruptRaised) if one.seq > halted.seq)
+    woken = run.of_kind(Woken)[-1]
+    other = "That is another sleep. Answer for the last one."
     yield compare(
         "sleep.deadline_ns",
         answers.get("sleep", "deadline_ns"),
         last.deadline_ns,
         {
+            **dict.fromkeys((one.deadline_ns for one in scheduled[:-1]), other),
             last.at_ns: "At this time the timer was armed. The deadline is when it fires.",
-            scheduled[0].deadline_ns: "That is the first sleep. Answer for the last one.",
+            last.at_ns + mine.wake_ns: (
+                "The event comes some instructions after the timer was armed, so this is too late. It has the deadline."
+            ),
+            halted.at_ns: "Then the processor went to sleep. The deadline is when the timer fires.",
+            woken.at_ns: "Then the handler noted that the sleep was over. The timer had fired before.",
             mine.wake_ns: "That is how long the timer was armed for. The deadline is a point of virtual time.",
         },
         "This is not the deadline of the last sleep.",
@@ -198,6 +205,12 @@ def _sleep(answers: Answers, run: Recording, mine: BootCase) -> Iterator[Check]:
         {
             mine.wake_ns: "For so long the timer was armed; some instructions came before the HLT.",
             raised.at_ns - last.at_ns: "That begins when the timer was armed. The sleep begins at the HLT.",
+            woken.at_ns - halted.at_ns: (
+                "That ends with the event woken, which the handler records. The interrupt ended the sleep before."
+            ),
+            woken.at_ns
+            - last.at_ns: "The sleep begins at the HLT and ends with the interrupt, inside these two events.",
+            raised.at_ns: "That is when it ended, a point of virtual time. How long was it from the HLT to then?",
         },
         "This is not the time from the HLT to the interrupt.",
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.labs.answers import Answers
+from enclave_sim.labs.bounded import Bounds
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check, compare
 from enclave_sim.labs.lab import ANSWERS, Judged
@@ -53,7 +54,8 @@ _GENERAL_PROTECTION, _PAGE_FAULT = 13, 14
 _PRESENT, _WRITE, _USER, _FETCH = 1, 2, 4, 16
 _IN_IDT = 2
 _LONGEST = 256
-_LIMIT_NS = 2_000_000
+_LIMIT_NS, _GUEST_NS = 2_000_000, 20_000
+"""Limits of virtual time, of a run and of an attempt in it, in which a thousand instructions are many."""
 _PAIR = re.compile(r"[0-9a-fA-F]{2}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}\s*)+", re.ASCII)
 
@@ -136,8 +138,9 @@ def _attempt(
     code = bytes.fromhex("".join(_PAIR.findall(given)))
     if len(code) > _LONGEST:
         return None, [], f"The code is longer than {_LONGEST} bytes."
-    enclave = Enclave(code, engine=EngineName.NATIVE, attestation=Attestation.OFF)
-    result = enclave.run(_LIMIT_NS)
+    bounds = Bounds(_GUEST_NS)
+    enclave = Enclave(code, engine=EngineName.NATIVE, attestation=Attestation.OFF, recorder=bounds)
+    result = bounds.run(enclave, _LIMIT_NS)
     assert enclave.recording is not None
     if list(result.signals) != [mine.token]:
         return None, [result.digest], "It does not emit your token once, before it tries."

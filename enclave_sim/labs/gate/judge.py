@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from enclave_sim.enclave.enclave import Enclave
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import KernelDied
 from enclave_sim.events import AnnihilationBegan
+from enclave_sim.labs.bounded import Bounds
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check
 from enclave_sim.labs.kernel import IMAGE, handed_in_kernel
@@ -87,8 +89,12 @@ _Ran = tuple[RunResult, Enclave]
 
 
 def _run(kernel: Firmware, code: bytes) -> _Ran:
-    enclave = Enclave(code, engine=EngineName.NATIVE, attestation=Attestation.OFF, firmware=kernel)
-    return enclave.run(_LIMIT_NS), enclave
+    bounds, options = (
+        Bounds(),
+        EnclaveOptions.of(attestation=Attestation.OFF, engine=EngineName.NATIVE, firmware=kernel),
+    )
+    enclave = options.enclave(code, recorder=bounds)
+    return bounds.run(enclave, _LIMIT_NS), enclave
 
 
 def _gate(called: _Ran, vector: int) -> Iterator[Check]:

@@ -10,6 +10,7 @@ from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.engine.admission import admit
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.events import CycleBegan, HostReturned, SignalEmitted
+from enclave_sim.labs.bounded import Bounds
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check
 from enclave_sim.labs.lab import Judged
@@ -171,8 +172,9 @@ def _run(module: bytes, anchor: TrustAnchor, attestation: Attestation) -> tuple[
     configuration = EnclaveConfiguration(
         cycles=_CYCLES, wake_ns=50_000, quantum_ns=_BUDGET_NS, production=True, attestation=attestation
     )
-    enclave = Enclave(module, configuration=configuration, trust_anchors=[anchor])
-    result = enclave.run(_LIMIT_NS)
+    bounds = Bounds()
+    enclave = Enclave(module, configuration=configuration, trust_anchors=[anchor], recorder=bounds)
+    result = bounds.run(enclave, _LIMIT_NS)
     assert enclave.recording is not None
     return result, enclave.recording.events
 

@@ -9,8 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from enclave_sim.enclave.enclave import Enclave
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import KernelDied
 from enclave_sim.events import CycleBegan, SignalEmitted
+from enclave_sim.labs.bounded import Bounds
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check
 from enclave_sim.labs.kernel import IMAGE, handed_in_kernel
@@ -134,21 +136,26 @@ def _outcomes(module: bytes) -> list["_Ran | str"]:
 
 def run_alone(module: bytes, kernel: Firmware) -> RunResult:
     """Run a signed module on a kernel, for one cycle."""
-    enclave = Enclave(module, engine=EngineName.RESIDENT, attestation=Attestation.OFF, firmware=kernel, record=False)
-    return enclave.run(_LIMIT_NS)
+    bounds, options = (
+        Bounds(),
+        EnclaveOptions.of(engine=EngineName.RESIDENT, attestation=Attestation.OFF, firmware=kernel),
+    )
+    return bounds.run(options.enclave(module, recorder=bounds, record=False), _LIMIT_NS)
 
 
 def _beside(beside: bytes, module: bytes) -> tuple[RunResult, list[int]]:
     """Run the exploit in the cycle after another payload's. Return its signals, too."""
+    bounds = Bounds()
     enclave = Enclave(
         [beside, module],
+        recorder=bounds,
         engine=EngineName.RESIDENT,
         attestation=Attestation.OFF,
         firmware=hole.vulnerable(),
         cycles=2,
         wake_ns=50_000,
     )
-    result, cycle, signals = enclave.run(_LIMIT_NS), -1, []
+    result, cycle, signals = bounds.run(enclave, _LIMIT_NS), -1, []
     assert enclave.recording is not None
     for event in enclave.recording.events:
         if isinstance(event, CycleBegan):

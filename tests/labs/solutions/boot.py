@@ -49,8 +49,12 @@ def returns(place: Workplace, cause: str) -> int:
 
 
 def slept(place: Workplace) -> int:
-    halted = [one for one in of(place, "halted") if one["interruptible"]][-1]
+    halted = last_sleep(place)
     return next(_after(place, halted["seq"])) - int(halted["at_ns"])
+
+
+def last_sleep(place: Workplace) -> _Event:
+    return [one for one in of(place, "halted") if one["interruptible"]][-1]
 
 
 def _after(place: Workplace, seq: int) -> Iterator[int]:
@@ -91,6 +95,24 @@ SOLUTION = Solution(
             "sleep.slept_ns",
             lambda place: int(place.page.split("--wake-ns ")[1].split()[0]),
             "some instructions came before the HLT",
+        ),
+        answer(
+            "sleeping until woken",
+            "sleep.slept_ns",
+            lambda place: of(place, "woken")[-1]["at_ns"] - last_sleep(place)["at_ns"],
+            "ends with the event woken",
+        ),
+        answer(
+            "when it was woken",
+            "sleep.deadline_ns",
+            lambda place: of(place, "woken")[-1]["at_ns"],
+            "The timer had fired before",
+        ),
+        answer(
+            "the event's time and the option",
+            "sleep.deadline_ns",
+            lambda place: of(place, "wake_scheduled")[-1]["at_ns"] + int(place.page.split("--wake-ns ")[1].split()[0]),
+            "some instructions after the timer was armed",
         ),
         answer("a time with a unit", "sleep.deadline_ns", lambda _: "1ms", "expected a whole number, found a text"),
     ),

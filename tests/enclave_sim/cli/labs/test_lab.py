@@ -53,6 +53,10 @@ def test_the_same_student_gets_the_same_case_and_another_one_another(tmp_path: P
         ("check boot .", ". has no lab.json; enclave-sim lab start makes a directory with one"),
         ("hint boot mine --part nose", "lab boot has no part 'nose'; there are modes, phases, rings, sleep"),
         ("verify mine/answers.toml", "mine/answers.toml is not a receipt of enclave-sim lab submit"),
+        (f"start boot {'a' * 300}", "[DIR]: the path 'aaaa"),
+        (f"check boot {'a/' * 3000}", "[DIR]: the path 'a/a/"),
+        (f"author new {'a' * 256}", "DIR: the path 'aaaa"),
+        ("grade mine --lab boto", "there is no lab 'boto'; did you mean boot? "),
         ("grade mine mine --format autolab", "format autolab is of one student: name one directory, not 2"),
         ("grade mine . --student ada", "--student is for one directory, not 2"),
         ("grade mine nowhere", "cannot grade nowhere: it does not exist"),
@@ -83,9 +87,10 @@ def test_a_submission_has_a_receipt_and_shows_the_idea(started: Path) -> None:
     assert receipt["signature"] is None
     assert receipt["judgement"] == json.loads(command("lab", "check", "boot", started, "--json").output)
     assert re.fullmatch(r"[0-9a-f]{64}", receipt["judgement"]["runs"][0])
-    assert command("lab", "verify", started / "receipt.json").output == "confirmed\n"
+    unsigned = command("lab", "verify", started / "receipt.json")
+    assert (unsigned.code, unsigned.output[:40]) == (18, "judged the same again; no signer was named"[:40])
     again = json.loads(command("lab", "verify", started / "receipt.json", "--json").output)
-    assert again == {"confirmed": True, "problems": []}
+    assert again == {"confirmed": False, "problems": [], "signers": []}
 
 
 def test_grades_have_every_part_in_every_format(started: Path) -> None:
@@ -103,6 +108,29 @@ def test_grades_have_every_part_in_every_format(started: Path) -> None:
     assert json.loads(last) == {"scores": dict.fromkeys(parts, 0)}
     everything = json.loads(command("lab", "grade", started, "--format", "json").output)
     assert [row["part"] for row in everything["statistics"]] == parts
+
+
+def test_formats_of_one_student_have_a_score_whatever_was_handed_in(started: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for words, reason in (
+        ((empty, "--lab", "boot"), "has no lab.json"),
+        ((empty,), "has no lab.json"),
+        ((started, "--lab", "forge"), "it is of lab boot, not of forge"),
+        ((started, "--student", "grace"), "it is the case of student ada, not of grace"),
+    ):
+        graded = command("lab", "grade", *words, "--format", "autolab")
+        said, line = graded.output.splitlines()
+        assert (graded.code, graded.error) == (0, "")
+        assert reason in said
+        scores = json.loads(line)["scores"]
+        assert scores
+        assert set(scores.values()) == {0}
+        named = [one for one in LABS if one.name in words] or LABS[:1]
+        assert words == (empty,) or list(scores) == [part.name for part in named[0].text.part]
+        results = command("lab", "grade", *words, "--format", "gradescope")
+        assert (results.code, json.loads(results.output)["score"]) == (0, 0)
+        assert reason in json.loads(results.output)["output"]
 
 
 def test_a_directory_that_cannot_be_judged_stops_no_other(started: Path, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""Submissions without end: each costs little, is judged the same everywhere, and the other parts keep their points."""
+
+import tomllib
+from collections.abc import Callable
+from time import process_time
+
+import pytest
+
+import firmware
+from enclave_sim.errors import HostLimitReached
+from enclave_sim.labs.catalogue import find_lab
+from enclave_sim.labs.judging import PROCESSOR_SECONDS, Judgement, judge
+from enclave_sim.labs.kernel import IMAGE
+from enclave_sim.labs.lab import ANSWERS
+from tests.labs.solutions import payload, sandbox
+from tests.labs.solutions.kernels import built_kernel
+from tests.labs.solutions.solution import Files, toml
+from tests.labs.solving import solved, workplace
+
+_AGAIN = {"spins": "ebfe", "asks": "b800000000cd80ebf7", "emits": "b801000000cd80ebf7", "reads the clock": "0f31ebfc"}
+"""Machine code without end."""
+
+
+@pytest.mark.parametrize("code", _AGAIN.values(), ids=_AGAIN)
+def test_an_attempt_without_end_is_stopped_by_virtual_time(code: str) -> None:
+    lab = find_lab("breakout")
+    files = solved(lab, "ada")
+    answers = tomllib.loads(files[ANSWERS].decode())
+    answers["write"]["code"] = answers["write"]["code"][:36] + code
+    judgement = cheaply(lambda: judge(lab, "ada", {ANSWERS: toml(answers)}))
+    assert judgement.points == lab.points - lab.text.part[0].points
+    assert judgement == judge(lab, "ada", {ANSWERS: toml(answers)})
+
+
+@pytest.mark.parametrize("body", ["(call $emit_signal (i32.const 1))", "(drop (call $get_status))", ""])
+def test_a_payload_without_end_is_stopped(body: str) -> None:
+    lab = find_lab("payload")
+    place = workplace(lab, "ada")
+    status = "(local.set $status (call $get_status))"
+    text = payload.source(place).replace(status, f"{status} (loop {body} (br 0))")
+    judgement = cheaply(lambda: judge(lab, "ada", payload.built(place, text, payload.key(place))))
+    assert [mark.points for mark in judgement.parts] == [2, 0, 0, 0]
+    assert "ended as LIMIT" in judgement.parts[3].messages[0]
+
+
+@pytest.mark.parametrize("body", ["(call $emit (i32.const 1))", ""])
+def test_an_exploit_without_end_is_stopped(body: str) -> None:
+    lab = find_lab("sandbox")
+    place = workplace(lab, "ada")
+    before = "    (call $f)\n    (call $emit (i32.wrap"
+    text = sandbox.text(place).replace(before, f"    (loop {body} (br 0))\n{before}")
+    judgement = cheaply(lambda: judge(lab, "ada", {"exploit.wasm": sandbox.module(text)}))
+    assert [mark.points for mark in judgement.parts] == [2, 3, 0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gate", "jitter", "longmode", "sandbox"])
+def test_a_kernel_of_slow_instructions_is_stopped_by_processor_time(name: str) -> None:
+    source = (firmware.built_in().path.parent / "src" / "kernel.c").read_text()
+    loop = 'for (;;)\n        __asm__ volatile("rdtsc" ::: "rax", "rdx");\n    prot_entry();'
+    image = built_kernel({"src/kernel.c": source.replace("prot_entry();", loop, 1).encode()})
+    lab = find_lab(name)
+    files: Files = {**solved(lab, "ada"), IMAGE: image}
+    begun = process_time()
+    with pytest.raises(HostLimitReached, match="seems to have no end"):
+        judge(lab, "ada", files)
+    assert process_time() - begun < 2 * PROCESSOR_SECONDS
+
+
+def cheaply(judging: Callable[[], Judgement]) -> Judgement:
+    """Judge without coming near the limit of processor time, which other hosts may meet earlier."""
+    begun = process_time()
+    judgement = judging()
+    assert process_time() - begun < PROCESSOR_SECONDS / 2
+    return judgement

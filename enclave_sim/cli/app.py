@@ -41,6 +41,7 @@ _COMMANDS = {
     "verifier": "trust.verifier",
     "firmware": "firmware",
     "lab": "labs.lab",
+    "campaign": "campaigns.campaign",
     "schema": "schema",
     "completion": "completion",
 }

@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
     SHUTDOWN = 10
     """`boot`: triple fault."""
     DIVERGED = 11
-    """`replay`: the run differs from the recording."""
+    """`replay`: the run differs from the recording. `campaign rerun`: it differs from the stored run."""
     DIFFERENT = 12
     """`diff`: the recordings differ."""
     REFUSED = 13

@@ -14,6 +14,8 @@ from enclave_sim.cli.command import command
 from enclave_sim.cli.options.common import write
 from enclave_sim.cli.options.types import Choice
 
+_GROUPS = ("lab", "sweep", "campaign")
+"""Commands of which several print an object."""
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -31,6 +33,7 @@ class Output(Enum):
     LAB_CHECK = "lab-check"
     LAB_VERIFY = "lab-verify"
     LAB_GRADE = "lab-grade"
+    CAMPAIGN_REPORT = "campaign-report"
 
 
 @command()
@@ -61,7 +64,8 @@ def title_of(output: Output) -> str:
     """Return the command line that prints the output."""
     if output is Output.LAB_GRADE:
         return "enclave-sim lab grade --format json"
-    return f"enclave-sim {output.value.replace('lab-', 'lab ').replace('sweep-', 'sweep ')} --json"
+    group, _, rest = output.value.partition("-")
+    return f"enclave-sim {f'{group} {rest}' if group in _GROUPS else output.value} --json"
 
 
 def _types(output: Output) -> tuple[type, ...]:
@@ -99,6 +103,10 @@ def _types(output: Output) -> tuple[type, ...]:
         from enclave_sim.sweeps import objects as sweeps  # noqa: PLC0415
 
         return sweeps.SweepObject, sweeps.ClassObject
+    if output is Output.CAMPAIGN_REPORT:
+        from enclave_sim.campaigns import report  # noqa: PLC0415
+
+        return report.CampaignReport, report.StratumReport, report.OutcomeCount, report.GuaranteeCount
     if output.value.startswith("lab-"):
         return _lab_types(output)
     from enclave_sim.attestation.verdict import CheckObject, VerdictObject  # noqa: PLC0415

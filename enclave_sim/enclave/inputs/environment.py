@@ -7,6 +7,7 @@ import firmware
 from enclave_sim import events
 from enclave_sim.enclave.devices.enclave_block import EnclaveBlock
 from enclave_sim.enclave.engine.aether_host import AetherHost
+from enclave_sim.enclave.inputs import hardware_faults
 from enclave_sim.enclave.inputs.schedule import Schedule
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inputs import (
@@ -81,15 +82,15 @@ class Environment(Stateful):
                 machine.ram.write(one.address, bytes([flipped]), INPUT)
                 machine.cpu.engine.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
             case HardwareFault():
-                from enclave_sim.enclave.inputs.hardware_faults import apply  # noqa: PLC0415 - rare
-
-                apply(machine, one)
+                hardware_faults.apply(machine, one)
             case MemoryWrite() | RegisterWrite():
                 from enclave_sim.enclave.inputs.debugger_writes import write  # noqa: PLC0415 - rare
 
                 write(machine, one)
         machine.clock.timeless_steps += 1
         emit(events.InputTaken, kind_of(one), scheduled_ns, one if scheduled_ns is None else None)
+        if isinstance(one, HardwareFault):
+            hardware_faults.pass_time(machine, one)
         if isinstance(one, GuestReplaced):
             emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), memory_bytes)
 

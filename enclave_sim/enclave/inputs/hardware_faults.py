@@ -14,20 +14,26 @@ _NMI = 2
 
 
 def apply(machine: Machine, fault: HardwareFault) -> None:
-    """Apply a fault. A skipped or repeated instruction needs a processor that does not sleep: else nothing happens."""
+    """Apply a fault, but for the time that passes in it.
+
+    A skipped or repeated instruction needs a processor that does not sleep: else nothing happens.
+    """
     if fault.part == "interrupt":
         _interrupt(machine, fault)
-    elif fault.part == "clock":
-        machine.clock.spend(fault.value)
     elif fault.part == "tsc":
         machine.cpu.time_stamp_counter.value ^= fault.value
-    elif fault.part != "instruction":
+    elif fault.part not in ("instruction", "clock"):
         _flip(machine.cpu, fault.part, fault.value)
-    elif fault.effect == "repeat":
-        if not machine.halted:
-            registers = machine.cpu.registers
-            registers.rip = registers.offset_of(machine.cpu.hook.last)
-    else:
+    elif fault.effect == "repeat" and not machine.halted:
+        registers = machine.cpu.registers
+        registers.rip = registers.offset_of(machine.cpu.hook.last)
+
+
+def pass_time(machine: Machine, fault: HardwareFault) -> None:
+    """Let the time pass that a fault takes. Its event comes before, so that a replay takes it at the same time."""
+    if fault.part == "clock":
+        machine.clock.spend(fault.value)
+    elif fault.effect == "skip":
         _skip(machine, fault.value)
 
 

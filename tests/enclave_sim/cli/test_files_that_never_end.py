@@ -11,6 +11,7 @@ from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.files import reading
 from enclave_sim.payload.keys import SigningKey
 from enclave_sim.time_travel.notebook import Notebook
+from tests.enclave_sim.cli.campaigns.plans import PLAN
 from tests.enclave_sim.cli.command import assert_refused, command, commands
 from tests.enclave_sim.cli.runs.boot_command import LOOP, write
 
@@ -121,6 +122,12 @@ READERS = {
     "lab grade course": "lab grade lab-boot --course {}",
     "lab author start course": "lab author start 1 ada --into NAME --course {}",
     "lab grade directories": "",  # a directory that cannot be judged is a line of the grades
+    "campaign run plan": "campaign run {}",
+    "campaign run store": "campaign run plan.toml --store {}",
+    "campaign status store": "campaign status {}",
+    "campaign report store": "campaign report {}",
+    "campaign show store": "campaign show {} 0/0",
+    "campaign rerun store": "campaign rerun {} 0/0",
     "firmware build directory": "",  # it reads files in it
     "boot image": "boot {}",
     "boot module": "boot kernel.elf --module {},text",
@@ -135,15 +142,16 @@ REASONS = {
             "broken: cannot be opened as a database",
             "broken is not a recording",
         ),
+        "broken is not a campaign",
         *("broken: is not a database", "broken: it is a symbolic link", "there is no directory broken"),
     ),
     "pipe": (
         *("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database", "pipe: Not a directory"),
-        "there is no directory pipe",
+        *("there is no directory pipe", "pipe is not a campaign: it is no regular file"),
     ),
     "sparse": (
         *("cannot read sparse: it is larger than", "sparse is not a recording", "sparse: is not a database"),
-        *("sparse: Not a directory", "there is no directory sparse"),
+        *("sparse: Not a directory", "there is no directory sparse", "sparse is not a campaign"),
     ),
 }
 """The expected message, by the name of the file."""
@@ -163,6 +171,9 @@ WRITERS = {
     "attest raw",
     "reference-values output",
     "payload keygen directory",
+    "campaign report html",
+    "campaign report parquet",
+    "campaign rerun record",
     "firmware build output",
     "firmware new directory",
     "payload sign output",
@@ -195,6 +206,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = SigningKey.generate("alice", development=False)
     key.save(directory / "alice.key.json")
     (directory / "beacon.wasm").write_bytes(payloads.read("beacon"))
+    (directory / "plan.toml").write_text(PLAN)
     for name in ("cert.pem", "key.pem"):
         (directory / name).touch()
     enclave = Enclave("beacon")

@@ -18,6 +18,7 @@ from enclave_sim.cli.streams import OutputLost, has_reader, stream
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.payload.keys import SigningKey
 from enclave_sim.time_travel.notebook import Notebook
+from tests.enclave_sim.cli.campaigns.plans import PLAN
 from tests.enclave_sim.cli.command import command, commands
 from tests.enclave_sim.cli.runs.boot_command import leave, say, write
 
@@ -77,6 +78,12 @@ COMMANDS: dict[str, int] = {
     "lab grade lab": 0,
     "lab author new course-NAME": 0,
     "lab author start 1 ada --course systems/course.toml --into cases-NAME": 0,
+    "campaign run plan.toml --workers 1": 0,
+    "campaign run plan.toml --json": 0,
+    "campaign status plan.campaign": 0,
+    "campaign report plan.campaign": 0,
+    "campaign show plan.campaign 0/0": 0,
+    "campaign rerun plan.campaign 0/0": 0,
     "firmware new NAME": 0,
     "schema run": 0,
     "completion bash": 0,
@@ -130,6 +137,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command("lab", "start", "boot", directory / "lab")
     command("lab", "author", "new", directory / "systems")
     command("lab", "submit", "boot", directory / "lab")
+    (directory / "plan.toml").write_text(PLAN)
+    command("campaign", "run", directory / "plan.toml", "--workers", "1")
     for name in ("beacon", "counter"):
         command("run", name, "--record", directory / f"{name}.jsonl")
     return directory

@@ -1,11 +1,14 @@
 """Faults of registers, instructions, interrupts and clocks as inputs."""
 
+from pathlib import Path
+
 import pytest
 
 import firmware
 from enclave_sim import Enclave, Template
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inputs import HARDWARE_FAULTS, ExternalInterrupt, HardwareFault
+from enclave_sim.time_travel.replay import replay
 
 TRIPLE_FAULT, NMI = "KERNEL_STOPPED", 2
 
@@ -101,6 +104,26 @@ def test_a_stalled_clock_moves_what_follows(template: Template) -> None:
     without = template.start().run().virtual_ns
     stalled = template.start(inputs=[fault("clock", "advance", 1000, template.at_ns + 10)]).run()
     assert (stalled.outcome, stalled.virtual_ns - without) == ("COMPLETED", 1000)
+
+
+@pytest.mark.parametrize(
+    ("part", "effect", "value"),
+    [
+        *(("instruction", "skip", 3), ("instruction", "repeat", 1), ("clock", "advance", 500)),
+        *(("interrupt", "raise", 0x21), ("r14", "flip", 8), ("tsc", "flip", 1 << 20)),
+    ],
+)
+def test_a_fault_given_by_hand_is_replayed(
+    template: Template, tmp_path: Path, part: str, effect: str, value: int
+) -> None:
+    enclave = template.start()
+    for _ in range(5):
+        enclave.step()
+    enclave.take(fault(part, effect, value, enclave.machine.clock.now_ns))
+    enclave.run()
+    assert enclave.recording is not None
+    enclave.recording.save(tmp_path / "run.jsonl")
+    assert replay(tmp_path / "run.jsonl").equal
 
 
 @pytest.mark.parametrize(

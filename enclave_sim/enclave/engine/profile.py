@@ -11,7 +11,6 @@ import msgspec
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
 from enclave_sim.payload.wasm.features import BULK_MEMORY, REFERENCE_TYPES, features_beyond_lime1
-from enclave_sim.payload.wasm.refusals import cause_of, invalid, place_of
 from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
 from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import HostFunction
@@ -121,6 +120,8 @@ def _describe(signature: _Signature) -> str:
 
 def compile_error(error: Exception) -> PayloadRejected:
     """Turn wasmtime's error for a module into one line, which names the needed feature if it is off."""
+    from enclave_sim.payload.wasm.refusals import cause_of, invalid, place_of  # noqa: PLC0415 - few are refused
+
     cause = cause_of(error)
     for words, feature in _FEATURES:
         if words in cause:

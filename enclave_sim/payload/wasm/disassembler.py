@@ -21,7 +21,7 @@ from enclave_sim.payload.wasm.opcodes import (
     Opcode,
     natural_alignment,
 )
-from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
+from enclave_sim.payload.wasm.sections import Body, decode_u32
 
 _BLOCK_TYPES = {EMPTY_BLOCK: "", **{code: f"(result {name})" for code, name in TYPES.items()}}
 
@@ -43,36 +43,6 @@ class WasmInstruction(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """Name and operands."""
         return f"{self.name} {self.operands}".rstrip()
-
-
-class Body(msgspec.Struct, frozen=True):
-    """The byte range of a function's body in a module: its locals, then its instructions."""
-
-    function: int
-    """Function index."""
-    start: int
-    end: int
-
-
-def bodies(module: bytes) -> Iterator[Body]:
-    """Iterate over the bodies of all functions, in order. Raises MalformedModule.
-
-    Args:
-        module: The module, which must import only functions, like guests.
-
-    Yields:
-        The bodies.
-    """
-    imported = 0
-    for section in sections(module):
-        if section.id == SectionId.IMPORT:
-            imported, _ = decode_u32(section.payload, 0)
-        if section.id == SectionId.CODE:
-            count, at = decode_u32(module, section.offset + section.payload_at)
-            for function in range(imported, imported + count):
-                size, at = decode_u32(module, at)
-                yield Body(function, at, at + size)
-                at += size
 
 
 def first_instruction(module: bytes, body: Body) -> int:

@@ -15,11 +15,12 @@ not a regular language. A Python loop over instructions would take as long as th
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from enclave_sim.payload.wasm.disassembler import bodies, read_instruction
-from enclave_sim.payload.wasm.opcodes import OPCODES, TYPES, Immediate, Opcode, encode_opcode
-from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
+from enclave_sim.payload.wasm.sections import SectionId, bodies, decode_u32, sections
+
+if TYPE_CHECKING:
+    from enclave_sim.payload.wasm.opcodes import Immediate, Opcode
 
 BULK_MEMORY, REFERENCE_TYPES, FUNCTION_REFERENCES = "bulk-memory", "reference-types", "function references"
 _INSTRUCTIONS = {
@@ -30,21 +31,19 @@ _INSTRUCTIONS = {
 """Instructions beyond Lime1, except `select` with types."""
 _CONSTANTS = frozenset("global.get ref.null ref.func i32.add i32.sub i32.mul i64.add i64.sub i64.mul".split())
 """Instructions of constant expressions beside those whose name ends in `.const`."""
-_REFERENCES = {code & 0x7F: name for code, name in TYPES.items() if name in ("funcref", "externref")}
+_REFERENCES = {0x70: "funcref", 0x6F: "externref"}
 _ACTIVE, _ACTIVE_AT = 0, 2
 """Kinds of segments: in WebAssembly 1.0, and the same with named table or memory, as written by assemblers."""
 _NULLABLE = 0x63
 """Begins the long form of a reference type. Without function references, an engine may treat it as funcref."""
 
 
-_SUSPICIOUS = frozenset(
-    [
-        *(encode_opcode(opcode)[0] for opcode, (name, _) in OPCODES.items() if name in _INSTRUCTIONS),
-        *(encode_opcode(opcode)[0] for opcode, (_, kind) in OPCODES.items() if kind is Immediate.VALUE_TYPES),
-        *(*_REFERENCES, _NULLABLE),
-    ]
-)
-"""Code without any of these bytes has no such instruction, and no block of a reference type. Small guests have none."""
+_SUSPICIOUS = frozenset([0x1C, 0x25, 0x26, 0xD0, 0xD1, 0xD2, 0xFC, *_REFERENCES, _NULLABLE])
+"""The first bytes of `select` with types and of those instructions, and the reference types.
+
+Code without them has no such instruction, and no block of a reference type. Small guests have none, so the table of
+instructions is imported only for others.
+"""
 
 
 class Use(NamedTuple):
@@ -161,6 +160,9 @@ def _code(module: bytes, _at: int) -> Iterator[Use]:
 
 def _instruction(module: bytes, at: int) -> Generator[Use, None, int]:
     """Read the instruction after a run of Lime1 instructions, and yield its use. Return the offset after it."""
+    from enclave_sim.payload.wasm.disassembler import read_instruction  # noqa: PLC0415 - see `_SUSPICIOUS`
+    from enclave_sim.payload.wasm.opcodes import OPCODES, Immediate  # noqa: PLC0415
+
     _, kind = OPCODES.get((module[at],), ("", None))
     if kind is Immediate.BLOCK_TYPE:
         return (yield from _type(module, at + 1, "a block"))
@@ -185,19 +187,24 @@ _SECTIONS: dict[int, Callable[[bytes, int], Iterator[Use]]] = {
 
 _INTEGER = rb"[\x80-\xff]*[\x00-\x7f]"
 """A LEB128 integer, padded or not."""
-_EXTENTS = {
-    Immediate.NOTHING: b"",
-    **dict.fromkeys((Immediate.INDEX, Immediate.FUNCTION, Immediate.I32, Immediate.I64), _INTEGER),
-    **dict.fromkeys((Immediate.MEMORY_ARGUMENT, Immediate.TYPE_AND_TABLE, Immediate.TWO_MEMORIES), _INTEGER * 2),
-    **dict.fromkeys((Immediate.MEMORY, Immediate.HEAP_TYPE), _INTEGER),
-    Immediate.BLOCK_TYPE: rb"(?:[\x00-\x40\x7b-\x7f]|[\x80-\xff]+[\x00-\x3f])",
-    Immediate.F32: b".{4}",
-    Immediate.F64: b".{8}",
-    Immediate.MEMORY_ARGUMENT_AND_LANE: _INTEGER * 2 + b".",
-    Immediate.LANE: b".",
-    **dict.fromkeys((Immediate.V128, Immediate.LANES), b".{16}"),
-}
-"""Patterns of immediates. In Lime1 a block type cannot be a reference."""
+
+
+def _extents() -> "dict[Immediate, bytes]":
+    """Return the patterns of immediates. In Lime1 a block type cannot be a reference."""
+    from enclave_sim.payload.wasm.opcodes import Immediate  # noqa: PLC0415 - see `_SUSPICIOUS`
+
+    return {
+        Immediate.NOTHING: b"",
+        **dict.fromkeys((Immediate.INDEX, Immediate.FUNCTION, Immediate.I32, Immediate.I64), _INTEGER),
+        **dict.fromkeys((Immediate.MEMORY_ARGUMENT, Immediate.TYPE_AND_TABLE, Immediate.TWO_MEMORIES), _INTEGER * 2),
+        **dict.fromkeys((Immediate.MEMORY, Immediate.HEAP_TYPE), _INTEGER),
+        Immediate.BLOCK_TYPE: rb"(?:[\x00-\x40\x7b-\x7f]|[\x80-\xff]+[\x00-\x3f])",
+        Immediate.F32: b".{4}",
+        Immediate.F64: b".{8}",
+        Immediate.MEMORY_ARGUMENT_AND_LANE: _INTEGER * 2 + b".",
+        Immediate.LANE: b".",
+        **dict.fromkeys((Immediate.V128, Immediate.LANES), b".{16}"),
+    }
 
 
 def _bytes(values: Iterable[int]) -> bytes:
@@ -208,8 +215,10 @@ def _bytes(values: Iterable[int]) -> bytes:
     return b"[%b]" % b"".join(b"\\x%02x-\\x%02x" % ends for ends in zip(firsts, lasts, strict=True))
 
 
-def _opcodes(opcodes: Iterable[Opcode]) -> list[bytes]:
+def _opcodes(opcodes: "Iterable[Opcode]") -> list[bytes]:
     """Return few patterns of any of the opcodes. The number after a prefix may be padded."""
+    from enclave_sim.payload.wasm.opcodes import encode_opcode  # noqa: PLC0415 - see `_SUSPICIOUS`
+
     last: dict[bytes, set[int]] = {}
     for opcode in opcodes:
         code = encode_opcode(opcode)
@@ -230,9 +239,12 @@ def _runs(included: Callable[[str], bool]) -> re.Pattern[bytes]:
     No instruction is a prefix of another, so nothing is tried twice. The match is bounded, because each repetition
     takes memory.
     """
+    from enclave_sim.payload.wasm.opcodes import OPCODES  # noqa: PLC0415 - see `_SUSPICIOUS`
+
     by_extent: dict[bytes, list[Opcode]] = {}
+    extents = _extents()
     for opcode, (name, kind) in OPCODES.items():
-        extent = _EXTENTS.get(kind)
+        extent = extents.get(kind)
         if extent is not None and included(name):
             by_extent.setdefault(extent, []).append(opcode)
     alternatives = [pattern + extent for extent, opcodes in by_extent.items() for pattern in _opcodes(opcodes)]

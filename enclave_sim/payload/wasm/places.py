@@ -2,8 +2,9 @@
 
 from functools import lru_cache
 
-from enclave_sim.payload.wasm.disassembler import Body, bodies, first_instruction, read_instruction
+from enclave_sim.payload.wasm.disassembler import first_instruction, read_instruction
 from enclave_sim.payload.wasm.names import function_names
+from enclave_sim.payload.wasm.sections import Body, bodies
 
 _LONGEST_NAME = 60
 

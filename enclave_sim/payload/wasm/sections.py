@@ -183,3 +183,33 @@ def _name_at(module: bytes, at: int, end: int, section_start: int) -> tuple[str,
         return module[text : text + length].decode(), text + length
     except UnicodeDecodeError as error:
         raise MalformedModule(text + error.start, section_start, "the name of a custom section is not UTF-8") from error
+
+
+class Body(msgspec.Struct, frozen=True):
+    """The byte range of a function's body in a module: its locals, then its instructions."""
+
+    function: int
+    """Function index."""
+    start: int
+    end: int
+
+
+def bodies(module: bytes) -> Iterator[Body]:
+    """Iterate over the bodies of all functions, in order. Raises MalformedModule.
+
+    Args:
+        module: The module, which must import only functions, like guests.
+
+    Yields:
+        The bodies.
+    """
+    imported = 0
+    for section in sections(module):
+        if section.id == SectionId.IMPORT:
+            imported, _ = decode_u32(section.payload, 0)
+        if section.id == SectionId.CODE:
+            count, at = decode_u32(module, section.offset + section.payload_at)
+            for function in range(imported, imported + count):
+                size, at = decode_u32(module, at)
+                yield Body(function, at, at + size)
+                at += size

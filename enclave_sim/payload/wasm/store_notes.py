@@ -9,9 +9,9 @@ WebAssembly core specification, 5.4.7 (memory instructions), 5.5.9 (globals), 5.
 
 import msgspec
 
-from enclave_sim.payload.wasm.disassembler import Body, bodies, first_instruction, read_instruction
+from enclave_sim.payload.wasm.disassembler import first_instruction, read_instruction
 from enclave_sim.payload.wasm.opcodes import VECTOR_PREFIX, natural_alignment
-from enclave_sim.payload.wasm.sections import SectionId, assemble, decode_u32, encode_u32, sections
+from enclave_sim.payload.wasm.sections import Body, SectionId, assemble, bodies, decode_u32, encode_u32, sections
 
 _TYPES = {"i32": 0x7F, "i64": 0x7E, "f32": 0x7D, "f64": 0x7C, "v128": 0x7B}
 _ZEROS = {

@@ -21,6 +21,7 @@ RARE = {
         "click.shell_completion",
     ),
     *("enclave_sim.recording.recording", "enclave_sim.recording.writer", "enclave_sim.files.writing"),
+    *("enclave_sim.payload.wasm.disassembler", "enclave_sim.payload.wasm.opcodes", "enclave_sim.payload.wasm.refusals"),
     *("enclave_sim.cli.usage", "machine.devices.legacy.vga", "machine.instructions.rules"),
     *("machine.instructions.floating_point.table", "machine.instructions.floating_point.execution"),
 }

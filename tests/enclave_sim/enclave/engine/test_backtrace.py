@@ -19,7 +19,8 @@ from enclave_sim.enclave.engine.contract import (
     Returned,
     Trapped,
 )
-from enclave_sim.payload.wasm.disassembler import WasmInstruction, bodies, disassembly
+from enclave_sim.payload.wasm.disassembler import WasmInstruction, disassembly
+from enclave_sim.payload.wasm.sections import bodies
 from enclave_sim.specification import HostFunction
 from tests.enclave_sim.enclave.engine.generated_guests import STATUS, module, programs, traps
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from enclave_sim import Enclave
-from enclave_sim.payload.wasm.disassembler import bodies, disassembly
+from enclave_sim.payload.wasm.disassembler import disassembly
 from enclave_sim.payload.wasm.names import function_names
+from enclave_sim.payload.wasm.sections import bodies
 from enclave_sim.time_travel.snapshot_file import load, save
 from tests.sampling import sampled
 

@@ -8,8 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from enclave_sim.enclave.engine.contract import HostCall, Preempted, Returned, Trapped
-from enclave_sim.payload.wasm.disassembler import bodies, disassembly
+from enclave_sim.payload.wasm.disassembler import disassembly
 from enclave_sim.payload.wasm.places import store_text
+from enclave_sim.payload.wasm.sections import bodies
 from tests.enclave_sim.enclave.engine.conftest import PAGE
 from tests.enclave_sim.enclave.engine.generated_guests import module, programs
 from tests.enclave_sim.enclave.engine.test_backtrace import depart

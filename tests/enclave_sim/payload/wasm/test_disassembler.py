@@ -11,8 +11,9 @@ from wasmtime import wat2wasm
 
 import payloads
 from enclave_sim.payload.errors import MalformedModule
-from enclave_sim.payload.wasm.disassembler import bodies, disassembly
+from enclave_sim.payload.wasm.disassembler import disassembly
 from enclave_sim.payload.wasm.opcodes import OPCODES, Immediate
+from enclave_sim.payload.wasm.sections import bodies
 from enclave_sim.strategies import WasmGuest, wasm_guests
 from enclave_sim.strategies.wasm.encoding import encode_module
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wasmtime import wat2wasm
 
-from enclave_sim.payload.wasm import features
-from enclave_sim.payload.wasm.disassembler import bodies, disassembly
+from enclave_sim.payload.wasm import disassembler, features
+from enclave_sim.payload.wasm.disassembler import disassembly
 from enclave_sim.payload.wasm.features import BULK_MEMORY, FUNCTION_REFERENCES, REFERENCE_TYPES, features_beyond_lime1
-from enclave_sim.payload.wasm.opcodes import OPCODES, Immediate, encode_opcode
-from enclave_sim.payload.wasm.sections import MODULE_HEADER, SectionId
+from enclave_sim.payload.wasm.opcodes import OPCODES, TYPES, Immediate, encode_opcode
+from enclave_sim.payload.wasm.sections import MODULE_HEADER, SectionId, bodies
 from enclave_sim.strategies import WasmGuest, wasm_guests
 from tests.enclave_sim.payload.wasm.test_disassembler import assembled, codes, plain
 
@@ -232,14 +232,25 @@ def test_an_instruction_of_lime1_is_passed_over_by_the_pattern(name: str, monkey
     def never(_module: bytes, at: int) -> None:
         raise AssertionError(f"the pattern stops at {at}")
 
-    monkeypatch.setattr(features, "read_instruction", never)
+    monkeypatch.setattr(disassembler, "read_instruction", never)
     kind = dict(plain)[name]
     module = assembled([f"{name} {EXAMPLES.get(kind, '')}"] * 3)
     assert features_beyond_lime1(module) == {}
 
 
 def test_blocks_of_plain_types_are_passed_over_by_the_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(features, "read_instruction")
+    monkeypatch.delattr(disassembler, "read_instruction")
     kinds = ["", *(f"(result {kind})" for kind in ("i32", "i64", "f32", "f64", "v128")), "(type 1)"]
     code = [part for kind in kinds for part in (f"if {kind}", "else", f"loop {kind}", f"block {kind}", *["end"] * 3)]
     assert features_beyond_lime1(assembled(code)) == {}
+
+
+def test_every_instruction_beyond_lime1_begins_with_a_suspicious_byte() -> None:
+    beyond = [
+        encode_opcode(opcode)[0]
+        for opcode, (name, kind) in OPCODES.items()
+        if name in features._INSTRUCTIONS or kind is Immediate.VALUE_TYPES
+    ]
+    references = {code & 0x7F: name for code, name in TYPES.items() if name in ("funcref", "externref")}
+    assert {*beyond, *references, features._NULLABLE} == features._SUSPICIOUS
+    assert references == features._REFERENCES

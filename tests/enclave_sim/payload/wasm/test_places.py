@@ -3,8 +3,9 @@
 import pytest
 from wasmtime import wat2wasm
 
-from enclave_sim.payload.wasm.disassembler import bodies, disassembly
+from enclave_sim.payload.wasm.disassembler import disassembly
 from enclave_sim.payload.wasm.places import bodies_of, function_name, function_text, offset_text, store_text
+from enclave_sim.payload.wasm.sections import bodies
 
 LONG = "x" * 61
 MODULE = bytes(

@@ -8,8 +8,8 @@ import wasmtime
 from hypothesis import given, settings
 from wasmtime import wat2wasm
 
-from enclave_sim.payload.wasm.disassembler import bodies, disassembly
-from enclave_sim.payload.wasm.sections import SectionId, custom_section, sections
+from enclave_sim.payload.wasm.disassembler import disassembly
+from enclave_sim.payload.wasm.sections import SectionId, bodies, custom_section, sections
 from enclave_sim.payload.wasm.store_notes import noting
 from enclave_sim.strategies import WasmGuest, wasm_guests
 

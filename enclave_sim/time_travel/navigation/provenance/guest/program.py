@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from enclave_sim.payload.wasm.disassembler import Body, bodies, read_instruction
+from enclave_sim.payload.wasm.disassembler import read_instruction
 from enclave_sim.payload.wasm.opcodes import EMPTY_BLOCK, TYPES, Immediate, natural_alignment
-from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
+from enclave_sim.payload.wasm.sections import Body, SectionId, bodies, decode_u32, sections
 
 _FUNCTION, _GLOBAL = 0, 3
 _ENTRY = b"_start"

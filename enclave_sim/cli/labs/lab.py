@@ -175,7 +175,7 @@ def verify(receipt: Path, directory: Path | None, course: Path | None, anchor: P
 
     A receipt that is signed by nobody whom you name proves nothing about who made it, or when.
 
-    Example: enclave-sim lab verify lab-boot/receipt.json --course systems/course.toml
+    Example: enclave-sim lab verify receipt.json --course course.toml
     """
     from enclave_sim.labs.course import Course  # noqa: PLC0415
     from enclave_sim.labs.outputs import Verification  # noqa: PLC0415

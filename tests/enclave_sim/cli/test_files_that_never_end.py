@@ -118,6 +118,7 @@ READERS = {
     "lab verify receipt": "lab verify {}",
     "lab verify directory": "lab verify lab-boot/receipt.json {}",
     "lab verify anchor": "lab verify lab-boot/receipt.json --anchor {}",
+    "lab verify course": "lab verify lab-boot/receipt.json --course {}",
     "lab open directory": "",  # it needs a terminal
     "lab grade course": "lab grade lab-boot --course {}",
     "lab author start course": "lab author start 1 ada --into NAME --course {}",

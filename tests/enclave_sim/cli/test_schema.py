@@ -91,7 +91,7 @@ def test_what_the_commands_about_labs_print_is_as_their_schemas_say(tmp_path: Pa
     assert check(Output.LAB_LIST, "lab", "list")["labs"]
     assert check(Output.LAB_CHECK, "lab", "check", "breakout", directory)["points"] == 0
     assert check(Output.LAB_CHECK, "lab", "submit", "breakout", directory)["points"] == 0
-    assert check(Output.LAB_VERIFY, "lab", "verify", directory / "receipt.json")["confirmed"]
+    assert check(Output.LAB_VERIFY, "lab", "verify", directory / "receipt.json")["problems"] == []
     grades = json.loads(command("lab", "grade", directory, tmp_path, "--format", "json").output)
     validator(Output.LAB_GRADE).validate(grades)
     assert [one["problem"] == "" for one in grades["grades"]] == [True, False]

@@ -42,7 +42,7 @@ COMMANDS = dict(commands())
         ("gdb --port 70000", "--port: '70000' is not a whole number from 0 to 65535"),
         ("diff a", "B is missing: Another recording; see enclave-sim diff --help"),
         ("diff a b c", "argument 'c' is one too many; see"),
-        ("verify-evidence x", "--nonce HEX is missing: The verifyyer's nonce: 32 bytes in hexadecimal; see"),
+        ("verify-evidence x", "--nonce HEX is missing: The verifier's nonce: 32 bytes in hexadecimal; see"),
         ("verify-evidence x --nonce 00 --reference y", "--nonce: '00' is not 32 bytes in hexadecimal; see"),
         ("boot", "IMAGE is missing: ELF file, or flat image with load addresses in its header; see"),
         ("run becon", "no payload 'becon': neither a file nor built in; did you mean beacon? there are abyss, "),

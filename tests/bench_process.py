@@ -9,7 +9,7 @@ from tests.bench_entries import CACHING, Entry, alternate, entry
 _IMPORTS = ("enclave_sim.cli.app", "enclave_sim.enclave", "enclave_sim.enclave.engine.wasmtime_engine")
 
 
-def _spawn(*arguments: str) -> float:
+def spawn(*arguments: str) -> float:
     """Processor seconds of a Python process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=CACHING)
@@ -21,12 +21,12 @@ def process(samples: int) -> list[Entry]:
     """The processor time of commands, compared with that of two indispensable libraries."""
     run, enclave, imports, version, help_, reference = alternate(
         samples,
-        lambda: _spawn("-m", "enclave_sim", "run", "beacon", "--quiet"),
-        lambda: _spawn("-c", "from enclave_sim import Enclave; Enclave('beacon').run()"),
-        lambda: _spawn("-c", f"import {', '.join(_IMPORTS)}"),
-        lambda: _spawn("-m", "enclave_sim", "--version"),
-        lambda: _spawn("-m", "enclave_sim", "--help"),
-        lambda: _spawn("-c", "import unicorn, wasmtime"),
+        lambda: spawn("-m", "enclave_sim", "run", "beacon", "--quiet"),
+        lambda: spawn("-c", "from enclave_sim import Enclave; Enclave('beacon').run()"),
+        lambda: spawn("-c", f"import {', '.join(_IMPORTS)}"),
+        lambda: spawn("-m", "enclave_sim", "--version"),
+        lambda: spawn("-m", "enclave_sim", "--help"),
+        lambda: spawn("-c", "import unicorn, wasmtime"),
     )
     beside = ('process: python -c "import unicorn, wasmtime", s of a processor', reference)
     figures = {

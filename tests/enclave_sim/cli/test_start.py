@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from tests.bench_entries import alternate
+from tests.bench_process import spawn
+
 ENGINE = {"unicorn", "wasmtime", "capstone", "cryptography", "elftools", "gmpy2"}
 HEAVY = {"rich", "pydantic", "typer", "asyncio", "email", "textual", "perfetto", "pyarrow", "starlette", "hypothesis"}
 
@@ -98,3 +101,14 @@ def test_a_quiet_run_collects_no_garbage_and_defines_few_dataclasses() -> None:
     assert int(collections) == 0
     assert len(made) <= 4
     assert {name.rpartition(".")[0].split(".")[1] for name in made} == {"attestation"}, "which needs no msgspec"
+
+
+@pytest.mark.speed
+def test_a_quiet_run_takes_at_most_two_and_a_half_times_as_long_as_its_two_indispensable_imports() -> None:
+    """In processor time, the medians of alternating runs."""
+    run, reference = alternate(
+        9,
+        lambda: spawn("-m", "enclave_sim", "run", "beacon", "--quiet"),
+        lambda: spawn("-c", "import unicorn, wasmtime"),
+    )
+    assert run <= 2.5 * reference

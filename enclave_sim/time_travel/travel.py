@@ -1,6 +1,7 @@
 """A run that can be executed in both directions, and asked what led to its state."""
 
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.time_travel.movement import Movement
@@ -16,6 +17,7 @@ from enclave_sim.time_travel.navigation.provenance.places import Place
 from enclave_sim.time_travel.navigation.provenance.provenance import Provenance
 from enclave_sim.time_travel.navigation.provenance.questions import asked
 from enclave_sim.time_travel.navigation.register_write import RegisterWrites
+from enclave_sim.time_travel.navigation.wasm.steps import WasmSteps
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.target import S
 from machine.events import Event, Recorder
@@ -42,6 +44,15 @@ class Travel(Movement[S]):
         self._call_table = CallTable(self._timeline, self._visits)
         self._register_writes = RegisterWrites(self._timeline, self._visits)
         self._provenance = Provenance(self._timeline, self._register_writes)
+
+    @cached_property
+    def wasm(self) -> WasmSteps:
+        """The motions by WebAssembly instructions, and the guest's state, with the engine `resident`.
+
+        Raises:
+            ConfigurationError: The machine itself executes no WebAssembly in this run.
+        """
+        return WasmSteps(self._timeline, self._visits)
 
     def last_write(self, base: int, size: int = 1) -> Write | None:
         """Find the last write to a range of physical memory before the current position. The run does not move.

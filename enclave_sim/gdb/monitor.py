@@ -8,6 +8,7 @@ from enclave_sim import events
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.gdb.memory import place_of
+from enclave_sim.gdb.wasm import wasm
 from enclave_sim.recording.activity import ACTIVITY_KINDS, activity
 from enclave_sim.recording.event_text import event_line
 from enclave_sim.recording.text import one_line, plural
@@ -53,6 +54,7 @@ class Monitor:
             "calls": self._calls,
             "from": self._from,
             "to": self._to,
+            "wasm": self._wasm,
             "pcrs": self._pcrs,
             "snapshot": self._snapshot,
             "go": self._go,
@@ -241,6 +243,10 @@ class Monitor:
             end = f"returned after {call.duration_ns:,} ns" + (f": {call.result:#x}" if call.result is not None else "")
         caller = self._session.program.symbol(call.caller) or f"{call.caller:#x}"
         return f"{call.position}: ({arguments}) from {caller}, {end}"
+
+    def _wasm(self, arguments: list[str]) -> Iterator[str]:
+        """Show a resident guest; `wasm step`, `over`, `out`, `back`, `to start`, `break start +0x9` move and stop in it."""
+        yield from wasm(self._session, arguments, self._moved)
 
     def _address(self, text: str) -> int:
         """Return a linear address: a number, or a symbol. Raises ConfigurationError."""

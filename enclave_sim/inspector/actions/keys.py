@@ -60,6 +60,8 @@ KEYS = (
 )
 _NAMES = {
     "right_square_bracket": "]", "left_square_bracket": "[", "right_parenthesis": ")", "left_parenthesis": "(",
+    "right_curly_bracket": "}", "left_curly_bracket": "{", "vertical_line": "|", "backslash": "\\",
+    "circumflex_accent": "^", "tilde": "~",
     "less_than_sign": "<", "greater_than_sign": ">", "question_mark": "?", "slash": "/", "full_stop": ".",
     "escape": "Esc", "backspace": "Backspace", "enter": "Enter", "space": "Space",
     "pageup": "PageUp", "pagedown": "PageDown", "home": "Home", "end": "End",

@@ -71,6 +71,22 @@ MOVEMENTS = (
     Movement("line_into", "i", _STEP, "the next source line, into calls", lambda r: r.next_line(into=True)),
     Movement("out", "u", _SEARCH, "up: out of the function or handler", lambda r: r.step_out()),
     Movement("back_out", "U", _SEARCH, "back to before the call of the function or handler", lambda r: r.back_out()),
+    Movement(
+        "wasm", "right_curly_bracket", _STEP, "one WebAssembly instruction of a resident guest", lambda r: r.wasm.step()
+    ),
+    Movement("back_wasm", "left_curly_bracket", _STEP, "one WebAssembly instruction back", lambda r: r.wasm.back()),
+    Movement(
+        "wasm_over", "vertical_line", _STEP, "one WebAssembly instruction over calls", lambda r: r.wasm.step_over()
+    ),
+    Movement(
+        "back_wasm_over",
+        "backslash",
+        _STEP,
+        "one WebAssembly instruction back over calls",
+        lambda r: r.wasm.back_over(),
+    ),
+    Movement("wasm_out", "circumflex_accent", _SEARCH, "out of the WebAssembly function", lambda r: r.wasm.step_out()),
+    Movement("back_wasm_out", "tilde", _SEARCH, "back to the WebAssembly call", lambda r: r.wasm.back_out()),
     Movement("event", "e", _SEARCH, "the next event", lambda r: r.next_event(lambda _: True)),
     Movement("back_event", "E", _SEARCH, "the previous event", lambda r: r.previous_event(lambda _: True)),
     Movement("call", "h", _SEARCH, "the next host call", lambda r: r.next_host_call()),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from enclave_sim import events
 from enclave_sim.enclave.enclave import Enclave
-from enclave_sim.enclave.engine.contract import Backtrace
+from enclave_sim.enclave.engine.contract import Backtrace, Frame
 from enclave_sim.inspector.model.machine.backtrace import backtrace_rows, place_text
 from enclave_sim.inspector.model.moment import GuestPlace, Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
@@ -94,7 +94,17 @@ def _interpreted(moment: Moment) -> Iterator[Row]:
     if not isinstance(made, events.GuestInstantiated) or (gone is not None and gone.seq > made.seq):
         yield from _no_guest(moment)
         return
-    yield row(f"payload {made.payload}: the interpreter's instructions are in the code pane")
+    state = moment.run.wasm.state
+    if state is None:
+        yield row(f"payload {made.payload}: its place is not known in this handler; }} goes to its next instruction")
+    else:
+        here = Meaning.HERE if moment.machine.cpu.registers.cpl == 3 else Meaning.PLAIN
+        first, *others = state.lines()
+        yield row(f"payload {made.payload}, {first}", here)
+        yield from map(row, others[:3])
+        frames = tuple(Frame(one.function, one.offset) for one in state.frames)
+        yield from backtrace_rows(Backtrace(state.module, frames), more=state.depth - len(frames))
+        yield EMPTY
     yield _linear_memory(made)
     for name in ("globals", "values", "calls"):
         yield row(f"{name} at {region(name).base:#x}", target=Target(memory=region(name).base))

@@ -21,7 +21,9 @@ call stack and the instructions around (> is the current one); its last
 host calls with their answers; the sections of each payload.
 F finds the function of a guest that has computed for long: wasmtime
 reports it only for traps, so a shadow guest is run to the same place and
-trapped there. Operand stack, locals and globals are not available. A
+trapped there. Operand stack, locals and globals are not available. Of a
+resident guest all of that is in the machine's memory and shown at once;
+} { step through its instructions, | \\ over calls, ^ ~ out of one. A
 flat guest has no engine: see its code.
 h and H go from host call to host call; Enter on one goes to its moment."""
     FOOTER = "Enter go to call  F find function"

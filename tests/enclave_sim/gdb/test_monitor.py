@@ -5,6 +5,7 @@ import re
 import pytest
 
 import firmware
+from enclave_sim.gdb.monitor import Monitor
 from enclave_sim.gdb.registers import SYSTEM, X86_64
 from enclave_sim.memory_map import region
 from enclave_sim.time_travel import Link, Position, Session
@@ -13,7 +14,7 @@ from machine.tpm.model import TpmModel
 from tests.enclave_sim.gdb.rig import ROOT, Client, served
 
 COMMANDS = (
-    "help where phase transition event scrub regions info writer calls from to pcrs snapshot go link reset".split()
+    "help where phase transition event scrub regions info writer calls from to wasm pcrs snapshot go link reset".split()
 )
 
 
@@ -234,3 +235,36 @@ def test_link_names_the_position_and_go_takes_it(session: Session) -> None:
         )
         assert refused.startswith("the link's configuration is ")
         assert session.now == here
+
+
+def test_a_resident_guest_is_shown_and_stepped_by_its_own_instructions() -> None:
+    session = Session("counter", cycles=1, engine="resident")
+    session.run_to(event="guest_instantiated")
+    monitor = Monitor(session)
+    assert monitor.run("wasm") == "the guest's state is not known here\n"
+    assert monitor.run("wasm step").splitlines()[2:] == [
+        "_start (function 1) at +0x1: next global.get 0",
+        "locals    none",
+        "operands  none",
+        "globals   i32 0x8000, i32 0x0",
+    ]
+    first = session.now
+    assert "next call 0" in monitor.run("wasm to _start +0x13")
+    address, condition = monitor.run("wasm break 1 0x15").removeprefix("break *").split(" if ")
+    register, value = condition.removeprefix("$").split(" == ")
+    monitor.run("wasm over")
+    registers = session.machine.cpu.registers
+    assert (registers.rip, getattr(registers, register)) == (int(address, 16), int(value, 16))
+    assert "next call 0" in monitor.run("wasm back")
+    assert "at +0x1: next" in monitor.run("wasm back-to _start")
+    assert session.now == first
+    assert monitor.run("wasm out") == "the function is _start, which no function of the guest has called\n"
+    assert monitor.run("wasm to nowhere") == "the guest has no function 'nowhere'\n"
+    assert monitor.run("wasm to _start x") == "'x' is not an offset in a function, such as +0x9\n"
+    assert monitor.run("wasm sideways").startswith("wasm takes nothing, step, over, out, back, ")
+    assert session.now == first
+
+
+def test_a_guest_of_wasmtime_has_no_instructions_in_the_machine() -> None:
+    session = Session("counter", cycles=1)
+    assert Monitor(session).run("wasm").endswith("only with the engine resident\n")

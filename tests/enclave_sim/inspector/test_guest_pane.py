@@ -7,6 +7,7 @@ import pytest
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.engine import shadow_guest
 from enclave_sim.enclave.options import EnclaveOptions
+from enclave_sim.inspector.actions.steps import BY_NAME
 from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.model.guest import find_guest, guest_view
 from enclave_sim.inspector.model.moment import Moment
@@ -202,19 +203,32 @@ def _escaped(name: str) -> str:
     return "".join(f"\\{byte:02x}" for byte in name.encode())
 
 
-def test_of_an_interpreted_guest_the_places_of_its_memory_are_shown() -> None:
+def test_a_resident_guest_is_shown_from_the_memory_of_the_machine() -> None:
     opened = EnclaveSource(("counter",), EnclaveOptions.of(engine="resident")).open(Cancellation())
     moment = Moment(opened, EventLog(opened.run.known, opened.run.cancellation))
-    shown = []
-    for event in ("host_called", "signal_emitted", "guest_destroyed"):
-        moment.run.run_to(event=event)
+
+    def shown() -> list[str]:
         moment.follow()
-        shown.append([row.text for row in guest_view(moment).rows])
-    assert shown[0][0] == "payload 0: the interpreter's instructions are in the code pane"
-    assert [text.split(" at ")[0] for text in shown[1][1:5]] == [
+        return [row.text for row in guest_view(moment).rows]
+
+    moment.run.run_to(event="host_called")
+    waiting = shown()
+    assert waiting[0] == "payload 0, _start (function 1) at +0x13: waits for the answer to call 0"
+    assert waiting[3] == "globals   i32 0x8000, i32 0x0"
+    assert any(text.startswith(" > ") and text.endswith("call 0  aether.emit_signal") for text in waiting)
+    assert [text.split(" at ")[0] for text in waiting if text.startswith(("linear", "values", "calls"))] == [
         "linear memory 65,536 bytes",
-        "globals",
         "values",
         "calls",
     ]
-    assert shown[2][0] == "there is no guest now"
+    BY_NAME["wasm"].go(moment.run)
+    assert shown()[0] == "payload 0, _start (function 1) at +0x15: next global.get 1"
+    BY_NAME["back_wasm"].go(moment.run)
+    assert shown()[0] == "payload 0, _start (function 1) at +0x13: next call 0"
+    BY_NAME["wasm_over"].go(moment.run)
+    BY_NAME["back_wasm_over"].go(moment.run)
+    assert shown()[0] == "payload 0, _start (function 1) at +0x13: next call 0"
+    moment.run.run_to(event="signal_emitted")
+    moment.run.step_out()
+    moment.run.run_to(event="guest_destroyed")
+    assert shown()[0] == "there is no guest now"

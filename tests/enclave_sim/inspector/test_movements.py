@@ -3,6 +3,7 @@
 import pytest
 
 from enclave_sim.enclave.options import EnclaveOptions
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.actions.steps import MOVEMENTS, Kind, Movement
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.time_travel.position import NoSuchPosition
@@ -36,7 +37,7 @@ def _go(run: InspectedRun, movement: Movement) -> None:
     here = run.now
     try:
         movement.go(run)
-    except NoSuchPosition:
+    except (NoSuchPosition, ConfigurationError):  # the machine executes no WebAssembly
         if movement.kind is Kind.SEARCH:
             run.go_to(here)
 

@@ -20,12 +20,14 @@ def place_text(backtrace: Backtrace) -> str:
     return f"in {function_text(module, frame.function)} {offset_text(module, frame.function, frame.offset)}"
 
 
-def backtrace_rows(backtrace: Backtrace) -> Iterator[Row]:
-    """Yield the call stack, then the instructions."""
+def backtrace_rows(backtrace: Backtrace, more: int | None = None) -> Iterator[Row]:
+    """Yield the call stack, then the instructions. `more` outer calls are missing; None if that is not known."""
     yield title("call stack, the innermost first")
     for frame, same in groupby(backtrace.frames):
         yield _frame(backtrace.module, frame, len(list(same)))
-    if len(backtrace.frames) == MAX_FRAMES:
+    if more:
+        yield row(f"  and {more:,} outer calls", Meaning.DIM)
+    elif more is None and len(backtrace.frames) == MAX_FRAMES:
         yield row(f"  (there may be more: wasmtime reports {MAX_FRAMES})", Meaning.DIM)
     innermost = backtrace.frames[0]
     yield title(f"instructions of {function_text(backtrace.module, innermost.function)}")

@@ -143,6 +143,13 @@ class GuestReader:
         assert ip is not None
         return ip - 1 - self._tables().module
 
+    def instruction_pointer(self, offset: int) -> tuple[str, int]:
+        """Return the register that has the interpreter's `ip`, and its value where an instruction begins."""
+        place = self._entry["ip"]
+        assert place is not None
+        assert place.register is not None
+        return place.register, self._tables().module + offset + 1
+
     def depth(self) -> int:
         """Return the number of active calls: `between` is True."""
         calls = self._variable("calls")

@@ -152,6 +152,12 @@ class WasmSteps:
 
         return reader.handlers[module[at]], holds
 
+    def gdb_place(self, function: int | str, offset: int | None = None) -> str:
+        """Return an instruction in the form of gdb's `break`. Arguments and errors are those of `place`."""
+        module, at = self._resolve(function, offset)
+        register, value = self._reader.instruction_pointer(at)
+        return f"*{self._reader.handlers[module[at]]:#x} if ${register} == {value:#x}"
+
     def run_to(self, function: int | str, offset: int | None = None) -> Position:
         """Run to the next execution of an instruction. Arguments and errors are those of `place`."""
         address, holds = self.place(function, offset)
@@ -173,7 +179,8 @@ class WasmSteps:
         if isinstance(function, str):
             names = {name: index for index, name in function_names(module).items() if index in bodies}
             if function not in names:
-                raise ConfigurationError(f"the guest has no function {function!r}{did_you_mean(function, names)}")
+                suggestion = did_you_mean(function, names)
+                raise ConfigurationError(f"the guest has no function {function!r}; {suggestion}".rstrip("; "))
             function = names[function]
         if function not in bodies:
             raise ConfigurationError(f"the guest has no function {function}; it has {min(bodies)} to {max(bodies)}")

@@ -245,7 +245,7 @@ class Monitor:
         return f"{call.position}: ({arguments}) from {caller}, {end}"
 
     def _wasm(self, arguments: list[str]) -> Iterator[str]:
-        """Show a resident guest; `wasm step`, `over`, `out`, `back`, `to start`, `break start +0x9` move and stop in it."""
+        """Show a resident guest; `wasm step`, `over`, `out`, `back`, `to start`, `break start +0x9` go there."""
         yield from wasm(self._session, arguments, self._moved)
 
     def _address(self, text: str) -> int:

@@ -6,7 +6,7 @@ forms that compilers use for plain variables are read. A variable in any other p
 
 import io
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 REGISTERS = ("rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", *(f"r{number}" for number in range(8, 16)))
@@ -27,6 +27,12 @@ class _Range(NamedTuple):
     high: int
     """The first address after it."""
     location: Location
+
+
+@lru_cache(maxsize=2)  # reading takes a while
+def variables_of(image: bytes, function: str) -> "Variables":
+    """Return the variables of a function of an image."""
+    return Variables(image, function)
 
 
 class Variables:

@@ -7,6 +7,7 @@ from typing import Any
 from enclave_sim.events import name_of_kind
 from enclave_sim.time_travel.navigation.breakpoints import WatchedAccess, Watching, Watchpoint, checked_range
 from enclave_sim.time_travel.navigation.changes import go_to_change
+from enclave_sim.time_travel.navigation.wasm.stores import store_of_guest
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
 from machine.bus.writer import PAGE_WALK
@@ -89,7 +90,7 @@ def _writer(timeline: Timeline[Any], last: _Noticed) -> str:
             return f"{PAGE_WALK}, at {place(timeline, last.executed)}"
         return guest or f"an unknown writer, at event {name_of_kind(last.event)}" if last.event else "an unknown writer"
     if last.access.rip is not None:
-        return place(timeline, last.access.rip)
+        return store_of_guest(timeline, last.position, last.access.rip) or place(timeline, last.access.rip)
     by = last.access.by
     assert by is not None
     return f"{by}, at {place(timeline, last.executed)}" if by.kind == "device" else f"{by}"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import firmware
 from enclave_sim.enclave.enclave import Enclave
-from enclave_sim.enclave.kernel.variables import Location, Variables
+from enclave_sim.enclave.kernel.variables import Location, variables_of
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.memory_map import region
 from enclave_sim.payload.wasm.disassembler import disassembly
@@ -97,7 +97,7 @@ class GuestReader:
             raise ConfigurationError("WebAssembly is executed by the machine itself only with the engine resident")
         self._machine = timeline.machine
         self._symbols = timeline.program.symbols
-        self._variables = Variables(subject.configuration.kernel.image, _INTERPRETER)
+        self._variables = variables_of(subject.configuration.kernel.image, _INTERPRETER)
         self._last_module = b""
 
     @cached_property
@@ -136,6 +136,10 @@ class GuestReader:
             return False
         module, offset = self.module(), self.next_offset()
         return offset in _starts(module) and self.handlers[module[offset]] == registers.rip
+
+    def executes(self, rip: int) -> bool:
+        """Return whether an instruction is one of the interpreter's loop."""
+        return self._variables.location("calls", rip) is not None
 
     def next_offset(self) -> int:
         """Return the offset in the module of the instruction that begins here."""
@@ -247,8 +251,7 @@ class GuestReader:
         """Return the registers of the interpreter; None if it is not running, or they are not known."""
         now = self._now()
         if self._machine.cpu.registers.cpl == 3:
-            known = self._variables.location("calls", now["rip"]) is not None
-            return Registers(now, waits=False) if known else None
+            return Registers(now, waits=False) if self.executes(now["rip"]) else None
         stack = region("call_stack")
         if not stack.base <= now["rsp"] < stack.end:
             return None

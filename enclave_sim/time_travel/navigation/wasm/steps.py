@@ -54,6 +54,10 @@ class WasmSteps:
         """
         return self._reader.state()
 
+    def executes(self, rip: int) -> bool:
+        """Return whether an instruction of the machine is one of the interpreter's loop."""
+        return self._reader.executes(rip)
+
     # Steps
 
     def step(self) -> Position:

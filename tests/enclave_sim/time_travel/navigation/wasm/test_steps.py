@@ -9,8 +9,10 @@ from hypothesis import assume, given, settings
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import GuestInstantiated, HostReturned
+from enclave_sim.memory_map import region
 from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
+from enclave_sim.payload.wasm.places import bodies_of
 from enclave_sim.strategies import WasmGuest, wasm_guests
 from enclave_sim.time_travel import Position, Session
 from enclave_sim.time_travel.navigation.provenance.guest.arithmetic import TrapError
@@ -206,6 +208,21 @@ def test_a_place_is_a_function_and_an_offset_in_it() -> None:
         session.wasm.run_to("_stat")
     with pytest.raises(ConfigurationError, match="no instruction of function"):
         session.wasm.run_to(function, 2)
+
+
+def test_the_last_writer_of_a_guest_s_memory_is_its_instruction() -> None:
+    session = session_of(signed(CALLS))
+    there = list(steps(session))
+    index, state = next((k, one) for k, (_, one) in enumerate(there) if one.instruction.startswith("memory.fill"))
+    session.go_to(there[index + 1][0])
+    write = session.last_write(region("heap").end - 65536 + 17)
+    assert write is not None
+    body = bodies_of(state.module)[state.frames[0].function]
+    name = f"_start (function {body.function}) at +{state.frames[0].offset - body.start:#x}"
+    assert write.by == f"the guest: {name}, memory.fill"
+    assert there[index][0] < write.position <= there[index + 1][0]
+    kernels = session.last_write(session.program.symbols["cycle"], 4)
+    assert kernels is None or "the guest" not in kernels.by
 
 
 def test_a_host_call_is_seen_while_the_kernel_answers_it() -> None:

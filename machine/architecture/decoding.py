@@ -25,6 +25,7 @@ IMMEDIATE_KINDS = {
 
 _SEGMENT_PREFIXES = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
 _FS_GS = (0x64, 0x65)
+_CS, _JCC, _JCC_NEAR, _LEA, _HINTS = 0x2E, 0x70, 0x80, 0x8D, 0x18
 LOCK, OPERAND_SIZE, ADDRESS_SIZE, REPEAT_NOT_EQUAL, REPEAT = 0xF0, 0x66, 0x67, 0xF2, 0xF3
 _LEGACY_PREFIXES = frozenset([*_SEGMENT_PREFIXES, LOCK, OPERAND_SIZE, ADDRESS_SIZE, REPEAT_NOT_EQUAL, REPEAT])
 _MANDATORY = {OPERAND_SIZE: Prefix.OPERAND_SIZE, REPEAT: Prefix.REPEAT, REPEAT_NOT_EQUAL: Prefix.REPEAT_NOT_EQUAL}
@@ -166,13 +167,14 @@ def _opcode(code: bytes, *, long: bool) -> tuple[int, int, Map, Prefix, int, int
         has one), and the actions.
     """
     at = rex = vex_register = 0
-    mandatory, locked, overridden, misleading = Prefix.NONE, False, False, False
+    mandatory, locked, overridden, misleading, last = Prefix.NONE, False, False, False, 0
     while code[at] in _LEGACY_PREFIXES or (long and code[at] & 0xF0 == 0x40):
         byte = code[at]
         rex = byte if long and byte & 0xF0 == 0x40 else 0
         locked = locked or byte == LOCK
         misleading = byte not in _FS_GS and (misleading or (overridden and byte in _SEGMENT_PREFIXES))
         overridden = overridden or byte in _FS_GS
+        last = byte if byte in _SEGMENT_PREFIXES else last
         if byte in _MANDATORY and (byte != OPERAND_SIZE or mandatory == Prefix.NONE):
             mandatory = _MANDATORY[byte]
         at += 1
@@ -204,11 +206,20 @@ def _opcode(code: bytes, *, long: bool) -> tuple[int, int, Map, Prefix, int, int
     found = TABLES[long].action(opcode_map, mandatory, opcode, modrm) if defined else int(Action.UNDEFINED)
     if overridden and defined and not long:
         found |= int(Action.OVERRIDE)
+    if last == _CS and defined and not long and not _ignores_cs(opcode_map, opcode):
+        found |= int(Action.CODE)
     if misleading and long:
         found |= int(Action.MISLEADING)
     if locked and (not found & Action.LOCKABLE or (modrm is not None and modrm >= 0xC0)):
         found = int(Action.UNDEFINED)
     return legacy, rex, opcode_map, mandatory, opcode, vex_register, at, found
+
+
+def _ignores_cs(opcode_map: Map, opcode: int) -> bool:
+    """Return whether a CS prefix is part of a common instruction without memory access: a branch, LEA, a hint."""
+    if opcode_map == Map.TWO_BYTE:
+        return opcode & 0xF0 == _JCC_NEAR or opcode & 0xF8 == _HINTS
+    return opcode_map == Map.ONE_BYTE and (opcode & 0xF0 == _JCC or opcode == _LEA)
 
 
 def _decode(code: bytes, *, long: bool, wide: bool) -> Instruction:

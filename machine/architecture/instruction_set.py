@@ -11,10 +11,10 @@ A row reads `map opcodes | prefixes | ModRM | traits`.
 * ModRM is `-` (none), `rm` (register or memory), `m`, `r`, and `/n` or `/n-n` for values of the reg field.
 * Traits: `i32` undefined in 64-bit mode, `i64` defined only there; immediates `ib`, `iw`, `iz` (2 or 4 bytes), `iv`
   (up to 8), `off` (an offset of the address size), `far` (iz and a selector), `iwb`, `rel` (iz, but 4 bytes in 64-bit
-  mode); `lock` the memory form is read and written and takes LOCK, `rmw` the same without LOCK; `a16` a memory operand
-  of 16 bytes that must be aligned, `u16` one that need not be; `fp` SSE floating-point arithmetic, which may raise
-  exceptions; `look` correct in Unicorn for most operands (unusual_operands.py); `mmx` raises a pending x87 exception;
-  the other words are names of `Action`.
+  mode); `lock` the memory form is read and written and takes LOCK, `rmw` the same without LOCK; `st` a memory operand
+  is only written (floating_point/table.py knows those of x87); `a16` a memory operand of 16 bytes that must be aligned,
+  `u16` one that need not be; `fp` SSE floating-point arithmetic, which may raise exceptions; `look` correct in Unicorn
+  for most operands (unusual_operands.py); `mmx` raises a pending x87 exception; the other words are names of `Action`.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ _TABLE = """
 1 60 61 | * | - | i32 system
 1 62 | * | m | i32
 1 63 | * | rm | i64
-1 63 | * | rm | i32 system
+1 63 | * | rm | i32 system st
 1 68 | * | - | iz
 1 69 | * | rm | iz
 1 6A | * | - | ib
@@ -53,12 +53,13 @@ _TABLE = """
 1 83 | * | rm/7 | ib
 1 84 85 | * | rm |
 1 86 87 | * | rm | lock
-1 88-8B | * | rm |
-1 8C | * | rm/0-5 |
+1 88 89 | * | rm | st
+1 8A 8B | * | rm |
+1 8C | * | rm/0-5 | st
 1 8D | * | m |
 1 8E | * | rm/0 | system
 1 8E | * | rm/2-5 | system
-1 8F | * | rm/0 |
+1 8F | * | rm/0 | st
 1 90 | np 66 F2 | - |
 1 90 | F3 | - | system
 1 91-99 | * | - |
@@ -67,7 +68,8 @@ _TABLE = """
 1 9C | * | - |
 1 9D | * | - | flags
 1 9E 9F | * | - | look
-1 A0-A3 | * | - | off
+1 A0 A1 | * | - | off
+1 A2 A3 | * | - | off st
 1 A4-A7 | * | - |
 1 A8 | * | - | ib
 1 A9 | * | - | iz
@@ -78,8 +80,8 @@ _TABLE = """
 1 C2 | * | - | iw look
 1 C3 | * | - | look
 1 C4 C5 | * | m | i32 system
-1 C6 | * | rm/0 | ib look
-1 C7 | * | rm/0 | iz look
+1 C6 | * | rm/0 | ib look st
+1 C7 | * | rm/0 | iz look st
 1 C8 | * | - | iwb system
 1 C9 | * | - |
 1 CA | * | - | iw system
@@ -120,11 +122,11 @@ _TABLE = """
 1 FF | * | m/5 | system
 
 # 0F: system
-0F 00 | * | rm/0-1 | descriptor
+0F 00 | * | rm/0-1 | descriptor st
 0F 00 | * | rm/2-5 | system
-0F 01 | * | m/0-1 | descriptor system
+0F 01 | * | m/0-1 | descriptor system st
 0F 01 | * | m/2-3 | system
-0F 01 | * | m/4 | descriptor
+0F 01 | * | m/4 | descriptor st
 0F 01 | * | r/4 | descriptor system
 0F 01 | * | rm/6 | system
 0F 01 | * | m/7 | system
@@ -142,7 +144,7 @@ _TABLE = """
 0F 30-35 | * | - | system
 0F 40-4F | * | rm |
 0F 80-8F | * | - | rel look
-0F 90-9F | * | rm |
+0F 90-9F | * | rm | st
 0F A0 A8 | * | - |
 0F A1 A9 | * | - | system
 0F A2 | * | - | system
@@ -150,8 +152,9 @@ _TABLE = """
 0F A4 AC | * | rm | ib rmw look
 0F A5 AD | * | rm | rmw
 0F AB B3 BB | * | rm | lock
-0F AE | np | m/0 | system
-0F AE | np | m/1-3 | system
+0F AE | np | m/0 | system st
+0F AE | np | m/1-2 | system
+0F AE | np | m/3 | system st
 0F AE | np | m/7 | system
 0F AE | np | r/5-7 |
 0F AE | F3 | r/0-1 | i64
@@ -168,18 +171,21 @@ _TABLE = """
 0F C8-CF | * | - |
 
 # 0F: MMX and SSE
-0F 10 11 | np 66 | rm | u16
-0F 10 11 | F3 F2 | rm | look
+0F 10 | np 66 | rm | u16
+0F 11 | np 66 | rm | u16 st
+0F 10 | F3 F2 | rm | look
+0F 11 | F3 F2 | rm | look st
 0F 12 16 | np | rm |
 0F 12 16 | 66 | m |
 0F 12 16 | F3 | rm | a16 look
 0F 12 | F2 | rm | look
-0F 13 17 | np 66 | m |
+0F 13 17 | np 66 | m | st
 0F 14 15 | np 66 | rm | a16
-0F 28 29 | np 66 | rm | a16
+0F 28 | np 66 | rm | a16
+0F 29 | np 66 | rm | a16 st
 0F 2A | np 66 | rm | fp mmx
 0F 2A | F3 F2 | rm | fp
-0F 2B | np 66 | m | a16
+0F 2B | np 66 | m | a16 st
 0F 2C 2D | np | rm | fp mmx
 0F 2C 2D | 66 | rm | fp mmx a16
 0F 2C 2D | F3 F2 | rm | fp
@@ -221,15 +227,15 @@ _TABLE = """
 0F 74-76 | 66 | rm | a16
 0F 77 | np | - | mmx
 0F 7C 7D | 66 F2 | rm | fp a16
-0F 7E | np | rm | mmx
-0F 7E | 66 | rm |
+0F 7E | np | rm | mmx st
+0F 7E | 66 | rm | st
 0F 7E | F3 | rm | look
-0F 7F | np | rm | mmx
-0F 7F | 66 | rm | a16
-0F 7F | F3 | rm | u16 look
+0F 7F | np | rm | mmx st
+0F 7F | 66 | rm | a16 st
+0F 7F | F3 | rm | u16 look st
 0F C2 | np 66 | rm | ib fp a16
 0F C2 | F3 F2 | rm | ib fp
-0F C3 | np | m |
+0F C3 | np | m | st
 0F C4 | np | rm | ib mmx
 0F C4 | 66 | rm | ib
 0F C5 | np | r | ib mmx
@@ -238,16 +244,17 @@ _TABLE = """
 0F D0 | 66 F2 | rm | fp a16
 0F D1-D5 | np | rm | mmx
 0F D1-D5 | 66 | rm | a16
-0F D6 | 66 | rm |
+0F D6 | 66 | rm | st
 0F D6 | F3 F2 | r | mmx look
 0F D7 | np | r | mmx
 0F D7 | 66 | r |
 0F D8-E5 E8-EF | np | rm | mmx
 0F D8-E5 E8-EF | 66 | rm | a16
 0F E6 | 66 F2 | rm | fp a16
-0F E6 | F3 | rm | fp
-0F E7 | np | m | mmx
-0F E7 | 66 | m | a16
+0F E6 | F3 | r | fp
+0F E6 | F3 | m | system
+0F E7 | np | m | mmx st
+0F E7 | 66 | m | a16 st
 0F F0 | F2 | m | u16 look
 0F F1-F6 F8-FE | np | rm | mmx
 0F F1-F6 F8-FE | 66 | rm | a16
@@ -264,7 +271,7 @@ _TABLE = """
 38 2A | 66 | m | a16
 38 DB-DF | 66 | rm | a16
 38 F0 | np 66 | m |
-38 F1 | np 66 | m | system
+38 F1 | np 66 | m | system st
 38 F0 F1 | F2 | rm | system
 38 F6 | 66 | rm |
 38 F6 | F3 | rm | look
@@ -276,7 +283,8 @@ _TABLE = """
 3A 0C-0E | 66 | rm | ib a16
 3A 0F | np | rm | ib mmx look
 3A 0F | 66 | rm | ib a16
-3A 14-17 20-22 | 66 | rm | ib
+3A 14-17 | 66 | rm | ib st
+3A 20-22 | 66 | rm | ib
 3A 40 41 | 66 | rm | ib a16 system
 3A 42 44 DF | 66 | rm | ib a16
 3A 60-63 | 66 | rm | ib system

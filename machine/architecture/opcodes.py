@@ -45,11 +45,13 @@ class Action(IntFlag):
     MISLEADING = 16384
     """Has an FS or GS prefix before one for ES, CS, SS or DS, which 64-bit mode ignores but Unicorn obeys; not in the
     tables. Always watched."""
+    CODE = 1 << 16
+    """Has a CS prefix outside 64-bit mode, where that segment cannot be written; not in the tables. Always watched."""
     GROUP = 1 << 15
     """Only in `Tables.entries`: the other bits index `Tables.groups`, and the ModRM byte selects from that row."""
 
 
-ALWAYS = Action.SYSTEM | Action.UNDEFINED | Action.MMX | Action.MISLEADING
+ALWAYS = Action.SYSTEM | Action.UNDEFINED | Action.MMX | Action.MISLEADING | Action.CODE
 """The actions at which the instruction hook always stops."""
 _TRAITS = {
     "system": int(Action.SYSTEM),

@@ -22,7 +22,7 @@ _LOW = 0xFFFF_FFFF
 # hflags
 HFLAG_INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, HFLAG_CODE_64 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 15
 _LONG_MODE_ACTIVE = 1 << 14
-HFLAG_TF, HFLAG_TS = 1 << 8, 1 << 11
+HFLAG_TF, HFLAG_EM, HFLAG_TS = 1 << 8, 1 << 10, 1 << 11
 """HFLAG_TF makes Unicorn raise #DB after each instruction, as RFLAGS.TF does, but software does not see the flag."""
 HFLAG_BY_BLOCK = 1 << 24
 """Only tells two translations of the same code apart. QEMU sets it while a debug register watches I/O ports, which

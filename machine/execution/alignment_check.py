@@ -22,6 +22,8 @@ _ENVIRONMENTS = frozenset([0xD9, 0xDD])
 _FAULT_OTHERWISE = frozenset([0x0FAE, 0x0FC7])
 """FXSAVE, FXRSTOR, CMPXCHG16B: they raise #GP instead."""
 _GROUP_5, _MASKED_MOVE = 0xFF, 0x0FF7
+_GROUP_7, _STORES_OF_TABLES = 0x0F01, (0, 1)
+"""SGDT and SIDT."""
 _FAR_RETURNS = frozenset([0xCA, 0xCB, 0xCF])
 _POPS_OF_SELECTORS = frozenset([0x07, 0x17, 0x1F, 0x0FA1, 0x0FA9])
 _SELECTOR = 2
@@ -39,14 +41,16 @@ class AlignmentCheck:
         registers = self._cpu.registers
         return bool(registers.cr[0] & CR0_AM and self._cpu.hook.rflags & FLAG_AC) and registers.cpl == 3
 
-    def check(self, instruction: Instruction | None) -> None:
+    def check(self, instruction: Instruction) -> None:
         """Raise Fault (#AC) if `instruction`, the one at RIP, would access misaligned data."""
         cpu = self._cpu
-        if instruction is None or instruction.action & Action.ALIGNED:  # an operand of 16 bytes: #GP
+        if instruction.action & Action.ALIGNED:  # an operand of 16 bytes: #GP
             return
         narrow = instruction.operand_size_prefix != (code_bits(cpu.registers) == 16)
         for access in accesses(cpu, instruction):
             size, address = _alignment(instruction, access, narrow=narrow), linear(cpu.registers, access)
+            if instruction.opcode == _GROUP_7 and instruction.extension in _STORES_OF_TABLES:  # a limit before a base
+                size, address = 8 if instruction.long else 4, address + 2
             if size and address % size and is_canonical(address):
                 raise Fault(AC, 0)
 

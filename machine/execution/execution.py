@@ -11,7 +11,7 @@ from machine.architecture.control_registers import CR0_BITS, CR0_PE
 from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import NMI, UD, Fault
 from machine.architecture.opcodes import Action
-from machine.architecture.processor_state import HFLAG_CODE_64
+from machine.architecture.processor_state import HFLAG_CODE_64, HFLAG_EM, HFLAG_TS
 from machine.bus.ram import PAGE_SIZE
 from machine.devices.chipset import Chipset
 from machine.events import Halted, InterruptSource
@@ -28,6 +28,7 @@ from machine.instructions.system.msrs import Msrs
 from machine.interrupts.delivery import Delivery, Interrupt
 from machine.interrupts.interrupt_returns import InterruptReturns
 from machine.interrupts.known_transitions import KnownTransitions
+from machine.interrupts.unicorn_faults import mistaken_for_sse, take_back
 from machine.journal import Journal
 from machine.processor.cpu import FLAG_IF, FLAG_RF, FLAG_TF, Cpu
 from machine.processor.debug_registers import DR6_BS, DR6_BT
@@ -37,9 +38,9 @@ from machine.state import Stateful
 if TYPE_CHECKING:
     from machine.instructions.watched import WatchedInstructions
 
-_REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
+_UNDEFINED = int(Action.UNDEFINED)
 _MISLEADING = int(Action.MISLEADING)
-_PREFIXES_ONLY = (int(Action.OVERRIDE), _MISLEADING)
+_PREFIXES_ONLY = (int(Action.OVERRIDE), int(Action.CODE), _MISLEADING)
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
 _IRET = 0xCF
 _LEFT_BY = {
@@ -52,12 +53,6 @@ _LEFT_BY = {
 _MOV_TO_CR = 0x0F22
 _STOPS_IN_A_ROW = 100
 """Stops after which the machine checks host time and signals, even if no instruction retires."""
-_PRIVILEGED = frozenset([0x0F01, *range(0x0F05, 0x0F0A), *range(0x0F20, 0x0F24), *range(0x0F30, 0x0F36)])
-
-
-def _privileged(instruction: Instruction) -> bool:
-    """Return whether the instruction is privileged, whatever its operands (SDM volume 3, 5.9)."""
-    return instruction.opcode in _PRIVILEGED or (instruction.opcode == 0x0F00 and instruction.extension in (2, 3))
 
 
 class Reached(Enum):
@@ -210,13 +205,17 @@ class Execution(Stateful):
         cpu = self._cpu
         at = cpu.linear_rip
         instruction = cpu.code.instruction_at(at)
-        found = 0 if instruction is None else instruction.action
-        if not cpu.debug.at(at) and not found & _REFUSED_FIRST:
+        limited = self._limits.scope is Scope.EVERYTHING
+        if not cpu.debug.at(at):
             try:
-                if self._limits.scope is Scope.EVERYTHING:
-                    self._limits.check(instruction)
-                if self._alignment.wanted and (instruction is None or not _privileged(instruction)):
-                    self._alignment.check(instruction)
+                if limited:
+                    self._limits.check_fetch(instruction)
+                if instruction is not None and not instruction.action & _UNDEFINED:
+                    (self._watched or self._watched_instructions()).check_before_access(instruction)
+                    if limited:
+                        self._limits.check_accesses(instruction)
+                    if self._alignment.wanted:
+                        self._alignment.check(instruction)
             except Fault as fault:
                 self._recognition.raise_fault(fault)
                 return
@@ -241,6 +240,16 @@ class Execution(Stateful):
             stop = self._cpu.engine.execute()
         hook.pass_once = hook.pass_watched = NEVER
         return stop
+
+    def _execute_without_units(self, instruction: Instruction) -> Stop:
+        """Do as `_execute_one`, with CR0.EM and CR0.TS hidden from Unicorn."""
+        registers = self._cpu.registers
+        hidden = registers.hflags & (HFLAG_EM | HFLAG_TS)
+        registers.hflags ^= hidden
+        try:
+            return self._execute_one(instruction)
+        finally:
+            registers.hflags |= hidden
 
     @property
     def at_coprocessor(self) -> bool:
@@ -351,7 +360,7 @@ class Execution(Stateful):
         if stop is Stop.RETURNED:
             self._record_return()
         elif stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
-            self._recognition.met(stop)
+            self._met(stop)
         elif stop is Stop.NO_CODE:  # the floating bus or a device reads as all ones, which is not an instruction
             self._recognition.raise_fault(Fault(UD))
         elif cpu.debug.met or (cpu.debug.held and not cpu.registers.interrupts_inhibited):
@@ -371,6 +380,16 @@ class Execution(Stateful):
                 return
             self.halted = True
             self._journal.emit(Halted, bool(cpu.rflags & FLAG_IF))
+
+    def _met(self, stop: Stop) -> None:
+        """Handle an exception or INT, or execute an instruction that Unicorn refuses by mistake."""
+        cpu = self._cpu
+        mistaken = mistaken_for_sse(cpu, cpu.hook.vector if stop is Stop.INTERRUPT else UD)
+        if mistaken is None:
+            self._recognition.met(stop)
+            return
+        take_back(cpu)
+        self.stopped(self._execute_without_units(mistaken))
 
     def _pass_return(self) -> None:
         """Execute the instruction at an interrupt's return address, reached without that return: no special case."""

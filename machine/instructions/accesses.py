@@ -9,12 +9,15 @@ from typing import Any
 
 import msgspec
 
-from machine.architecture.decoding import OPERAND_SIZE, REPEAT, REPEAT_NOT_EQUAL, Instruction
+from machine.architecture.decoding import OPERAND_SIZE, REPEAT, REPEAT_NOT_EQUAL, Instruction, MemoryOperand
 from machine.architecture.instruction_set import ROWS, Map, Prefix
+from machine.architecture.opcodes import Action
 from machine.architecture.processor_state import DEFAULT_32, GENERAL_REGISTERS, ProcessorState
+from machine.instructions.floating_point.forms import WRITING
 from machine.processor.cpu import Cpu
 from machine.processor.step_hook import STRINGS
 
+_MODIFIES = int(Action.MODIFIES)
 _OP_MEM = 3  # capstone.x86.X86_OP_MEM, without importing it
 _AC_WRITE = 2  # capstone.CS_AC_WRITE
 _PUSHES = frozenset("push call pushf pushfd pushfq enter".split())
@@ -29,10 +32,10 @@ _BIT_TESTS = frozenset([0x0FA3, 0x0FAB, 0x0FB3, 0x0FBB])
 _NO_ACCESS = frozenset([0x8D, 0x0F0D, *range(0x0F18, 0x0F20)])
 """LEA, and hints, including every NOP with a memory operand."""
 _BASES = {Map.ONE_BYTE: 0, Map.TWO_BYTE: 0x0F00, Map.THREE_BYTE_38: 0x0F_3800, Map.THREE_BYTE_3A: 0x0F_3A00}
-_SIZES = {"fxsave": 512, "fxrstor": 512, "fxsave64": 512, "fxrstor64": 512}
+_SIZES = {"comisd": 8, "fxsave": 512, "fxrstor": 512, "fxsave64": 512, "fxrstor64": 512}
 _ENVIRONMENT, _X87_REGISTERS = ("fnstenv", "fldenv"), ("fnsave", "frstor")
-_MASKED_MOVES = {"maskmovq": 8, "maskmovdqu": 16}
-"""They store at DS:RDI, which no operand names."""
+_IMPLICIT = {"maskmovq": (("di",), 8), "maskmovdqu": (("di",), 16), "xlatb": (("bx", "al"), 1)}
+"""The addresses of operands that capstone does not name, as registers to be added, and their sizes in bytes."""
 _FAR = frozenset(["lds", "les", "lss", "lfs", "lgs", "lcall", "ljmp"])
 _SEGMENTS = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
 _NO_SEGMENTS_IN_64_BIT_MODE = frozenset(byte for byte, name in _SEGMENTS.items() if name not in ("fs", "gs"))
@@ -49,6 +52,28 @@ def _meaningless() -> frozenset[tuple[int, int]]:
         for prefix in row.prefixes
         for opcode in row.opcodes
     )
+
+
+@cache
+def _stores() -> frozenset[tuple[int, int, int]]:
+    """Return opcodes, each with a mandatory prefix and a reg field, that write their memory operand."""
+    from machine.instructions.floating_point.table import MEMORY_FORMS  # noqa: PLC0415 - see clearing
+
+    found = {
+        (_BASES[row.map] | opcode, prefix, extension)
+        for row in ROWS
+        if "st" in row.traits
+        for opcode in row.opcodes
+        for prefix in row.prefixes
+        for extension in row.extensions
+    }
+    x87 = (key for key, form in MEMORY_FORMS.items() if form.access in WRITING)
+    return frozenset(found | {(opcode, prefix, extension) for opcode, extension in x87 for prefix in Prefix})
+
+
+def _writes_operand(instruction: Instruction) -> bool:
+    key = instruction.opcode, instruction.prefix, instruction.extension
+    return bool(instruction.action & _MODIFIES) or key in _stores()
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -110,8 +135,8 @@ def _decode(code: bytes, bits: int) -> _Decoded | None:
     operands = tuple(
         _operand(found, name, operand, word, long=bits == 64) for operand in found.operands if operand.type == _OP_MEM
     )
-    if name in _MASKED_MOVES:
-        operands = (_masked_move(found, name, long=bits == 64),)
+    if name in _IMPLICIT:
+        operands = (_implicit(found, name, long=bits == 64),)
     return _Decoded(
         operands,
         _pushed(name, word),
@@ -140,12 +165,14 @@ def _operand(found: Any, name: str, operand: Any, word: int, *, long: bool) -> _
     return _Operand(segment, registers, int(memory.disp), 8 * int(found.addr_size), size, writes)
 
 
-def _masked_move(found: Any, name: str, *, long: bool) -> _Operand:
+def _implicit(found: Any, name: str, *, long: bool) -> _Operand:
     address_bits = 8 * int(found.addr_size)
-    register = {64: "rdi", 32: "edi", 16: "di"}[address_bits]
+    registers, size = _IMPLICIT[name]
+    first = {64: "r", 32: "e", 16: ""}[address_bits] + registers[0]
     override = _SEGMENTS.get(found.prefix[1], "ds")
     segment = override if not long or override in ("fs", "gs") else "ds"
-    return _Operand(segment, ((register, 1),), 0, address_bits, _MASKED_MOVES[name], writes=True)
+    scaled = tuple((register, 1) for register in (first, *registers[1:]))
+    return _Operand(segment, scaled, 0, address_bits, size, writes=name != "xlatb")
 
 
 def _pushed(name: str, word: int) -> int:
@@ -172,8 +199,15 @@ def accesses(cpu: Cpu, instruction: Instruction | None) -> list[Access]:
     found = _decode(_without_meaningless_prefix(instruction), code_bits(registers))
     if found is None or (found.counter_bits and not registers.rcx & (1 << found.counter_bits) - 1):
         return []
+    named = isinstance(instruction.operand, MemoryOperand)  # capstone does not always know whether it is written
+    writes = named and _writes_operand(instruction)
     result = [
-        Access(operand.segment, _offset(registers, operand, instruction), operand.size, operand.writes)
+        Access(
+            operand.segment,
+            _offset(registers, operand, instruction),
+            operand.size,
+            writes if named else operand.writes,
+        )
         for operand in found.operands
     ]
     if found.pushes:
@@ -217,6 +251,8 @@ def _register(registers: ProcessorState, name: str, length: int) -> int:
         return registers.rip + length
     if name in ("eiz", "riz"):
         return 0
+    if name == "al":
+        return registers.rax & 0xFF
     if name.startswith("e"):
         return int(getattr(registers, f"r{name[1:]}")) & 2**32 - 1
     if name.endswith("d"):

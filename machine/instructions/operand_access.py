@@ -3,6 +3,8 @@
 from machine.architecture.control_registers import CR0_EM, CR0_TS, CR4_OSFXSR
 from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import GP, NM, UD, Fault
+from machine.architecture.instruction_set import Prefix
+from machine.architecture.opcodes import Action
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operands import linear_address
@@ -10,6 +12,33 @@ from machine.processor.cpu import Cpu
 
 _HIGH_BYTES = range(4, 8)
 """The register numbers of AH, CH, DH and BH, without REX."""
+_MMX = int(Action.MMX)
+_SSE = frozenset(
+    (
+        *(*range(0x0F10, 0x0F18), *range(0x0F28, 0x0F30), *range(0x0F50, 0x0F80), 0x0FC2, *range(0x0FC4, 0x0FC7)),
+        *(*range(0x0FD0, 0x0FFF), *range(0x0F3800, 0x0F38E0), *range(0x0F3A00, 0x0F3B00)),
+    )
+)
+"""The opcodes of SSE and MMX. MOVNTI, MOVBE, CRC32, POPCNT and ADX use general registers only."""
+_MMX_AND_XMM = frozenset([0x0F2A, 0x0F2C, 0x0F2D, 0x0FD6])
+"""Conversions between MMX and XMM registers, MOVQ2DQ, MOVDQ2Q."""
+_GROUP_15, _MXCSR = 0x0FAE, (2, 3)
+"""LDMXCSR and STMXCSR."""
+
+
+def require_unit(cpu: Cpu, instruction: Instruction) -> None:
+    """Raise the Fault of an SSE or MMX instruction that the control registers forbid; none of any other one.
+
+    Without CR0.EM, CR0.TS comes first; with it, it does not matter (SDM volume 3, tables 12-1 and 14-1).
+    """
+    opcode = instruction.opcode
+    if opcode in _SSE:
+        if instruction.action & _MMX and opcode not in _MMX_AND_XMM:
+            require_mmx(cpu)
+        else:
+            require_sse(cpu)
+    elif opcode == _GROUP_15 and instruction.prefix == Prefix.NONE and instruction.extension in _MXCSR:
+        require_sse(cpu)
 
 
 def require_sse(cpu: Cpu) -> None:
@@ -18,6 +47,12 @@ def require_sse(cpu: Cpu) -> None:
     if cr[0] & CR0_EM or not cr[4] & CR4_OSFXSR:
         raise Fault(UD)
     if cr[0] & CR0_TS:
+        raise Fault(NM)
+
+
+def require_x87(cpu: Cpu) -> None:
+    """Raise the Fault of an x87 instruction, of FXSAVE or FXRSTOR that CR0 forbids: #NM, even if EM and TS are set."""
+    if cpu.registers.cr[0] & (CR0_EM | CR0_TS):
         raise Fault(NM)
 
 

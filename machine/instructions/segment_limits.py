@@ -10,14 +10,13 @@ from functools import lru_cache
 
 from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import GP, SS, Fault
-from machine.architecture.opcodes import Action
 from machine.architecture.processor_state import DEFAULT_32, SEGMENT_REGISTERS, SegmentRegister
+from machine.bus.ram import PAGE_SIZE
 from machine.instructions.accesses import Access, accesses
 from machine.processor.cpu import Cpu
 
 _CODE, _EXPAND_DOWN, _ACCESSIBLE, _PRESENT = 1 << 11, 1 << 10, 1 << 9, 1 << 15
 _WHOLE = 0xFFFF_FFFF
-_MODIFIES = int(Action.MODIFIES)
 
 
 class Scope(Enum):
@@ -41,16 +40,27 @@ class SegmentLimits:
         registers = self._cpu.registers
         return Scope.NOTHING if registers.in_64_bit_code else _scope(registers.segment_registers)
 
-    def check(self, instruction: Instruction | None) -> None:
-        """Raise Fault (#GP or #SS) if `instruction`, the one at RIP, would violate a segment's limit or type."""
+    def check_fetch(self, instruction: Instruction | None) -> None:
+        """Check that `instruction`, the one at RIP, does not extend beyond the limit of CS.
+
+        Args:
+            instruction: The instruction; None if it extends into a page that cannot be fetched.
+
+        Raises:
+            Fault: #GP(0): it does.
+        """
+        registers = self._cpu.registers
+        length = -registers.linear_rip % PAGE_SIZE + 1 if instruction is None else instruction.length
+        if registers.rip + length - 1 > registers.cs.limit:
+            raise Fault(GP, 0)
+
+    def check_accesses(self, instruction: Instruction) -> None:
+        """Raise Fault (#GP or #SS) if `instruction`, the one at RIP, would violate a data segment's limit or type."""
         cpu = self._cpu
         registers = cpu.registers
-        if registers.rip + (0 if instruction is None else instruction.length - 1) > registers.cs.limit:
-            raise Fault(GP, 0)
-        modifies = instruction is not None and bool(instruction.action & _MODIFIES)
         for access in accesses(cpu, instruction):
             segment: SegmentRegister = getattr(registers, access.segment)
-            if not _allows(segment, access, writes=access.writes or modifies):
+            if not _allows(segment, access):
                 raise Fault(SS if access.segment == "ss" else GP, 0)
 
 
@@ -69,8 +79,8 @@ def _is_flat(segment: SegmentRegister) -> bool:
     return segment.limit == _WHOLE and segment.flags & (wanted | _CODE | _EXPAND_DOWN) == wanted
 
 
-def _allows(segment: SegmentRegister, access: Access, *, writes: bool) -> bool:
-    flags = segment.flags
+def _allows(segment: SegmentRegister, access: Access) -> bool:
+    flags, writes = segment.flags, access.writes
     if not flags & _PRESENT:  # a null selector; a segment that is not present cannot be loaded
         return False
     if flags & _CODE:

@@ -37,8 +37,8 @@ from machine.processor.debug_registers import DR6_BD, DR7_GD
 
 _RESTRICTED = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
 _MMX, _UNDEFINED, _PORT = int(Action.MMX), int(Action.UNDEFINED), int(Action.PORT)
-_OVERRIDE = int(Action.OVERRIDE)
-_HAS_RULE = ~int(Action.OVERRIDE | Action.MISLEADING | Action.MODIFIES | Action.LOCKABLE)
+_OVERRIDE = int(Action.OVERRIDE | Action.CODE)
+_HAS_RULE = ~int(Action.OVERRIDE | Action.CODE | Action.MISLEADING | Action.MODIFIES | Action.LOCKABLE)
 _WIDE = int(Action.ALIGNED | Action.WIDE)
 _CR4_UMIP = 1 << 11
 _FXSAVE, _FXRSTOR, _LDMXCSR, _STMXCSR, _CLFLUSH = *range(4), 7
@@ -47,7 +47,9 @@ _WRFSBASE = 2
 _SMSW, _LMSW, _INVLPG = 4, 6, 7
 _GROUP_7_REGISTER_FORMS = frozenset([0xCA, 0xCB, 0xF8])
 """CLAC, STAC, SWAPGS."""
-_GROUP_7, _RDTSCP = 0x0F01, 0xF9
+_GROUP_6, _GROUP_7, _RDTSCP = 0x0F00, 0x0F01, 0xF9
+_PRIVILEGED = {_GROUP_6: (2, 3), _GROUP_7: (_LGDT, _LIDT, _LMSW, _INVLPG)}
+"""Privileged instructions with a memory operand: LLDT, LTR, LGDT, LIDT, LMSW, INVLPG."""
 _CONTROL_REGISTERS = (0, 2, 3, 4, 8)
 _LOW = 0xFFFF_FFFF
 
@@ -107,12 +109,13 @@ class SystemInstructions:
 
     def execute(self, instruction: Instruction) -> Done:
         """Execute the instruction at RIP, or return `Done.NATIVE` for Unicorn to execute it. Raises Fault."""
-        if instruction.action & _OVERRIDE and not instruction.action & _UNDEFINED:
-            self._limits.check(instruction)
         if instruction.action & _RESTRICTED:
             self._check_permission(instruction)
+        if instruction.action & _OVERRIDE:
+            self.check_before_access(instruction)
+            self._limits.check_accesses(instruction)
         if instruction.action & _MMX:
-            self._x87.check_mmx()
+            self._x87.check_mmx(instruction)
         if instruction.action & _WIDE and execute_wide(self._cpu, instruction) is Done.COMPLETE:
             return Done.COMPLETE
         rule = self._rules.get(instruction.opcode) if instruction.action & _HAS_RULE else None
@@ -141,6 +144,14 @@ class SystemInstructions:
             check_ports(cpu, instruction)
         elif cpu.registers.cpl and cpu.registers.cr[4] & _CR4_UMIP:
             raise Fault(GP, 0)
+
+    def check_before_access(self, instruction: Instruction) -> None:
+        """Raise the Fault of an instruction that precedes those of its accesses to memory (SDM volume 3, 6.9)."""
+        if instruction.action & _RESTRICTED:
+            self._check_permission(instruction)
+        if instruction.extension in _PRIVILEGED.get(instruction.opcode, ()):
+            self._check_ring_0()
+        self._x87.check_before_access(instruction)
 
     # Helpers
 

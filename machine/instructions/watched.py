@@ -23,8 +23,11 @@ class WatchedInstructions:
         self._cpu = cpu
         x87 = FloatingPointUnit(cpu, OperandMemory(cpu))
         self._runs = FloatingPointRuns(cpu, x87.state)
-        self.execute = SystemInstructions(cpu, msrs, apic, x87, limits).execute
+        instructions = SystemInstructions(cpu, msrs, apic, x87, limits)
+        self.execute = instructions.execute
         """See `SystemInstructions.execute`."""
+        self.check_before_access = instructions.check_before_access
+        """See `SystemInstructions.check_before_access`."""
 
     def execute_run(self, instruction: Instruction) -> Done:
         """Execute the instruction at which the engine has stopped, and perhaps others after it. Raises Fault."""

@@ -5,7 +5,8 @@ uses it. By the manual, the branch to such an address faults (SDM volume 2, JMP,
 segment raises #SS (SDM volume 3, 6.15, interrupt 12).
 """
 
-from machine.architecture.decoding import MemoryOperand
+from machine.architecture.control_registers import CR0_EM, CR0_TS, CR4_OSFXSR
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import GP, NM, PF, SS, UD, WITH_ERROR_CODE, Fault
 from machine.architecture.opcodes import Action
 from machine.architecture.paging import is_canonical
@@ -15,7 +16,8 @@ from machine.interrupts.unfetched import fetch_fault
 from machine.processor.cpu import Cpu
 
 _LOW = 0xFFFF_FFFF
-_MODIFIES = int(Action.MODIFIES)
+_MODIFIES, _UNDEFINED = int(Action.MODIFIES), int(Action.UNDEFINED)
+_MOVBE_ADX, _VEX = (0x0F38F0, 0x0F38F6), 0xC43800
 _WRITE, _FETCH = 2, 16
 _RETURN_NEAR, _RETURN_NEAR_POPPING = 0xC3, 0xC2
 
@@ -38,6 +40,8 @@ def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
             _take_back_branch(cpu)
         elif _leaves_by_the_stack(cpu):
             vector = SS
+    elif vector == NM and (registers.cr[0] & CR0_EM or not registers.cr[4] & CR4_OSFXSR):
+        vector = UD  # of SSE, which is all that Unicorn raises it for
     take_back(cpu, branched=branched)
     earlier = fetch_fault(cpu) if vector in (UD, NM, GP) else None
     if earlier is not None:
@@ -46,6 +50,24 @@ def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
     if vector == PF:
         error_code, address = _page_fault(cpu, error_code)
     return Fault(vector, error_code if vector in WITH_ERROR_CODE else None, address)
+
+
+def mistaken_for_sse(cpu: Cpu, vector: int) -> Instruction | None:
+    """Return the instruction at RIP if Unicorn refuses it only because of CR0.EM or CR0.TS, which do not apply to it.
+
+    Args:
+        cpu: The processor.
+        vector: The vector that Unicorn reported.
+
+    Returns:
+        MOVBE, ADCX, ADOX, or an instruction of BMI1 or BMI2; otherwise None.
+    """
+    if vector not in (UD, NM) or not cpu.registers.cr[0] & (CR0_EM | CR0_TS) or cpu.context.interrupt_met[0]:
+        return None
+    instruction = cpu.code.instruction_at(cpu.linear_rip)
+    if instruction is None or instruction.action & _UNDEFINED:
+        return None
+    return instruction if instruction.opcode in _MOVBE_ADX or instruction.opcode >= _VEX else None
 
 
 def _page_fault(cpu: Cpu, error_code: int) -> tuple[int, int]:

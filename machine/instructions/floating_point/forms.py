@@ -20,6 +20,10 @@ class Access(IntEnum):
     SAVE = 9
 
 
+WRITING = frozenset([Access.STORES, Access.STORE_CONTROL, Access.STORE_STATUS, Access.STORE_ENVIRONMENT, Access.SAVE])
+"""The uses that write it."""
+
+
 class Form(NamedTuple):
     """A row of the table."""
 

@@ -5,12 +5,13 @@ The image has FIP and FDP of 64 bits with REX.W, otherwise of 32 bits with their
 
 import struct
 
-from machine.architecture.control_registers import CR0_EM, CR0_TS, CR4_OSFXSR
+from machine.architecture.control_registers import CR4_OSFXSR
 from machine.architecture.decoding import Instruction, MemoryOperand
-from machine.architecture.exceptions import GP, NM, Fault
+from machine.architecture.exceptions import GP, Fault
 from machine.instructions.disposition import Done
 from machine.instructions.floating_point.state import X87State
 from machine.instructions.memory import OperandMemory
+from machine.instructions.operand_access import require_x87
 from machine.instructions.operands import linear_address
 from machine.processor.cpu import Cpu
 
@@ -27,8 +28,7 @@ _TAGS = tuple(bytes(int(not valid >> physical & 1) for physical in range(8)) for
 
 def _operand(cpu: Cpu, instruction: Instruction, memory: OperandMemory, *, write: bool) -> tuple[int, bool]:
     """Check either instruction; return the operand's linear address, and True if its segment is SS."""
-    if cpu.registers.cr[0] & (CR0_EM | CR0_TS):
-        raise Fault(NM)
+    require_x87(cpu)
     assert isinstance(instruction.operand, MemoryOperand)
     address, on_stack = linear_address(cpu, instruction), instruction.operand.segment == "ss"
     if address % _ALIGNMENT:

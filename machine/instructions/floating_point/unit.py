@@ -4,9 +4,10 @@ The registers are in Unicorn's saved context, for FXSAVE, snapshots and MMX inst
 an x87 instruction.
 """
 
-from machine.architecture.control_registers import CR0_EM, CR0_MP, CR0_NE, CR0_TS
+from machine.architecture.control_registers import CR0_MP, CR0_NE, CR0_TS
 from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import MF, NM, UD, Fault
+from machine.architecture.instruction_set import Prefix
 from machine.architecture.opcodes import Action
 from machine.instructions.disposition import Done
 from machine.instructions.floating_point.clearing import CLEARING
@@ -15,17 +16,21 @@ from machine.instructions.floating_point.fxsave import fxrstor, fxsave
 from machine.instructions.floating_point.mmx import operand_bytes, stores, written_register
 from machine.instructions.floating_point.state import X87State
 from machine.instructions.memory import OperandMemory
+from machine.instructions.operand_access import require_unit, require_x87
 from machine.instructions.operand_size import operand_size
 from machine.instructions.operands import effective_address, in_segment, linear_address
 from machine.processor.cpu import Cpu
 
 _FWAIT = 0x9B
-OPCODES = frozenset([_FWAIT, *range(0xD8, 0xE0)])
+_ESCAPES = range(0xD8, 0xE0)
+OPCODES = frozenset([_FWAIT, *_ESCAPES])
 """The opcodes that `FloatingPointUnit.execute` executes."""
 _REGISTER_FORMS = 0xC0
 """The lowest ModRM byte without a memory operand."""
 _WAIT_MONITORED = CR0_MP | CR0_TS
-_UNDEFINED = int(Action.UNDEFINED)
+_UNDEFINED, _MMX = int(Action.UNDEFINED), int(Action.MMX)
+_GROUP_15, _IMAGES = 0x0FAE, (0, 1)
+"""FXSAVE and FXRSTOR."""
 OPCODE_BITS = 7
 """The bits of the first opcode byte that FOP holds above the ModRM byte."""
 
@@ -84,14 +89,32 @@ class FloatingPointUnit:
         """Execute FXRSTOR."""
         return fxrstor(self._cpu, self.state, self._memory, instruction)
 
-    def check_mmx(self) -> None:
-        """Raise the Fault of an MMX instruction that CR0 forbids or that finds a pending exception."""
-        cpu = self._cpu
-        if cpu.registers.cr[0] & CR0_EM:
-            raise Fault(UD)
-        if cpu.registers.cr[0] & CR0_TS:
-            raise Fault(NM)
+    def check_mmx(self, instruction: Instruction) -> None:
+        """Raise the Fault of an MMX instruction that control registers forbid or that finds a pending exception."""
+        require_unit(self._cpu, instruction)
         self.check()
+
+    def check_before_access(self, instruction: Instruction) -> None:
+        """Raise the Fault of an x87, MMX or SSE instruction that precedes those of its memory operand."""
+        opcode = instruction.opcode
+        if opcode in _ESCAPES:
+            self._available(instruction)
+        elif instruction.action & _MMX:
+            self.check_mmx(instruction)
+        elif opcode == _GROUP_15 and instruction.extension in _IMAGES and instruction.prefix == Prefix.NONE:
+            require_x87(self._cpu)
+        else:
+            require_unit(self._cpu, instruction)
+
+    def _available(self, instruction: Instruction) -> Form:
+        """Return the form of an ESC instruction, which may be executed now."""
+        require_x87(self._cpu)
+        form = _form(instruction)
+        if form is None:
+            raise Fault(UD)
+        if form.waits and self.state.is_pending:
+            self.check()
+        return form
 
     def empty_mmx(self, instruction: Instruction) -> Done:
         """Execute EMMS: tag all registers as empty, and set TOP to 0 (SDM volume 3, 12.2)."""
@@ -119,13 +142,7 @@ class FloatingPointUnit:
             return
         cpu, x87, operand = self._cpu, self.state, instruction.operand
         registers, hook, opcode = cpu.registers, cpu.hook, instruction.opcode
-        if registers.cr[0] & (CR0_EM | CR0_TS):
-            raise Fault(NM)
-        form = _form(instruction)
-        if form is None:
-            raise Fault(UD)
-        if form.waits and x87.is_pending:
-            self.check()
+        form = self._available(instruction)
         if isinstance(operand, MemoryOperand):
             from machine.instructions.floating_point.execution import execute  # noqa: PLC0415 - see clearing
 

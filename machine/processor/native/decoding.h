@@ -22,11 +22,19 @@ static int prefix(u8 byte)
     return 0;
 }
 
+/* Return whether a CS prefix is part of a common instruction without memory access: a branch, LEA, a hint. */
+static int ignores_cs(int map, u8 opcode)
+{
+    if (map == TWO_BYTE)
+        return (opcode & 0xF0) == 0x80 || (opcode & 0xF8) == 0x18;
+    return map == ONE_BYTE && ((opcode & 0xF0) == 0x70 || opcode == 0x8D);
+}
+
 /* Decode the instruction at the beginning of `code`; its action is 0 if the code ends before it is known. */
 static void decode(const struct state *s, const u8 *code, u64 size, struct decoded *d)
 {
     u64 i = 0;
-    int mandatory = NO_PREFIX, locked = 0, misleading = 0, map = ONE_BYTE, is_long = s->long_mode != 0;
+    int mandatory = NO_PREFIX, locked = 0, misleading = 0, last = 0, map = ONE_BYTE, is_long = s->long_mode != 0;
     d->modrm_at = d->map = d->mandatory = d->opcode = 0;
     d->action = d->rex = d->segment = d->short_address = d->narrow = d->vex_register = d->unused_bits = 0;
     for (; i < size; i++) {
@@ -50,11 +58,14 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
         }
         else if (byte == 0x67)
             d->short_address = 1;
-        else if (byte >= 0x64) {
-            d->segment = byte & 7;
-            misleading = 0;
-        } else if (d->segment)
-            misleading = MISLEADING;
+        else {
+            last = byte;
+            if (byte >= 0x64) {
+                d->segment = byte & 7;
+                misleading = 0;
+            } else if (d->segment)
+                misleading = MISLEADING;
+        }
     }
     if (i >= size)
         return;
@@ -104,6 +115,8 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
     }
     if (d->segment)
         found |= is_long ? misleading : OVERRIDE;
+    if (last == 0x2E && !is_long && !ignores_cs(map, opcode))
+        found |= CODE;
     if (locked && (!(found & LOCKABLE) || (i < size && code[i] >= 0xC0)))
         found = UNDEFINED;
     d->modrm_at = i;

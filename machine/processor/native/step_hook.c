@@ -21,7 +21,7 @@ enum { REG_EFLAGS = 25, REG_RCX = 38, REG_RIP = 41, REG_FS_BASE = 250, REG_GS_BA
 enum { CALLS = 1, OUTSIDE = 2, CHANGED = 4 };                               /* step_hook.py, Flow */
 enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64, EXAMINED = 1 << 16 };  /* PROT: UC_PROT_ */
 enum { MISLEADING = 16384, OVERRIDE = 8192, PORT = 2, FLOATS = 64, LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, LOOK = 2048, MODIFIES = 4096,
-       GROUP = 1 << 15 };                                                   /* opcodes.py, Action */
+       GROUP = 1 << 15, CODE = 1 << 16 };                                                   /* opcodes.py, Action */
 enum { ONE_BYTE, TWO_BYTE, THREE_BYTE_38, THREE_BYTE_3A, VEX_38, VEX_3A, MAPS };    /* instruction_set.py, Map */
 enum { NO_PREFIX, OPERAND_SIZE, REPEAT, REPEAT_NOT_EQUAL, PREFIXES };       /* instruction_set.py, Prefix */
 

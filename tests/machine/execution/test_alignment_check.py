@@ -147,6 +147,7 @@ def checked(processor: Processor, code: str) -> int | None:
     registers = processor.cpu.registers
     wide = bool(registers.cs.flags & DEFAULT_32)
     instruction = decode(bytes.fromhex(code), long=registers.in_64_bit_code, wide=wide)
+    assert instruction is not None
     try:
         AlignmentCheck(processor.cpu).check(instruction)
     except Fault as fault:

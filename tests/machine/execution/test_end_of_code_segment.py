@@ -41,6 +41,11 @@ def test_an_instruction_across_the_limit_is_gp_before_it(at_the_end: Any) -> Non
     assert (taken.vector, taken.rip) == (GP, 0xFFFE)
 
 
+def test_an_undefined_instruction_across_the_limit_is_gp(at_the_end: Any) -> None:
+    (taken,) = at_the_end("900f38", "movb $0xFF, 0x10000;").taken  # NOP; 0F 38 FF, which does not exist
+    assert (taken.vector, taken.rip) == (GP, 0xFFFE)
+
+
 @pytest.mark.parametrize("code", ["eb0e", "e90e00", "31c940e30e"])  # JMP; JMP of 16 bits; XOR CX, CX; INC AX; JCXZ
 def test_a_branch_takes_ip_modulo_64_kib(at_the_end: Any, code: str) -> None:
     (taken,) = at_the_end(code, UD2_AT_14).taken

@@ -167,3 +167,32 @@ def test_an_observer_stops_before_an_instruction_that_leaves_its_segment(asked: 
     finally:
         machine.stop_at()
     assert (outcome, machine.cpu.rip) == (Outcome.STOPPED, call)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("prefix", [b"\x2e", b"\x64\x2e", b"\x2e\x66", b"\x2e\x3e"])
+def test_of_several_prefixes_the_last_one_decides_whether_the_code_segment_is_written(
+    prefix: bytes, portable: bool
+) -> None:
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RSI": layout.DATA}
+    program = Program(prefix + b"\x89\x06", Mode.COMPATIBILITY, registers=tuple(values.values()))
+    refused = bench(portable).run(program, floating_point=False).vector == GP
+    assert refused is (prefix != b"\x2e\x3e")
+
+
+def test_code_that_is_execute_only_cannot_be_read() -> None:
+    """JMP to the flat segment, and MOV EAX, CS:[ESI] there."""
+    at = (layout.CODE + 7).to_bytes(4, "little") + layout.EXECUTE_ONLY_CODE.to_bytes(2, "little")
+    result = run(b"\xea" + at + b"\x2e\x8b\x06", Mode.PROTECTED)
+    assert (result.vector, result.error_code, result.registers["RIP"]) == (GP, 0, layout.CODE + 7)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_branch_hints_and_padding_with_a_cs_prefix_are_not_looked_at(mode: Mode) -> None:
+    """JNZ that is predicted as not taken, LEA and the NOP of compilers."""
+    made = Bench()
+    entered = count_calls(made.machine.cpu.engine, "execute")
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RCX": 1000}
+    code = b"\x2e\x0f\x1f\0\x2e\x8d\x06\x49\x2e\x75\xf6"
+    assert made.run(Program(code, mode, registers=tuple(values.values()), limit=5000)).retired > 3000
+    assert len(entered) < 100

@@ -225,11 +225,11 @@ class WasmSteps:
     def _run_to(self, goals: list[tuple[int, int | None]]) -> Position:
         """Run to an instruction of this guest at one of these offsets and depths."""
         reader, timeline = self._reader, self._timeline
-        module, guest = self._state().module, self._guest()
+        module, guest = self._state().module, self.guest()
         wanted = dict(goals)
         places = sorted({reader.handlers[module[offset]] for offset in wanted})
         while self._visits.run_to_next(places):
-            if self._guest() != guest:
+            if self.guest() != guest:
                 break
             if reader.between() and (offset := reader.next_offset()) in wanted:
                 depth = wanted[offset]
@@ -237,7 +237,7 @@ class WasmSteps:
                     return timeline.now
         raise NoSuchPosition(f"the guest ends first; the run is at {timeline.now}")
 
-    def _guest(self) -> int:
+    def guest(self) -> int:
         """Return the event that made the last guest."""
         made = (one.seq for one in reversed(self._timeline.events) if isinstance(one, GuestInstantiated))
         return next(made, -1)
@@ -245,7 +245,7 @@ class WasmSteps:
     def _find_last(self, offset: int, depth: int, otherwise: Position | None) -> Position:
         """Go back to the last execution of an instruction at a depth."""
         timeline, reader = self._timeline, self._reader
-        here, guest = timeline.now, self._guest()
+        here, guest = timeline.now, self.guest()
         address = reader.handlers[self._state().module[offset]]
 
         def holds() -> bool:
@@ -253,7 +253,7 @@ class WasmSteps:
                 reader.between()
                 and reader.next_offset() == offset
                 and reader.depth() == depth
-                and self._guest() == guest
+                and self.guest() == guest
             )
 
         found = self._visits.find_last([address], here, holds)

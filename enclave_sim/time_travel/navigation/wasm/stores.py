@@ -6,7 +6,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.wasm.places import store_text
 from enclave_sim.time_travel.navigation.visits import Visits
 from enclave_sim.time_travel.navigation.wasm.steps import WasmSteps
-from enclave_sim.time_travel.position import Position
+from enclave_sim.time_travel.position import NoSuchPosition, Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
 
 
@@ -28,6 +28,10 @@ def store_of_guest(timeline: Timeline[Any], position: Position, rip: int) -> str
     if not steps.executes(rip):
         return None
     timeline.go_to(position)
-    steps.back()
+    guest = steps.guest()
+    try:
+        steps.back()
+    except NoSuchPosition:
+        return None  # it was entering `_start`
     state = steps.state
-    return None if state is None else store_text(state.module, state.frames[0].offset)
+    return None if state is None or steps.guest() != guest else store_text(state.module, state.frames[0].offset)

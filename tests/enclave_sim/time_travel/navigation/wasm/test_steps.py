@@ -221,8 +221,16 @@ def test_the_last_writer_of_a_guest_s_memory_is_its_instruction() -> None:
     name = f"_start (function {body.function}) at +{state.frames[0].offset - body.start:#x}"
     assert write.by == f"the guest: {name}, memory.fill"
     assert there[index][0] < write.position <= there[index + 1][0]
-    kernels = session.last_write(session.program.symbols["cycle"], 4)
-    assert kernels is None or "the guest" not in kernels.by
+
+
+def test_the_interpreter_itself_writes_what_enters_a_guest() -> None:
+    session = Session("counter", cycles=2, engine="resident")
+    for _ in range(2):
+        session.run_to(event="guest_instantiated")
+        session.wasm.step()
+        entered = session.last_write(region("calls").base, 8)
+        assert entered is not None
+        assert entered.by.startswith("interpret+")
 
 
 def test_a_host_call_is_seen_while_the_kernel_answers_it() -> None:

@@ -30,7 +30,7 @@ class Answers:
             self.problem = f"{ANSWERS} is missing."
             return
         try:
-            self._found = tomllib.loads(files[ANSWERS].decode("utf-8"))
+            self._found = tomllib.loads(files[ANSWERS].decode("utf-8-sig"))
         except RecursionError:
             self.problem = f"{ANSWERS} is nested too deeply."
         except ValueError as error:

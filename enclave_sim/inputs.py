@@ -38,6 +38,9 @@ HARDWARE_FAULTS: dict[str, dict[str, int | range]] = {
     "instruction": {"skip": range(1, 17), "repeat": range(1, 2)},
     "interrupt": {"raise": range(2, 256), "lose": range(16, 256)},
     "clock": {"advance": range(1, 1 << 40)},
+    "tpm": {"delay": range(1, 1 << 40), "error": range(1, 1 << 32), "fail": range(1, 2)},
+    **{f"pcr{number}": {"flip": _MASK_64} for number in range(24)},
+    "mailbox": {"flip": _MASK_32},
 }
 """The effects of each part, with a mask of the bits that may be set in the value, or the range of values.
 
@@ -125,11 +128,11 @@ class HardwareFault(Input, frozen=True, tag="hardware_fault"):
     """A part of the machine other than RAM fails for a moment, as by radiation, a glitch or a defect."""
 
     part: str
-    """The part: a register (`rax`, `rip`, `cr0`, `idtr_base`, ...), `tsc`, `instruction`, `interrupt` or `clock`."""
+    """The part, such as a register (`rax`, `cr0`, `idtr_base`) or `instruction`; `HARDWARE_FAULTS` has all."""
     effect: str
-    """`flip`; of `instruction` `skip` or `repeat`, of `interrupt` `raise` or `lose`, of `clock` `advance`."""
+    """The effect, such as `flip`, `skip` or `lose`."""
     value: int
-    """The bits to invert, the number of instructions to skip, the vector, or the nanoseconds."""
+    """The bits to invert, the number of instructions to skip, the vector, the response code, or the nanoseconds."""
 
     @property
     def mistake(self) -> str | None:

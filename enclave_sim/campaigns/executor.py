@@ -30,7 +30,7 @@ class Finished(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     """Host seconds that it took."""
     died: str = ""
-    """How the worker died."""
+    """The end of the worker that died, in words."""
 
 
 class Executor(Protocol):

@@ -29,7 +29,10 @@ from enclave_sim.times import nanoseconds
 
 MAX_TABLES, MAX_RUNS = 100, 1_000_000_000
 """Limits of one plan."""
-MODELS = ("memory", "register", "instruction", "interrupt", "clock", "stuck_memory", "stuck_register", "storm")
+MODELS = (
+    *("memory", "register", "instruction", "interrupt", "clock", "tpm", "mailbox"),
+    *("stuck_memory", "stuck_register", "storm"),
+)
 _SEED_BITS = 63
 
 
@@ -86,7 +89,7 @@ class FaultsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     visits: int = 1
     """The number of visits, or of events."""
     lasts: str = "1 us"
-    """How long a stuck bit of memory is stuck, and the distance within a storm."""
+    """The duration of a stuck bit of memory, and the distance within a storm."""
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,7 +101,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Fields of `EnclaveConfiguration`."""
     sampling: SamplingTable = SamplingTable()
     directory: str = "."
-    """Where paths of payloads begin."""
+    """The directory in which paths of payloads begin."""
 
     @property
     def payload(self) -> list[str | Path]:

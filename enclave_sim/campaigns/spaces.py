@@ -38,10 +38,18 @@ from machine.architecture.processor_state import GENERAL_REGISTERS
 GROUPS = {
     "general": GENERAL_REGISTERS,
     "control": ("cr0", "cr2", "cr3", "cr4", "efer"),
+    "pcrs": tuple(f"pcr{number}" for number in range(24)),
     "tables": ("gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit", "tr_base", "tr_limit"),
 }
 """Groups of registers, by the name in a plan."""
 _STORM = 100
+_DEFAULTS = {
+    **dict.fromkeys(("interrupt raise", "interrupt lose"), (0x20, 0x21, 0x22, 0xFF)),
+    "clock advance": (1000,),
+    "tpm delay": (1_000_000,),
+    "tpm error": (0x101,),
+}
+"""Values of effects for which a plan names none; otherwise 1. The response code is TPM_RC_FAILURE."""
 
 
 @dataclass(frozen=True)
@@ -261,8 +269,11 @@ def _part_faults(table: FaultsTable) -> list[AnyFault]:
     for name in table.where:
         if name not in effects:
             raise ConfigurationError(f"{table.model} has no effect {name[:40]!r}; there are {', '.join(effects)}")
-    defaults = {"instruction": (1,), "interrupt": (0x20, 0x21, 0x22, 0xFF), "clock": (1000,)}[table.model]
-    return [PartFault(table.model, effect, value) for effect in table.where or effects for value in values or defaults]
+    return [
+        PartFault(table.model, effect, value)
+        for effect in table.where or effects
+        for value in values or _DEFAULTS.get(f"{table.model} {effect}", (1,))
+    ]
 
 
 # Moments

@@ -88,7 +88,7 @@ class Store:
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
         if path.exists() and not path.is_file():
-            raise ConfigurationError(f"{path} is not a campaign: it is no regular file")
+            raise ConfigurationError(f"{path} is not a campaign: it is not a regular file")
         if not create and not path.exists():
             raise ConfigurationError(f"{path} does not exist; enclave-sim campaign run PLAN makes it")
         try:

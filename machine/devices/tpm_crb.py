@@ -58,7 +58,7 @@ class TpmCrb(Device):
     TpmUnavailable if the TPM does not start.
     """
 
-    STATE = ("failure", "_granted", "_state", "_buffer")
+    STATE = ("failure", "delay_ns", "error", "_granted", "_state", "_buffer")
     PARTS = ("tpm",)
     WIRING = ("_clock", "on_command")
     WINDOW = range(BUFFER, BUFFER + BUFFER_BYTES)
@@ -70,6 +70,10 @@ class TpmCrb(Device):
         self.on_command: Callable[[bytes, bytes], None] | None = None
         self.failure: str | None = None
         """The reason why the TPM did not answer, which sets CTRL_STS bit 0; None if it always answered."""
+        self.delay_ns = 0
+        """Virtual time in ns by which a fault delays the next command."""
+        self.error = 0
+        """The response code with which a fault answers the next command; 0 for none."""
         self._granted = False
         self._state = _IDLE
         self._buffer = bytearray(BUFFER_BYTES)
@@ -157,7 +161,12 @@ class TpmCrb(Device):
             self._complete(_BAD_SIZE)
             return
         command = bytes(self._buffer[: header.size])
-        self._clock.spend(EXECUTION_NS.get(header.code, SIMPLE_NS))
+        delay_ns, error = self.delay_ns, self.error
+        self.delay_ns = self.error = 0
+        self._clock.spend(EXECUTION_NS.get(header.code, SIMPLE_NS) + delay_ns)
+        if error:
+            self._complete(error_response(error))
+            return
         try:
             response = self.tpm.execute(command, 0)
         except TpmUnavailable as error:

@@ -10,7 +10,7 @@ from machine.errors import MachineError
 from machine.state import Stateful
 from machine.tpm.buffers import TpmError, Unmarshaller, in_handle, in_parameter
 from machine.tpm.commands import COMMANDS, Command
-from machine.tpm.constants import Code, Rc, Tag
+from machine.tpm.constants import Alg, Code, Rc, Tag
 from machine.tpm.failure_mode import respond_failed
 from machine.tpm.messages import error_response, message
 from machine.tpm.sessions import Password, authorize, response_area
@@ -57,6 +57,10 @@ class TpmModel(Stateful):
     def fail(self) -> None:
         """Enter failure mode: until `power_on`, only TPM2_GetTestResult and TPM2_GetCapability are answered."""
         self._state.failed = True
+
+    def flip_pcr(self, number: int, bits: int) -> None:
+        """Invert bits of a PCR of the SHA-256 bank, a little-endian mask, as a fault does."""
+        self._state.pcrs.flip(Alg.SHA256, number, bits)
 
     def execute(self, command: bytes, locality: int) -> bytes:
         """Execute one command and return the response: see `TpmBackend`."""

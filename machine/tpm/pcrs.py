@@ -134,6 +134,12 @@ class Pcrs(Stateful):
             values[number] = HASHES[bank](values[number] + measurement).digest()
             self.update_counter += ATTRIBUTES[number].counted
 
+    def flip(self, bank: int, number: int, bits: int) -> None:
+        """Invert bits of a PCR, a little-endian mask, as a fault does."""
+        before = self._values[bank][number]
+        inverted = int.from_bytes(before, "little") ^ bits
+        self._values[bank][number] = inverted.to_bytes(len(before), "little")
+
     def clear(self, number: int) -> None:
         """Set a PCR to zero in all banks."""
         for bank, values in self._values.items():

@@ -45,13 +45,15 @@ class Vmm(Protocol):
 class Mailbox(Device):
     """Passes commands to the VMM, and answers back."""
 
-    STATE = ("_registers",)
+    STATE = ("_registers", "wrong")
     PARTS = ("_vmm",)
 
     def __init__(self, vmm: Vmm) -> None:
         super().__init__()
         self._vmm = vmm
         self._registers = {ID: PRESENT}
+        self.wrong = 0
+        """Bits that a fault inverts in the next result."""
 
     def reset(self) -> None:
         """Clear arguments and results."""
@@ -85,4 +87,5 @@ class Mailbox(Device):
             self._vmm.destroy()
             self.reset()
             result = ACCEPTED
+        result, self.wrong = result ^ self.wrong, 0
         self._registers[RESULT], self._registers[VALUE] = result, value

@@ -4,6 +4,7 @@ A fault is applied to a machine that is stopped between two steps. enclave_sim/i
 effects.
 """
 
+from enclave_sim.enclave.devices.mailbox import Mailbox
 from enclave_sim.inputs import HardwareFault
 from machine.machine import Machine
 from machine.processor.cpu import Cpu
@@ -20,6 +21,11 @@ def apply(machine: Machine, fault: HardwareFault) -> None:
     """
     if fault.part == "interrupt":
         _interrupt(machine, fault)
+    elif fault.part == "tpm" or fault.part.startswith("pcr"):
+        _tpm(machine, fault)
+    elif fault.part == "mailbox":
+        for mailbox in (one for one in machine.bus.devices if isinstance(one, Mailbox)):
+            mailbox.wrong ^= fault.value
     elif fault.part == "tsc":
         machine.cpu.time_stamp_counter.value ^= fault.value
     elif fault.part not in ("instruction", "clock"):
@@ -44,6 +50,22 @@ def _interrupt(machine: Machine, fault: HardwareFault) -> None:
         machine.request_nmi()
     elif fault.value >= 16:
         machine.request_interrupt(fault.value)
+
+
+def _tpm(machine: Machine, fault: HardwareFault) -> None:
+    """Disturb the TPM. One in another process cannot fail, and has PCRs of its own."""
+    from machine.devices.tpm_crb import TpmCrb  # noqa: PLC0415 - an enclave may have no TPM
+    from machine.tpm.model import TpmModel  # noqa: PLC0415
+
+    for crb in (one for one in machine.bus.devices if isinstance(one, TpmCrb)):
+        if fault.effect == "delay":
+            crb.delay_ns = fault.value
+        elif fault.effect == "error":
+            crb.error = fault.value
+        elif isinstance(crb.tpm, TpmModel) and fault.effect == "fail":
+            crb.tpm.fail()
+        elif isinstance(crb.tpm, TpmModel):
+            crb.tpm.flip_pcr(int(fault.part[3:]), fault.value)
 
 
 def _skip(machine: Machine, count: int) -> None:

@@ -27,18 +27,25 @@ class Mapping(NamedTuple):
         return f"{self.linear:#x} -> {self.physical:#x}, {self.size >> 10} KiB, {rights}"
 
 
-def mappings(ram: Ram, cr3: int) -> Iterator[Mapping]:
+def mappings(ram: Ram, cr3: int, tables: set[int] | None = None) -> Iterator[Mapping]:
     """Yield all pages mapped by four levels of tables, by linear address.
 
     A table outside RAM maps nothing: the bus floats, so the values read have reserved bits set.
 
+    Args:
+        ram: The RAM.
+        cr3: The value of CR3.
+        tables: Gets the physical address of each table that is read.
+
     Yields:
         Each mapping.
     """
-    yield from _walk(ram, cr3 & _ADDRESS, 0, _HIGHEST_SHIFT, _WRITABLE | _USER)
+    noted = set() if tables is None else tables
+    yield from _walk(ram, cr3 & _ADDRESS, 0, _HIGHEST_SHIFT, _WRITABLE | _USER, tables=noted)
 
 
-def _walk(ram: Ram, table: int, base: int, shift: int, rights: int) -> Iterator[Mapping]:
+def _walk(ram: Ram, table: int, base: int, shift: int, rights: int, *, tables: set[int]) -> Iterator[Mapping]:
+    tables.add(table)
     if table + _ENTRIES * 8 > ram.size:
         return
     for index, entry in enumerate(memoryview(ram.read(table, _ENTRIES * 8)).cast("Q").tolist()):
@@ -47,7 +54,7 @@ def _walk(ram: Ram, table: int, base: int, shift: int, rights: int) -> Iterator[
         linear = base + (index << shift)
         granted = rights & entry & (_WRITABLE | _USER) | (rights | entry) & _NO_EXECUTE
         if shift > _LOWEST_SHIFT and not entry & _LARGE:
-            yield from _walk(ram, entry & _ADDRESS, linear, shift - _BITS, granted)
+            yield from _walk(ram, entry & _ADDRESS, linear, shift - _BITS, granted, tables=tables)
             continue
         size = 1 << shift
         yield Mapping(
@@ -60,13 +67,14 @@ def _walk(ram: Ram, table: int, base: int, shift: int, rights: int) -> Iterator[
         )
 
 
-def faults(ram: Ram, cr3: int, read: Sequence[Region]) -> list[str]:
+def faults(ram: Ram, cr3: int, read: Sequence[Region], tables: set[int] | None = None) -> list[str]:
     """Return the faults of the tables at `cr3`.
 
-    `read` has the regions that a guest may read but not write (`memory_map.read_by_guests`).
+    `read` has the regions that a guest may read but not write (`memory_map.read_by_guests`); `tables` is that of
+    `mappings`.
     """
     found: list[str] = []
-    for page in mappings(ram, cr3):
+    for page in mappings(ram, cr3, tables):
         where = region_at(page.physical)
         guests = where is not None and where.name in _GUEST_REGIONS
         is_read = where is not None and where in read

@@ -171,6 +171,26 @@ def test_its_recording_replays(bench: Bench) -> None:
     assert (again.outcome, again.virtual_ns) == (record.cause, record.end_ns)
 
 
+@pytest.mark.parametrize(
+    ("part", "effect", "value", "event", "outcome", "cause"),
+    [
+        ("tpm", "error", 0x101, "cycle_began", Outcome.DETECTED, "ATTESTATION_REFUSED"),
+        ("tpm", "delay", 10**9, "cycle_began", Outcome.HANG, "LIMIT"),
+        ("tpm", "delay", 1000, "cycle_began", Outcome.MASKED, "COMPLETED"),
+        ("tpm", "fail", 1, "annihilation_began", Outcome.GUARANTEE_BROKEN, "COMPLETED"),  # the PCR is not capped
+        ("pcr9", "flip", 1, "cycle_began", Outcome.CORRUPTION, "COMPLETED"),  # the guest is told: not attested
+        ("pcr13", "flip", 1, "cycle_ended", Outcome.MASKED, "COMPLETED"),
+        ("mailbox", "flip", 1, "cycle_began", Outcome.DETECTED, "PAYLOAD_REJECTED"),
+    ],
+)
+def test_a_tpm_and_a_host_that_fail(
+    bench: Bench, part: str, effect: str, value: int, event: str, outcome: Outcome, cause: str
+) -> None:
+    record = bench.run(Injection(PartFault(part, effect, value), AtEvent(AfterEvent(event))))
+    assert (record.outcome, record.cause) == (outcome, cause)
+    assert bench.run(Injection(RegisterBits("cr4", 1 << 7), BEGUN)).outcome is Outcome.MASKED  # nothing is left of it
+
+
 def test_an_endless_chain_of_faults_hangs(bench: Bench) -> None:
     table = region("page_tables").base
     records: list[Record] = []

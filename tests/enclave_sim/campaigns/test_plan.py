@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from enclave_sim.campaigns import AtTime, Bench, Injection, MemoryBits, RegisterBits
+from enclave_sim.campaigns import AtTime, Bench, Injection, MemoryBits, PartFault, RegisterBits
 from enclave_sim.campaigns.plan import read_plan
 from enclave_sim.campaigns.spaces import _sample, strata_of
 from enclave_sim.errors import ConfigurationError
@@ -111,6 +111,18 @@ def test_the_weights_of_classes_are_the_population(tmp_path: Path, bench: Bench)
     (stratum,) = strata_of(read_plan(plan(tmp_path, text)), bench)
     assert stratum.space.population == 100 * 16
     assert sum(map(stratum.space.weight, stratum.numbers)) == 100 * 16
+
+
+def test_each_effect_of_a_part_has_a_value(tmp_path: Path, bench: Bench) -> None:
+    text = '[sampling]\nmethod = "all"\n[[faults]]\nmodel = "tpm"\nevent = "cycle_began"\n'
+    text += '[[faults]]\nmodel = "mailbox"\nvalues = [1, 0xFF]\nevent = "cycle_began"\n'
+    first, second = strata_of(read_plan(plan(tmp_path, text)), bench)
+    assert [first.space.injection(number).fault for number in first.numbers] == [
+        PartFault("tpm", "delay", 1_000_000),
+        PartFault("tpm", "error", 0x101),
+        PartFault("tpm", "fail", 1),
+    ]
+    assert len(second.numbers) == 2
 
 
 def test_a_sample_is_fixed_and_has_no_number_twice() -> None:

@@ -148,7 +148,7 @@ REASONS = {
     ),
     "pipe": (
         *("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database", "pipe: Not a directory"),
-        *("there is no directory pipe", "pipe is not a campaign: it is no regular file"),
+        *("there is no directory pipe", "pipe is not a campaign: it is not a regular file"),
     ),
     "sparse": (
         *("cannot read sparse: it is larger than", "sparse is not a recording", "sparse: is not a database"),

@@ -6,9 +6,11 @@ import msgspec
 import pytest
 
 from enclave_sim.guarantees.watchers import page_tables
+from enclave_sim.guarantees.watchers.isolation import IsolationWatcher
 from enclave_sim.guarantees.watchers.page_tables import Mapping, faults, mappings
 from enclave_sim.memory_map import region
 from machine.bus.ram import PAGE_SIZE, Ram
+from machine.machine import Machine
 
 P, W, U, LARGE, NX = 1, 2, 4, 1 << 7, 1 << 63
 CR3, PDPT, PD, PT = 0x20_0000, 0x20_1000, 0x20_2000, 0x20_3000
@@ -144,3 +146,30 @@ def test_the_null_page_is_never_mapped() -> None:
     ram = tables((0, TEXT | P))
     (page,) = mappings(ram, CR3)
     assert faults(ram, CR3, ()) == [f"the null page is mapped: {page}"]
+
+
+def test_the_tables_that_are_read_are_told() -> None:
+    read: set[int] = set()
+    assert list(mappings(tables((1, 0x12_3000 | P)), CR3, read))
+    assert read == {CR3, PDPT, PD, PT}
+
+
+def test_what_is_known_of_tables_is_of_those_in_their_region(machine: Machine) -> None:
+    watcher = IsolationWatcher()
+    watcher.machine = machine
+    ram, cr3, outside = machine.ram, machine.cpu.registers.cr[3], region("staging").base
+    first = region("page_tables").base
+    before, entry = ram.read(cr3, 8), struct.pack("<Q", outside | P | W | U)
+    assert first <= cr3 < region("page_tables").end
+    kept = ram.read(outside, PAGE_SIZE)
+    ram.write(cr3, entry)
+    ram.write(outside, bytes(PAGE_SIZE))
+    assert watcher._faults(ram, cr3, b"the same") == ()
+    ram.write(outside, struct.pack("<Q", region("text").base & -(1 << 30) | P | W | U | LARGE))
+    assert watcher._faults(ram, cr3, b"the same") != ()
+    ram.write(outside, kept)
+    ram.write(cr3, before)
+    assert watcher._faults(ram, cr3, b"as they were") == ()
+    ram.write(cr3, entry)
+    assert watcher._faults(ram, cr3, b"as they were") == ()  # the digest is believed
+    ram.write(cr3, before)

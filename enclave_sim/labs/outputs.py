@@ -34,7 +34,7 @@ class Verification(msgspec.Struct, frozen=True):
     confirmed: bool
     """True if judging again gives the same, and everyone who was named as its signer has signed it."""
     problems: tuple[str, ...]
-    """What speaks against it, in words."""
+    """Reasons why it is refused, in words."""
     signers: tuple[str, ...]
     """The names of the keys that were asked for and have signed it. If there are none, it is not confirmed."""
 

@@ -36,7 +36,8 @@ class Arrival(Enum):
         return "".join(f"{line}\n" for line in ["[[input]]", *keys, f"at_ns = {at_ns}"])
 
 
-_NOT_ANNIHILATED = frozenset(["KERNEL_STOPPED", "KERNEL_DIED", "LIMIT"])
+KERNEL_DIED = "KERNEL_DIED"
+_NOT_ANNIHILATED = frozenset(["KERNEL_STOPPED", KERNEL_DIED, "LIMIT"])
 
 
 class Outcome(msgspec.Struct, frozen=True):

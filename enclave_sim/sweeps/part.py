@@ -3,12 +3,15 @@
 At each point the enclave is stopped between two steps. The input is applied, one step is executed, and if that has not
 entered the handler, the input is pending. Two consecutive points are equal if the earlier one, a step later, is in the
 same state as the later one: processor, RAM, devices, TPM, host, guest and watchers. Then all that follows is equal,
-too, and only the first of them is executed to the end.
+too, and only the first of them is executed to the end. So are an NMI and the tamper signal, where both have the same
+effect.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.snapshot import EnclaveSnapshot
@@ -16,7 +19,7 @@ from enclave_sim.errors import EnclaveError
 from enclave_sim.events import AnnihilationBegan, InputTaken, PhaseEntered
 from enclave_sim.guarantees import attested, isolated, jitter_free, zero_trace
 from enclave_sim.guarantees.observation import Observer, Scenario
-from enclave_sim.sweeps.outcomes import Arrival, Entry, Example, Outcome, Table, joined
+from enclave_sim.sweeps.outcomes import KERNEL_DIED, Arrival, Entry, Example, Outcome, Table, joined
 from firmware import layout
 from machine.errors import MachineError
 from machine.events import Event, InterruptDelivered
@@ -44,6 +47,8 @@ class Part:
         self._collapse = collapse
         self._pending: dict[Arrival, tuple[Any, Entry]] = {}
         """By kind: the state a step after the last point, if the input was still pending, and that point's class."""
+        self._tried: list[tuple[Any, Entry, Any]] = []
+        """Of this point: the state after each input, the class, and the state a step later if the input was pending."""
 
     def run(self, points: Sequence[int], kinds: Sequence[Arrival], progress: Callable[[int], None]) -> Table:
         """Try points.
@@ -62,6 +67,7 @@ class Part:
             if enclave.machine.clock.now_ns < at_ns:
                 enclave.advance(at_ns)
             here = enclave.snapshot()
+            self._tried.clear()
             found += [self._try(here, kind) for kind in kinds]
             enclave.restore(here)
             if len(found) > _JOINED_AFTER:
@@ -74,19 +80,30 @@ class Part:
         enclave, at_ns = self._enclave, here.machine.at_ns
         enclave.restart(here, [kind.at(at_ns)])
         before = self._pending.pop(kind, None)
-        same = before is not None and before[0] == self._state()
-        try:
-            enclave.step()
-        except (EnclaveError, MachineError) as error:
-            return Entry(self._died(kind, error), 1, 1, Example(at_ns, ""))
-        after = self._state() if self._collapse and not self._is_taken(kind) else None
-        if same and before is not None:
-            entry = Entry(before[1].outcome, 1, 0, before[1].first)
-        else:
-            entry = self._to_the_end(kind, at_ns)
+        now = self._state() if self._collapse else None
+        entry, after = self._equal_to(now, kind, at_ns) if before is None or before[0] != now else (before[1], None)
+        if entry is None or (before is not None and entry is before[1]):
+            known = entry
+            try:
+                enclave.step()
+            except (EnclaveError, MachineError) as error:
+                return Entry(self._died(kind, error), 1, 1, Example(at_ns, ""))
+            after = self._state() if self._collapse and not self._is_taken(kind) else None
+            entry = Entry(known.outcome, 1, 0, known.first) if known is not None else self._to_the_end(kind, at_ns)
+        self._tried.append((now, entry, after))
         if after is not None:
             self._pending[kind] = after, entry
         return entry
+
+    def _equal_to(self, now: Any, kind: Arrival, at_ns: int) -> tuple[Entry | None, Any]:
+        """Return the class of another input here after which the state is the same, and the state a step later.
+
+        What a kernel that stops is called depends on the input, so such a class is no answer.
+        """
+        for state, entry, after in self._tried:
+            if now is not None and state == now and entry.outcome.holds:
+                return Entry(msgspec.structs.replace(entry.outcome, arrival=kind), 1, 0, Example(at_ns, "")), after
+        return None, None
 
     def _state(self) -> tuple[Any, ...]:
         """Return everything that decides about the rest of the run, but for what was recorded before."""
@@ -116,7 +133,7 @@ class Part:
         return Entry(outcome, 1, 1, Example(at_ns, run.result.digest))
 
     def _died(self, kind: Arrival, error: Exception) -> Outcome:
-        return Outcome(kind, "KERNEL_DIED", str(error), self._taken_in(self._events(), kind), ())
+        return Outcome(kind, KERNEL_DIED, str(error), self._taken_in(self._events(), kind), ())
 
     def _taken_in(self, events: Sequence[Event], kind: Arrival) -> str:
         place = _delivered(events, kind)

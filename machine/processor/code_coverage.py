@@ -86,6 +86,11 @@ class CodeCoverage:
         return {**dict.fromkeys(zip(pairs[::2], pairs[1::2], strict=True)), **self._apart}
 
     @property
+    def count(self) -> int:
+        """The number of transfers noted so far; a transfer may count twice."""
+        return self._native.used + len(self._apart)
+
+    @property
     def lost(self) -> int:
         """The number of transfers for which there was no place: more than 65,536 different ones."""
         return self._native.lost

@@ -3,6 +3,7 @@
 Every run is that of a fresh enclave, independent of the runs before it.
 """
 
+import gc
 import traceback
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -168,6 +169,8 @@ class Bench:
     ) -> Record:
         at_ns = self.golden.time_of(self.golden.resolve(injection.trigger))
         phase = "" if at_ns is None else self.golden.phase_at(at_ns)
+        del self.enclave, self.golden, self._observer, self._judged_golden
+        gc.collect()  # an enclave is a circle of objects with megabytes of snapshots and translated code
         self._begin()  # whatever happened, the next run is that of a fresh enclave
         self.prepare(self._moments)
         region = target_of(injection.fault)

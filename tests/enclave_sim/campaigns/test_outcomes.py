@@ -1,5 +1,7 @@
 """The outcomes of runs with faults, one example of each, and what repeats."""
 
+import weakref
+
 import pytest
 
 from enclave_sim import Enclave
@@ -189,6 +191,13 @@ def test_a_tpm_and_a_host_that_fail(
     record = bench.run(Injection(PartFault(part, effect, value), AtEvent(AfterEvent(event))))
     assert (record.outcome, record.cause) == (outcome, cause)
     assert bench.run(Injection(RegisterBits("cr4", 1 << 7), BEGUN)).outcome is Outcome.MASKED  # nothing is left of it
+
+
+def test_a_bench_that_is_made_anew_leaves_nothing_of_the_old_one() -> None:
+    bench = Bench("beacon")
+    old = weakref.ref(bench.enclave)
+    bench._unfinished(Injection(RegisterBits("rax", 1), BEGUN), ("given up",))
+    assert old() is None
 
 
 def test_an_endless_chain_of_faults_hangs(bench: Bench) -> None:

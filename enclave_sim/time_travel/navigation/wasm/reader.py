@@ -42,7 +42,7 @@ _CALL = struct.Struct("<4Q")
 _INTERRUPT_FRAME = struct.Struct("<5Q")
 """RIP, CS, RFLAGS, RSP, SS, as the processor pushes them."""
 _SAVED = struct.Struct("<7Q")
-"""What `ask_host` has pushed, and its return address."""
+"""The registers that `ask_host` has pushed, and its return address."""
 _SAVED_NAMES = ("r15", "r14", "r13", "r12", "rbp", "rbx", "rip")
 _VARIABLES = ("ip", "sp", "top", "locals", "function", "calls")
 _CELL = 8
@@ -61,7 +61,7 @@ class Registers(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """Where the interpreter's tables are."""
+    """Addresses of the interpreter's tables."""
 
     module: int
     """The address of the module's bytes."""

@@ -117,7 +117,7 @@ def _of_toml(error: BaseException) -> str:
 
 def _of_sqlite(error: BaseException) -> str:
     code = getattr(error, "sqlite_errorcode", None)  # our own errors have none
-    return str(error) if code is None else _SQLITE.get(code & 0xFF, "its tables are not those of a verifier")
+    return str(error) if code is None else _SQLITE.get(code & 0xFF, "its tables are not the expected ones")
 
 
 def _of_tls(error: BaseException) -> str:

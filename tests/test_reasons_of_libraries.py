@@ -17,11 +17,7 @@ OTHERS = {
     "campaigns/bench.py": "a defect of ours, with its type, as the result of an injection",
     "cli/runs/boot_screen.py": "raised again",
     "recording/writer.py": "raised again",
-    "labs/answers.py": "for students, who see where TOML is wrong",
-    "labs/course.py": "for teachers, who see where TOML is wrong",
     "labs/grades.py": "a defect of a judge, with its type",
-    "labs/kernel.py": "of ours",
-    "labs/leak/judge.py": "for students",
 }
 """Files whose handlers use errors otherwise, with the reason."""
 

@@ -21,8 +21,9 @@ from enclave_sim.campaigns.statistics import quantile
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.files.reading import SMALL, read_file
+from enclave_sim.files.reading import SMALL, read_utf8
 from enclave_sim.inputs import LATEST_NS
+from enclave_sim.reasons import reason
 from enclave_sim.recording.text import one_line
 from enclave_sim.similar import did_you_mean
 from enclave_sim.times import nanoseconds
@@ -139,11 +140,9 @@ def read_plan(path: Path) -> Plan:
         ConfigurationError: In one line, with the file and the key.
     """
     try:
-        document = tomllib.loads(read_file(path, SMALL).decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not a plan: it is not UTF-8 text") from None
+        document = tomllib.loads(read_utf8(path, SMALL, "a plan"))
     except ValueError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+        raise ConfigurationError(f"{path} is not TOML: {reason(error)}") from None
     except RecursionError:
         raise ConfigurationError(f"{path} is not a plan: it is nested too deeply") from None
     if document.pop("directory", None) is not None:
@@ -153,7 +152,7 @@ def read_plan(path: Path) -> Plan:
         plan = msgspec.convert({**document, "directory": str(path.parent.resolve())}, Plan, strict=True)
         _check(plan)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{path}: {one_line(str(error))}") from None
+        raise ConfigurationError(f"{path}: {one_line(reason(error))}") from None
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
     return plan

@@ -15,6 +15,7 @@ import msgspec
 
 from enclave_sim.campaigns.outcomes import Outcome, Record
 from enclave_sim.errors import ConfigurationError, installing
+from enclave_sim.reasons import reason
 
 VERSION = 1
 _ID = int.from_bytes(b"AEcp", "big")
@@ -95,7 +96,7 @@ class Store:
             self._connection = sqlite3.connect(path, timeout=10.0, isolation_level=None)
             self._open(create=create)
         except sqlite3.Error as error:
-            raise ConfigurationError(f"{path} is not a campaign: {error}") from None
+            raise ConfigurationError(f"{path} is not a campaign: {reason(error)}") from None
 
     def _open(self, *, create: bool) -> None:
         (found,) = self._connection.execute("PRAGMA application_id").fetchone()

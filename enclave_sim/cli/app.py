@@ -13,6 +13,7 @@ import click
 
 from enclave_sim.cli.command import Group
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.signals import last_words
 from enclave_sim.errors import EnclaveError, HostLimitReached, KernelDied
 from enclave_sim.recording.text import one_line
 from machine.errors import MachineError
@@ -70,7 +71,7 @@ class _Commands(Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            return _say("interrupted", ExitCode.INTERRUPTED)
+            return _say(last_words(), ExitCode.INTERRUPTED)
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **options: Any) -> NoReturn:
         """Parse, run, and end the process with an exit code of `ExitCode`."""
@@ -81,7 +82,7 @@ class _Commands(Group):
             click.echo(error.message)
             code = ExitCode.OK
         except click.Abort:  # Ctrl-C while options were parsed
-            code = _say("interrupted", ExitCode.INTERRUPTED)
+            code = _say(last_words(), ExitCode.INTERRUPTED)
         except click.ClickException as error:
             from enclave_sim.cli.usage import explain  # noqa: PLC0415 - only a mistake needs it
 

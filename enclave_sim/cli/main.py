@@ -48,7 +48,7 @@ def main() -> None:
     except streams.OutputLost as error:
         _end(f"error: {error}", ExitCode.USAGE)
     except KeyboardInterrupt:  # before a command has begun
-        _end("interrupted", ExitCode.INTERRUPTED)
+        _end(signals.last_words(), ExitCode.INTERRUPTED)
     except Exception:  # noqa: BLE001 - any other exception is a defect of ours, and shown with its traceback
         import traceback  # noqa: PLC0415
 

@@ -15,6 +15,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _came: list[int] = []
+_said: list[bool] = []
 LAST_ACTS: list[Callable[[], object]] = []
 """Actions of a second Ctrl-C before the end, such as restoring the terminal."""
 
@@ -35,6 +36,12 @@ def end_by_signal() -> None:
         signal.raise_signal(number)
 
 
+def last_words() -> str:
+    """Return what a command says that was interrupted; then a second Ctrl-C does not say it again."""
+    _said.append(True)
+    return "interrupted"
+
+
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     _came.append(number)
     signal.signal(number, signal.SIG_DFL)  # if the clean-up blocks, a second signal ends the process at once
@@ -52,6 +59,7 @@ def _end_at_once(_number: int, _frame: FrameType | None) -> None:
         writing.remove_temporary_files()
     for act in LAST_ACTS:
         act()
-    with contextlib.suppress(OSError):
-        os.write(2, b"\r\x1b[Kinterrupted\n" if os.isatty(2) else b"interrupted\n")
+    if not _said:
+        with contextlib.suppress(OSError):
+            os.write(2, b"\r\x1b[Kinterrupted\n" if os.isatty(2) else b"interrupted\n")
     os._exit(ExitCode.INTERRUPTED)

@@ -7,6 +7,7 @@ from typing import Any
 
 from enclave_sim.labs.check import Check
 from enclave_sim.labs.lab import ANSWERS
+from enclave_sim.reasons import reason
 from enclave_sim.recording.text import printable
 from enclave_sim.similar import did_you_mean
 
@@ -34,7 +35,7 @@ class Answers:
         except RecursionError:
             self.problem = f"{ANSWERS} is nested too deeply."
         except ValueError as error:
-            self.problem = f"{ANSWERS} is not TOML: {str(error)[:200]}."
+            self.problem = f"{ANSWERS} is not TOML: {reason(error)[:200]}."
             if _GROUPED.search(files[ANSWERS]):
                 self.problem += " Write numbers without commas: 1234567 or 1_234_567."
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.files.reading import SMALL, read_file
+from enclave_sim.files.reading import SMALL, read_file, read_utf8
 from enclave_sim.labs.case import canonical_id
 from enclave_sim.labs.catalogue import LABS
 from enclave_sim.labs.instants import with_zone
@@ -22,6 +22,7 @@ from enclave_sim.labs.judging import Judgement, PartMark
 from enclave_sim.labs.lab import Lab
 from enclave_sim.labs.receipt import RECEIPT, read_receipt, signed_by
 from enclave_sim.payload.keys import TrustAnchor
+from enclave_sim.reasons import reason
 from enclave_sim.recording.text import one_line
 from enclave_sim.similar import did_you_mean
 
@@ -187,9 +188,9 @@ def _check_terms(path: Path, lab: Lab, terms: Terms) -> None:
 
 def _read(path: Path, kind: type[_Kind]) -> _Kind:
     try:
-        found: Any = tomllib.loads(read_file(path, SMALL).decode("utf-8"))
+        found: Any = tomllib.loads(read_utf8(path, SMALL, "a course"))
         return msgspec.convert(found, kind)
     except RecursionError:
         raise ConfigurationError(f"{path} is nested too deeply") from None
     except ValueError as error:
-        raise ConfigurationError(f"{path}: {one_line(str(error))[:200]}") from None
+        raise ConfigurationError(f"{path}: {one_line(reason(error))[:200]}") from None

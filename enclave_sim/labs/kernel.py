@@ -5,6 +5,7 @@ from pathlib import Path
 
 from enclave_sim.enclave.kernel.firmware_file import firmware_of
 from enclave_sim.files.reading import DOCUMENT, read_file
+from enclave_sim.reasons import reason
 from enclave_sim.recording.text import one_line
 from firmware import Firmware, built_in
 from machine.boot import elf
@@ -22,7 +23,7 @@ def handed_in_kernel(files: Mapping[str, bytes]) -> tuple[Firmware | None, str]:
     try:
         return firmware_of(files[IMAGE]), ""
     except ValueError as error:
-        return None, f"{IMAGE} is not a kernel for this program: {one_line(str(error))[:200]}."
+        return None, f"{IMAGE} is not a kernel for this program: {one_line(reason(error))[:200]}."
 
 
 def inspected_kernel(directory: Path, payloads: Sequence[str]) -> list[str]:

@@ -105,7 +105,7 @@ def test_a_database_is_refused_for_what_is_wrong_with_it(tmp_path: Path) -> None
 
     assert raised(lambda: run(tmp_path / "text", "SELECT 1 FROM a")) == "it is not an SQLite database"
     assert raised(lambda: run(tmp_path / "none" / "a", "SELECT 1")).startswith("it cannot be opened or created")
-    assert raised(lambda: run(tmp_path / "new", "SELECT 1 FROM a")) == "its tables are not those of a verifier"
+    assert raised(lambda: run(tmp_path / "new", "SELECT 1 FROM a")) == "its tables are not the expected ones"
     assert reason(sqlite3.DatabaseError("what was stored cannot be read back")) == "what was stored cannot be read back"
 
 

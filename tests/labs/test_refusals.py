@@ -90,7 +90,7 @@ def test_what_a_student_writes_reaches_no_terminal_as_it_is() -> None:
     lab = find_lab("leak")
     proof = '"\\u001b[31m\\u202e" = 1, payloads = ["counter"]'
     judgement = judge(lab, "ada", {"answers.toml": f"[a]\nproof = {{ {proof} }}\n".encode()})
-    (said,) = [one for one in judgement.parts[0].messages if "unknown field" in one]
+    (said,) = [one for one in judgement.parts[0].messages if one.endswith(" is unknown.")]
     assert said.isprintable()
     assert "\\x1b[31m\\u202e" in said
 

@@ -110,17 +110,23 @@ def report(store: Path, html: Path | None, parquet: Path | None, as_json: bool) 
 
     Example: enclave-sim campaign report registers.campaign --html registers.html
     """
+    from enclave_sim.cli.output.written import keep, replacing  # noqa: PLC0415
     from enclave_sim.files.writing import write_file  # noqa: PLC0415
 
+    for path in (html, parquet):
+        if path is not None:
+            keep({store: "the campaign"}, path)
     found = _report(store)
     if html is not None or parquet is not None:
         with _open(store) as results:
             if html is not None:
                 from enclave_sim.campaigns.report_html import page  # noqa: PLC0415
 
-                write_file(html, page(results, found).encode())
+                with replacing(html):
+                    write_file(html, page(results, found).encode())
             if parquet is not None:
-                results.export(parquet)
+                with replacing(parquet):
+                    results.export(parquet)
     _print(found, as_json)
 
 

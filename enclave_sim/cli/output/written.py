@@ -10,6 +10,8 @@ from io import BufferedWriter, RawIOBase
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import click
+
 from enclave_sim.cli.options.common import write
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.writing import output_file, write_files
@@ -90,6 +92,26 @@ def saving(path: Path, doing: str) -> Iterator[BinaryIO]:
         buffered.flush()
         size = raw.size
     _say(path, size, "", replaced=replaced)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[None]:
+    """A scope that writes a file beside other output. Standard error says if it replaces one.
+
+    Args:
+        path: The file; not standard output.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ConfigurationError: It is a recording.
+    """
+    keep({}, path)
+    replaced = is_replaced(path)
+    yield
+    if replaced:
+        click.echo(f"note: replaced the file {printable(str(path))}", err=True)
 
 
 def _say(path: Path, size: int, about: str, *, replaced: bool) -> None:

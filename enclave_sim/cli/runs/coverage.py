@@ -34,6 +34,11 @@ def coverage(*, subject: Subject, limit_ns: int | None, output: Path | None, htm
     Example: enclave-sim coverage beacon -o beacon.info
     """
     subject.check(_OWN)
+    from enclave_sim.cli.output.written import keep  # noqa: PLC0415
+
+    for path in (output, html):
+        if path is not None:
+            keep({}, path)
     report = _covered(subject, limit_ns)
     if output is not None:
         from enclave_sim.coverage.lcov import lcov  # noqa: PLC0415
@@ -59,13 +64,14 @@ class _Discarding:
 
 
 def _save(path: Path, text: str, *, as_json: bool) -> None:
-    from enclave_sim.cli.output.written import save  # noqa: PLC0415
+    from enclave_sim.cli.output.written import replacing, save  # noqa: PLC0415
     from enclave_sim.files.writing import write_file  # noqa: PLC0415
 
-    if as_json:
-        write_file(path, text.encode())
-    else:
+    if not as_json:
         save(path, text.encode())
+        return
+    with replacing(path):  # standard output is one JSON object
+        write_file(path, text.encode())
 
 
 def _covered(subject: Subject, limit_ns: int | None) -> "CoverageReport":

@@ -79,10 +79,19 @@ def lifetimes(
     finally:
         line.erase()
     if svg is not None:
-        from enclave_sim.cli.output.written import save  # noqa: PLC0415
-
-        save(svg, drawn.encode())
+        _save(svg, drawn.encode(), as_json=as_json)
     write(answer)
+
+
+def _save(path: Path, data: bytes, *, as_json: bool) -> None:
+    from enclave_sim.cli.output.written import replacing, save  # noqa: PLC0415
+    from enclave_sim.files.writing import write_file  # noqa: PLC0415
+
+    if not as_json:
+        save(path, data)
+        return
+    with replacing(path):  # standard output is one JSON object
+        write_file(path, data)
 
 
 def _answer(

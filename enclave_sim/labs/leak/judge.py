@@ -17,6 +17,7 @@ from enclave_sim.labs.check import RIGHT, Check, compare
 from enclave_sim.labs.lab import ANSWERS, Judged
 from enclave_sim.labs.leak.variants import LETTERS, TRACED, Variant, variants
 from enclave_sim.memory_map import region, regions
+from enclave_sim.reasons import reason
 from enclave_sim.recording.outcome.residue import Residue
 from enclave_sim.specification import EngineName
 from enclave_sim.time_travel import Session
@@ -111,7 +112,7 @@ def _proved(given: Any, variant: Variant) -> tuple[Residue | None, list[str], Ch
     try:
         proof = msgspec.convert(given, Proof)
     except msgspec.ValidationError as error:
-        return None, [], Check(False, f"{name}: {error}.")
+        return None, [], Check(False, f"{name}: {reason(error)}.")
     if problem := _problem(proof):
         return None, [], Check(False, f"{name}: {problem}")
     flat = proof.payloads[0] in built_in.flat_names()

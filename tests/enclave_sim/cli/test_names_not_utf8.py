@@ -14,8 +14,8 @@ from payloads import read
 from tests.enclave_sim.cli.command import commands
 
 NAME = os.fsdecode(b"\xff\xe9x")
-SERVING = {("inspect",), ("gdb",), ("verifier", "serve")}
-"""They serve unless something is wrong, so they get such a payload or file, too."""
+LONG = {("inspect",), ("gdb",), ("verifier", "serve"), ("sweep", "interrupts"), ("coverage",)}
+"""They serve, or search for minutes, unless something is wrong, so they get such a payload or file, too."""
 
 
 def cases() -> list[tuple[tuple[str, ...], str]]:
@@ -54,7 +54,7 @@ def test_any_bytes_are_refused_or_shown(
     given = []
     for one in found.params:
         if isinstance(one, click.Argument):
-            if one.required or one.opts[0] == option or words in SERVING:
+            if one.required or one.opts[0] == option or words in LONG:
                 given.append(NAME)
         elif one.opts[0] == option or one.required:
             given += [one.opts[0], NAME]

@@ -170,7 +170,7 @@ def test_health_leaves_nothing_behind(kept: Rig, tmp_path: Path) -> None:
 def test_a_database_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
     Rig(path=tmp_path / NAME).database.close()
     elsewhere(tmp_path / NAME, "DROP TABLE health")
-    with pytest.raises(ConfigurationError, match="its tables are not those of a verifier"):
+    with pytest.raises(ConfigurationError, match="its tables are not the expected ones"):
         database.Database(tmp_path / NAME)
 
 

@@ -1,5 +1,6 @@
 """Output files of all commands: a recording is never replaced, and another file not silently."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from firmware import PARTS
 from tests.enclave_sim.cli.command import assert_refused, command, commands
 from tests.enclave_sim.cli.runs.boot_command import LOOP, write
 
-WRITING = ("output", "svg", "html", "screen")
+WRITING = ("output", "svg", "html", "screen", "parquet")
 """Names of options that name an output file, beside those that record."""
 NONCE = "00" * 32
 COMMANDS: dict[tuple[str, str], Sequence[str]] = {
@@ -28,6 +29,10 @@ COMMANDS: dict[tuple[str, str], Sequence[str]] = {
     ("reference-values", "output"): ("beacon", "-o"),
     ("firmware build", "output"): ("mine", "-o"),
     ("lifetimes", "svg"): ("beacon", "--of", "nonce", "--svg"),
+    ("coverage", "output"): ("beacon", "-o"),
+    ("coverage", "html"): ("beacon", "--html"),
+    ("campaign report", "html"): ("a.campaign", "--html"),
+    ("campaign report", "parquet"): ("a.campaign", "--parquet"),
     ("boot", "screen"): ("kernel.elf", "--screen"),
 }
 """Arguments up to the output file."""
@@ -91,6 +96,13 @@ def test_a_replaced_screen_is_reported(folder: Path) -> None:
     ended = command("boot", "kernel.elf", "--timeout-ns", "1us", "--screen", "letter")
     assert "note: replaced the file letter\n" in ended.error
     assert (folder / "letter").read_bytes() != TEXT
+
+
+def test_a_picture_leaves_json_alone(folder: Path) -> None:
+    (folder / "letter").write_bytes(TEXT)
+    ended = command("lifetimes", "beacon", "--of", "nonce", "--json", "--svg", "letter")
+    assert json.loads(ended.output)
+    assert ended.error == "note: replaced the file letter\n"
 
 
 def test_a_recording_that_appears_while_a_command_works_is_not_replaced_either(folder: Path) -> None:

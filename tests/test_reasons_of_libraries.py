@@ -18,6 +18,7 @@ OTHERS = {
     "cli/runs/boot_screen.py": "raised again",
     "recording/writer.py": "raised again",
     "labs/grades.py": "a defect of a judge, with its type",
+    "strategies/guided.py": "the failure of a test, with its type",
 }
 """Files whose handlers use errors otherwise, with the reason."""
 

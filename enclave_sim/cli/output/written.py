@@ -3,6 +3,7 @@
 A file that was there is replaced, and the report says so. A recording is not: nothing can make it again but its run.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -41,7 +42,7 @@ def keep(inputs: Mapping[Path, str], path: Path) -> None:
 
 def is_replaced(*paths: Path) -> bool:
     """Report whether one of these output files exists and is not empty."""
-    return any(path.is_file() and path.stat().st_size for path in paths)
+    return any(os.path.isfile(path) and os.path.getsize(path) for path in paths)
 
 
 def save(path: Path, data: bytes, about: str = "", others: Mapping[Path, bytes] | None = None) -> None:

@@ -14,7 +14,6 @@ OTHERS = {
     ("attestation/service/database.py", "sqlite3.connect"): "reads pages, and checks that it is a regular file",
     ("campaigns/store.py", "sqlite3.connect"): "reads pages, and checks that it is a regular file",
     ("attestation/service/server.py", "context.load_cert_chain"): "after the files have been read with a limit",
-    ("campaigns/store.py", "sqlite3.connect"): "reads pages, and checks that it is a regular file",
     ("cli/options/tpm.py", "os.open"): "the directory, for its lock",
     ("cli/runs/inspect.py", "source.open"): "a run",
     ("cli/runs/recording.py", "RecordingWriter.open"): "writes",

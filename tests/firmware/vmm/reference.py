@@ -9,7 +9,7 @@ import hashlib
 from functools import cache
 from typing import Any
 
-from wasmtime import Config, Engine, FuncType, Linker, Store, Trap, TrapCode, ValType
+from wasmtime import Config, Engine, FuncType, Linker, Module, Store, Trap, TrapCode, ValType, WasmtimeError
 from wasmtime import _ffi as ffi
 
 from enclave_sim.enclave.engine.compilation import compile_module
@@ -19,6 +19,7 @@ from enclave_sim.enclave.engine.fault_signals import let_wasmtime_handle_faults
 from enclave_sim.enclave.engine.profile import CONTRACT, ENTRY, NAMESPACE, GuestProfile, check
 from enclave_sim.memory_map import region
 from enclave_sim.payload.errors import PayloadRejected
+from enclave_sim.payload.wasm.refusals import cause_of
 from enclave_sim.payload.wasm.sections import SectionId, assemble, decode_u32, encode_u32, sections
 from tests.firmware.vmm.harness import STATUS, TRAPS, Event
 
@@ -52,11 +53,21 @@ def _engine() -> Engine:
 
 
 def verdict(module: bytes) -> str | None:
-    """Return why wasmtime, or the guest contract, refuses a module; None if it is accepted."""
+    """Return why wasmtime, in its own words, or the guest contract refuses a module; None if it is accepted."""
     try:
         check(module, compile_module(_engine(), module), PROFILE)
     except PayloadRejected as refused:
-        return refused.message
+        return _in_its_words(module, refused.message) or refused.message
+    return None
+
+
+def _in_its_words(module: bytes, message: str) -> str | None:
+    try:
+        Module.validate(_engine(), module)
+        Module(_engine(), module)  # which has limits of its own
+    except WasmtimeError as error:
+        cause = cause_of(error).removeprefix("Invalid input WebAssembly code ")
+        return f"{message if 'needs' in message else 'the module is not valid WebAssembly'} ({cause})"
     return None
 
 

@@ -74,7 +74,7 @@ COMMANDS: dict[str, int] = {
     "lab check boot lab --json": 0,
     "lab hint boot lab": 0,
     "lab submit boot lab": 0,
-    "lab verify lab/receipt.json lab": 0,
+    "lab verify lab/receipt.json lab": 18,
     "lab grade lab": 0,
     "lab author new course-NAME": 0,
     "lab author start 1 ada --course systems/course.toml --into cases-NAME": 0,

@@ -77,7 +77,7 @@ def test_without_trust_anchors_nothing_is_trusted() -> None:
         ('(func (export "_start") (param i32))', "_start"),
         ('(memory 65) (func (export "_start"))', "65 pages"),
         ('(memory 1) (data "passive") (func (export "_start"))', "bulk-memory"),
-        ('(func (export "_start") (drop (v128.const i64x2 0 0)))', "SIMD"),
+        ('(func (export "_start") (drop (v128.const i64x2 0 0)))', "simd"),
         ('(func $f) (start $f) (func (export "_start"))', "start section"),
     ],
 )

@@ -215,7 +215,7 @@ def test_a_resident_guest_is_shown_from_the_memory_of_the_machine() -> None:
     waiting = shown()
     assert waiting[0] == "payload 0, _start (function 1) at +0x13: waits for the answer to call 0"
     assert waiting[3] == "globals   i32 0x8000, i32 0x0"
-    assert any(text.startswith(" > ") and text.endswith("call 0  aether.emit_signal") for text in waiting)
+    assert any(text.startswith(" > ") and text.endswith("call 0  emit_signal") for text in waiting)
     assert [text.split(" at ")[0] for text in waiting if text.startswith(("linear", "values", "calls"))] == [
         "linear memory 65,536 bytes",
         "values",

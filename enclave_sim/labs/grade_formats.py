@@ -105,7 +105,8 @@ def as_autolab(grades: Sequence[Grade]) -> str:
     """Return the line of scores, after the reason if it earns nothing. Raises ConfigurationError for several."""
     one = _only(grades, "autolab")
     if one.judgement is None or one.problem:
-        scores = dict.fromkeys(one.parts or ("lab",), 0)
+        judged = () if one.judgement is None else tuple(mark.part for mark in one.judgement.parts)
+        scores = dict.fromkeys(one.parts or judged or ("lab",), 0)
         return f"nothing is earned: {one.problem}\n{json.dumps({'scores': scores})}\n"
     return json.dumps({"scores": {mark.part: mark.points for mark in one.judgement.parts}}) + "\n"
 

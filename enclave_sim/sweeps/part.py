@@ -15,13 +15,12 @@ import msgspec
 
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.snapshot import EnclaveSnapshot
-from enclave_sim.errors import EnclaveError
+from enclave_sim.errors import KernelDied
 from enclave_sim.events import AnnihilationBegan, InputTaken, PhaseEntered
 from enclave_sim.guarantees import attested, isolated, jitter_free, zero_trace
 from enclave_sim.guarantees.observation import Observer, Scenario
 from enclave_sim.sweeps.outcomes import KERNEL_DIED, Arrival, Entry, Example, Outcome, Table, joined
 from firmware import layout
-from machine.errors import MachineError
 from machine.events import Event, InterruptDelivered
 
 _JUDGES = (zero_trace, isolated, jitter_free, attested)
@@ -86,7 +85,7 @@ class Part:
             known = entry
             try:
                 enclave.step()
-            except (EnclaveError, MachineError) as error:
+            except KernelDied as error:
                 return Entry(self._died(kind, error), 1, 1, Example(at_ns, ""))
             after = self._state() if self._collapse and not self._is_taken(kind) else None
             entry = Entry(known.outcome, 1, 0, known.first) if known is not None else self._to_the_end(kind, at_ns)
@@ -125,14 +124,14 @@ class Part:
         """Run to the end, and judge."""
         try:
             run = self._observer.run(self._enclave, replace(self._scenario, inputs=(kind.at(at_ns),)))
-        except (EnclaveError, MachineError) as error:
+        except KernelDied as error:
             return Entry(self._died(kind, error), 1, 1, Example(at_ns, ""))
         broken = tuple(report.guarantee for report in (judge([run]) for judge in _JUDGES) if report.findings)
         detail = run.result.detail.partition(", POST code")[0]  # where the kernel stopped is no class of its own
         outcome = Outcome(kind, run.result.outcome, detail, self._taken_in(run.events, kind), broken)
         return Entry(outcome, 1, 1, Example(at_ns, run.result.digest))
 
-    def _died(self, kind: Arrival, error: Exception) -> Outcome:
+    def _died(self, kind: Arrival, error: KernelDied) -> Outcome:
         return Outcome(kind, KERNEL_DIED, str(error), self._taken_in(self._events(), kind), ())
 
     def _taken_in(self, events: Sequence[Event], kind: Arrival) -> str:

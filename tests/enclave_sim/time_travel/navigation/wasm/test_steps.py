@@ -39,6 +39,11 @@ CALLS = """(memory 1) (table 2 funcref) (elem (i32.const 0) $double $last) (type
     (memory.fill (i32.const 16) (local.get $sum) (i32.const 3000))
     (call $emit_signal (i32.load8_u (i32.const 20)))
     (if (i32.eqz (call $get_status)) (then (unreachable)) (else (call $emit_signal (local.get $sum)))))"""
+RECURSIVE = """(func $fib (param i32) (result i32)
+    (if (result i32) (i32.lt_u (local.get 0) (i32.const 2)) (then (local.get 0))
+      (else (i32.add (call $fib (i32.sub (local.get 0) (i32.const 1)))
+                     (call $fib (i32.sub (local.get 0) (i32.const 2)))))))
+  (func (export "_start") (call $emit_signal (call $fib (i32.const 4))))"""
 ENDS = {"end", "else"}
 """Whether control passes the end of a block on its way depends on the implementation, and changes nothing."""
 
@@ -165,8 +170,9 @@ def test_back_is_the_reverse_of_step() -> None:
     assert session.now == there[0]
 
 
-def test_over_and_out_are_the_steps_of_the_same_and_of_the_outer_call() -> None:
-    session = session_of(signed(CALLS))
+@pytest.mark.parametrize("body", [CALLS, RECURSIVE], ids=["calls", "recursive"])
+def test_over_and_out_are_the_steps_of_the_same_and_of_the_outer_call(body: str) -> None:
+    session = session_of(signed(body))
     there = list(steps(session))
     for index, (position, state) in enumerate(there[:-1]):
         later, earlier = there[index + 1 :], there[:index]

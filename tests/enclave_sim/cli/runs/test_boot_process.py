@@ -175,6 +175,7 @@ main()
         "enclave_sim.files.reading",
         "enclave_sim.recording",
         "enclave_sim.recording.text",
+        "enclave_sim.similar",
         "enclave_sim.times",
     ]
 

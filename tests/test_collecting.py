@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import settings
 
 from enclave_sim import Enclave
 from machine.machine import Machine, MachineConfiguration
@@ -21,3 +22,13 @@ def test_machines_enclaves_and_processes_are_refused_and_afterwards_made() -> No
                 make()
     assert Machine(MachineConfiguration(1 << 20)).cpu.rip
     assert Enclave("counter").machine.cpu.rip
+
+
+def test_a_test_file_cannot_choose_the_profile_of_all_tests() -> None:
+    settings.register_profile("own", settings.get_profile("any host"))
+    profile = settings.get_current_profile_name()
+    try:
+        with pytest.raises(AssertionError, match="a test file loads 'own' for all tests"), nothing_runs():
+            settings.load_profile("own")
+    finally:
+        settings.load_profile(profile)

@@ -81,6 +81,7 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
         load(tmp_path / "missing")
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from tests import bench
 

@@ -21,6 +21,7 @@ _AGAIN = {"spins": "ebfe", "asks": "b800000000cd80ebf7", "emits": "b801000000cd8
 """Machine code without end."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", _AGAIN.values(), ids=_AGAIN)
 def test_an_attempt_without_end_is_stopped_by_virtual_time(code: str) -> None:
     lab = find_lab("breakout")
@@ -43,6 +44,7 @@ def test_a_payload_without_end_is_stopped(body: str) -> None:
     assert "ended as LIMIT" in judgement.parts[3].messages[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", ["(call $emit (i32.const 1))", ""])
 def test_an_exploit_without_end_is_stopped(body: str) -> None:
     lab = find_lab("sandbox")

@@ -73,6 +73,7 @@ def test_nothing_handed_in_gets_no_points(lab: Lab) -> None:
     assert judge(lab, "ada", {}).points == 0
 
 
+@pytest.mark.slow
 @pytest.mark.complete
 @pytest.mark.parametrize(("lab", "wrong"), WRONG)
 def test_a_common_wrong_answer_gets_its_own_message_and_less_than_full_marks(lab: Lab, wrong: Wrong) -> None:

@@ -95,6 +95,7 @@ def test_what_a_student_writes_reaches_no_terminal_as_it_is() -> None:
     assert "\\x1b[31m\\u202e" in said
 
 
+@pytest.mark.slow
 def test_a_receipt_is_confirmed_only_by_a_key_that_the_verifier_names(tmp_path: Path) -> None:
     """Neither the key in `lab.json`, which gives any case, nor a signature of one's own says anything."""
     assert command("lab", "author", "new", tmp_path / "course").code == 0

@@ -10,6 +10,7 @@ from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.whole_state import TICKING, everything
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_ns", [1, 1500, 9_973, 20_000, 21_501])
 def test_going_on_from_a_snapshot_is_going_on(assemble: Any, at_ns: int) -> None:
     image = assemble(TICKING, 0, 2, 0)

@@ -45,6 +45,7 @@ def test_the_files_are_accepted_as_they_are(file: bytes) -> None:
     assert accepted(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", SMALL_FILES)
 def test_no_byte_of_a_file_can_be_inverted(file: bytes) -> None:
     for offset in range(len(file)):

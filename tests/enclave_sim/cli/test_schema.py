@@ -104,6 +104,7 @@ def broken(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {key: value for key, value in document.items() if key != name}
 
 
+@pytest.mark.slow
 def test_a_document_that_lacks_a_field_or_has_another_is_not_as_the_schema_says() -> None:
     document = json.loads(command("run", "beacon", "--json").output)
     for wrong in broken(document):

@@ -58,6 +58,7 @@ def test_under_load(reference: dict[str, str]) -> None:
             process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sampled(NAMES, "counter"))
 def test_without_native_code_and_address_space_reservation(reference: dict[str, str], name: str) -> None:
     """`portable` is the path of a host that can neither load machine code nor reserve address space."""

@@ -112,6 +112,7 @@ def test_aether_host_takes_the_kernels_word_only_if_it_is_configured_to() -> Non
     assert host.admit(region("staging").base, len(COUNTER)) == REFUSED
 
 
+@pytest.mark.slow
 def test_compiled_code_runs_on_the_host_which_verifies_its_signatures_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = signature.strip(COUNTER)
     profile = GuestProfile(region("heap").size)
@@ -225,10 +226,12 @@ def reported(*modules: bytes, words: str = "") -> list[str]:
 ANCHORS = b"[" + development_anchor().to_json() + b"]"
 
 
+@pytest.mark.slow
 def test_without_a_mailbox_the_kernel_verifies_by_itself() -> None:
     assert reported(COUNTER, ANCHORS)[-9:] == ["SIGNAL 00000001", "COMPLETED 00000000", *ENDED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", sampled(FORGERIES, "changed"))
 def test_without_a_mailbox_a_forgery_is_refused(what: str) -> None:
     module, check = FORGERIES[what]
@@ -236,11 +239,13 @@ def test_without_a_mailbox_a_forgery_is_refused(what: str) -> None:
     assert reported(module, ANCHORS) == ["PROT_ENTRY", "MEM_MAP", refused, "PAYLOAD_REJECTED 00000000", *ENDED]
 
 
+@pytest.mark.slow
 def test_without_a_mailbox_anchors_are_the_last_module() -> None:
     assert reported(ANCHORS, COUNTER) == ["PROT_ENTRY", "MEM_MAP", "KERNEL_FAULT 00000109", *ENDED]
     assert reported(COUNTER) == ["PROT_ENTRY", "MEM_MAP", "KERNEL_FAULT 00000109", *ENDED]
 
 
+@pytest.mark.slow
 def test_the_word_production_refuses_a_development_key_there_too() -> None:
     refused = f"REFUSED {firmware.built_in().description.checks.index('DEVELOPMENT_KEY'):08x}"
     assert refused in reported(COUNTER, ANCHORS, words="production=1")

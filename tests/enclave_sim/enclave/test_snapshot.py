@@ -32,6 +32,7 @@ def whole(payload: str, limit_ns: int | None, **options: Any) -> tuple[RunResult
     return result, list(enclave.recording.events), enclave.machine.ram.image()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("payload", "options"), RUNS)
 @pytest.mark.parametrize("phase", sampled(Phase, Phase.MEM_MAP))
 def test_every_phase_can_be_gone_back_to(payload: Any, options: dict[str, Any], phase: Phase) -> None:

@@ -63,6 +63,7 @@ def test_ctrl_c_ends_it_during_a_run() -> None:
             client.answer()
 
 
+@pytest.mark.slow
 def test_on_standard_input_and_output_it_ends_with_its_client_and_leaves_ctrl_c_to_it() -> None:
     for last in (encoded(b"k"), encoded(b"D"), b""):
         with process("--stdio") as started:

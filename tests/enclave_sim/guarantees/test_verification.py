@@ -61,6 +61,7 @@ def steps(runs: int, loaded: int, *secrets: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("secrets", "seed", "runs"), [((), 0, 4), (("data",), 5, 2), (("uplink", "wake", "uplink"), 5, 2)]
 )

@@ -38,6 +38,7 @@ def test_jumps_and_symbols_are_known_in_either_syntax(moment: Moment) -> None:
         assert jump.target.jump == moment.program.symbols["gate"] - 2
 
 
+@pytest.mark.slow
 def test_the_whole_program_is_searched_from_the_cursor_on_and_around(moment: Moment) -> None:
     met, at = [], 0
     for _ in range(4):

@@ -107,6 +107,7 @@ def test_to_look_at_everything_after_every_event_does_not_change_the_run() -> No
     assert ours.read(0, ours.size) == theirs.read(0, theirs.size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [("beacon",), ("shredder",), ("trespasser",), ("divider",), ("greedy",), ("spinner",)])
 def test_every_view_can_be_made_at_the_end_of_any_run(what: tuple[str, ...]) -> None:
     moment = moment_of(*what)

@@ -37,6 +37,7 @@ def test_long_lives(payload: Any, options: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_step_that_is_left_out_is_seen() -> None:
     genuine = EnclaveBlock._report_step
 

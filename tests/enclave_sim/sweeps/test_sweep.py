@@ -22,6 +22,7 @@ def without_executed(table: Table) -> list[tuple[Outcome, int, Example]]:
     return [(one.outcome, one.runs, one.first) for one in table.entries]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start_ns", [BOOT, GATE, SLEEP, END])
 def test_equal_runs_are_found_as_by_brute_force(start_ns: int) -> None:
     collapsed, brute = counter(start_ns, 40).run(), counter(start_ns, 40, collapse=False).run()
@@ -30,6 +31,7 @@ def test_equal_runs_are_found_as_by_brute_force(start_ns: int) -> None:
     assert collapsed.executed < brute.executed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start_ns", [GATE, SLEEP])
 def test_the_first_run_of_each_class_is_that_of_a_fresh_enclave(start_ns: int) -> None:
     for one in counter(start_ns, 40).run().entries:
@@ -37,6 +39,7 @@ def test_the_first_run_of_each_class_is_that_of_a_fresh_enclave(start_ns: int) -
         assert (result.digest, result.outcome) == (one.first.digest, one.outcome.outcome)
 
 
+@pytest.mark.slow
 def test_every_instant_is_tried_even_in_a_sleep() -> None:
     sweep = counter(SLEEP, 1_000_100)
     asleep, woken = 1_464_016, 2_464_008
@@ -58,6 +61,7 @@ def test_an_nmi_before_the_idt_is_no_annihilation_and_the_tamper_line_waits() ->
     assert found[Arrival.EXTERNAL].taken_in == "EXEC_LOOP"
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PART", 10)
     state, expected = tmp_path / "state.json", counter(GATE, 40).run()

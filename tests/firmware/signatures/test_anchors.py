@@ -24,6 +24,7 @@ def host_accepts(packed: bytes) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("anchors", [[], [development_anchor()], [KEY.anchor(), OTHER.anchor(), PRACTICE.anchor()]])
 def test_what_the_loader_packs_is_sound(anchors: list[object]) -> None:
     assert anchors_are_sound(anchor_list.pack(anchors))  # type: ignore[arg-type]

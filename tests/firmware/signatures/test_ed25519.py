@@ -91,6 +91,7 @@ def test_an_s_at_an_edge_is_refused(s: int) -> None:
     assert not both(KEY, signature(good()[:32], s))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, 8))
 def test_no_signature_is_accepted_that_only_a_verifier_with_the_cofactor_accepts(number: int) -> None:
     r = encode(add(times(NONCE, BASE), SMALL[number]))

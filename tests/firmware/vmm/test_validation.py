@@ -50,6 +50,7 @@ def test_every_reason_has_a_module() -> None:
     assert {case.reason for case in CASES.values()} == {each.name for each in reasons() if each} - without
 
 
+@pytest.mark.slow
 def test_generated_and_broken_modules_have_the_verdict_of_wasmtime(harness: Harness) -> None:
     modules = [defective(seed) for seed in range(200)]
     modules += [damaged(guest(seed).module, seed) for seed in range(300)]
@@ -60,6 +61,7 @@ def test_generated_and_broken_modules_have_the_verdict_of_wasmtime(harness: Harn
     assert found.counts["same"] > 0.75 * found.counts["modules"]
 
 
+@pytest.mark.slow
 def test_a_module_is_accepted_or_the_arena_is_exhausted(harness: Harness) -> None:
     body = "41001a" + "0240 4100 0d00 0b" * 40 + "20001a" * 3
     one = module(body, local_groups=b"\3\1\x7f\1\x7e\1\x7f")

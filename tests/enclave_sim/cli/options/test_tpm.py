@@ -73,6 +73,7 @@ def test_nobody_else_reads_its_file_which_holds_the_keys(file: Path) -> None:
         os.umask(umask)
 
 
+@pytest.mark.slow
 def test_of_runs_that_begin_at_once_each_counts_a_reset_of_its_own(file: Path) -> None:
     choose = "from enclave_sim.cli.options.tpm import chosen_tpm\nimport sys\n"
     choose += "for _ in range(300):\n with chosen_tpm(sys.argv[1]) as c: print(c.model.resets)\n"

@@ -47,6 +47,7 @@ def _stepped(payload: bytes, path: Path, *, asks: bool) -> tuple[list[list[str]]
     return answers, enclave.run(), snapshots
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", sampled(["", "unreachable"], "unreachable"), ids=["returns", "traps"])
 def test_a_run_that_is_asked_at_every_stop_is_the_run_that_is_not(
     guest: Callable[[str], bytes], tmp_path: Path, end: str

@@ -304,6 +304,7 @@ def test_a_snapshot_keeps_what_inputs_wait_for(inputs: list[AnyInput], phases: l
         assert enclave.run() == expected
 
 
+@pytest.mark.slow
 def test_an_input_due_while_the_dormant_kernel_halts_is_taken_with_a_limit_as_without() -> None:
     plain = Enclave("counter")
     plain.run()

@@ -193,6 +193,7 @@ def moments() -> list[int]:
     return times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", sampled(range(14), 0, 5, 9, 13))
 def test_tampering_in_the_middle_of_a_command_caps_the_runtime_register(number: int) -> None:
     """While the kernel reads the response, and just before and after."""

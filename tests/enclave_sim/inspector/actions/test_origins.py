@@ -1,9 +1,12 @@
 """`X` shows where the value of a row came from; Enter goes to a step of it, and `<` comes back."""
 
+import pytest
+
 from enclave_sim.inspector.screens import Choice
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
 
 
+@pytest.mark.slow
 @SIZES
 def test_a_register_s_value_leads_to_the_step_that_wrote_it_and_back(size: Size) -> None:
     async def script(driven: Driven) -> None:
@@ -22,6 +25,7 @@ def test_a_register_s_value_leads_to_the_step_that_wrote_it_and_back(size: Size)
     drive(script, size)
 
 
+@pytest.mark.slow
 def test_memory_has_an_origin_and_other_rows_have_none() -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h", "s", "s", "s", "8", "X")

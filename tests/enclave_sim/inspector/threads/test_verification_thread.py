@@ -19,6 +19,7 @@ _LONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", _LONG.values(), ids=list(_LONG))
 def test_to_cancel_ends_the_run_that_goes_on(scenario: Scenario) -> None:
     cancelled_s(scenario)

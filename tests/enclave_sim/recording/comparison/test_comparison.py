@@ -164,6 +164,7 @@ def test_an_insertion_is_passed_over_if_four_events_after_it_are_among_the_next_
     assert len(found.common) < 600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [(400, 900), (3000, 5000), (20_000, 40_000)])
 def test_parts_of_both_that_are_of_different_lengths_are_passed_over(first: int, second: int) -> None:
     """Also if the end of one is too far away for the first search: large windows are searched again later."""

@@ -58,6 +58,7 @@ def searched(corpus: Path | None, executions: int = 40, seed: int = 1) -> tuple[
     return found.kept, seen
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_examples_and_the_corpus_comes_first(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     kept, seen = searched(one)

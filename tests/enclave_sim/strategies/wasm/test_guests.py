@@ -177,6 +177,7 @@ def test_a_thousand_guests_with_traps_meet_every_kind_of_trap(bench: Any) -> Non
     assert ends["returned"] > ends.total() / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("property_", "most"),
     [
@@ -217,6 +218,7 @@ def test_a_failing_example_is_printed_as_text() -> None:
     assert "    i32.const 0\n    call $emit_signal\n" in notes
 
 
+@pytest.mark.slow
 def test_guests_do_not_depend_on_the_order_of_sets() -> None:
     code = (
         "import hashlib; from enclave_sim.strategies.wasm.statements import *;"

@@ -120,6 +120,7 @@ def test_bounds_are_kept(code: bytes) -> None:
     assert 3 <= len(code) <= 5
 
 
+@pytest.mark.slow
 def test_sequences_shrink_to_the_instruction_that_matters() -> None:
     smallest = find(instruction_sequences(), lambda s: any(name == "SWAPGS" for name, _ in s.steps), settings=search)
     assert [name for name, _ in smallest.steps] == ["SWAPGS"]

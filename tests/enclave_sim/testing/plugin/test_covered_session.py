@@ -22,6 +22,7 @@ def test_kernel_without_lines(machine):
 """
 
 
+@pytest.mark.slow
 def test_a_session_writes_one_file_however_many_workers_it_has(run: Runner) -> None:
     result = run(TESTS, "--enclave-coverage", "one.info")
     result.assert_outcomes(passed=4)

@@ -66,6 +66,7 @@ def session() -> Session:
     return Session("counter", cycles=2, quantum_ns=1000)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(at=st.integers(0, STEPS - 1))
 def test_out_of_a_function_and_back_is_where_single_steps_lead(at: int) -> None:

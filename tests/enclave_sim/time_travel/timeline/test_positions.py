@@ -41,6 +41,7 @@ def steps_around(name: str) -> list[tuple[Position, int, int]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_breakpoint_is_met_at_the_position_to_which_steps_lead(name: str) -> None:
     steps = steps_around(name)

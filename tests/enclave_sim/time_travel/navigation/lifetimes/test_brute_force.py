@@ -129,6 +129,7 @@ CASES = [("wasmtime", "data"), ("wasmtime", "nonce"), ("wasmtime", "memory"), RE
 """The data of a module exist before the boot: a complete run is 100,000 steps."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "what", "length_ns"),
     [("wasmtime", "nonce", 1_600), ("wasmtime", "memory", 1_500), ("native", "input", 2_000)],

@@ -19,6 +19,7 @@ def _found(case: Case) -> Value:
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_ends_are_the_labelled_ones(case: Case) -> None:
     value = _found(case)

@@ -3,6 +3,7 @@
 import functools
 import re
 
+import pytest
 from hypothesis import given, settings
 
 from enclave_sim.inputs import MemoryWrite
@@ -41,6 +42,7 @@ def contents(run: Session) -> dict[str, bytes]:
     return found | {"rflags": cpu.rflags.to_bytes(8, "little")}
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(instruction_sequences(min_size=4, max_size=12))
 def test_what_a_step_changes_comes_from_that_step(guest: InstructionSequence) -> None:

@@ -85,6 +85,7 @@ def test_a_value_of_a_guest_can_be_asked_for_again() -> None:
         session.where_from(source)
 
 
+@pytest.mark.slow
 def test_a_guest_that_computes_for_long_is_a_limit() -> None:
     body = """(func (export "_start") (local i32) (local.set 0 (i32.const 1000000))
       (loop $again (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
@@ -95,6 +96,7 @@ def test_a_guest_that_computes_for_long_is_a_limit() -> None:
     assert [one.kind for one in value.endings] == [End.LIMIT]
 
 
+@pytest.mark.slow
 def test_a_preempted_guest_s_store_is_one_of_its_past() -> None:
     body = """(memory 1) (func (export "_start") (local i32) (local.set 0 (i32.const 20000))
       (loop $again (i32.store (i32.const 8) (local.get 0)) (i32.store (i32.const 12) (i32.const 5))

@@ -159,6 +159,7 @@ def test_generated_guests_are_seen_as_they_execute(guest: WasmGuest) -> None:
     assert_alike(module)
 
 
+@pytest.mark.slow
 def test_back_is_the_reverse_of_step() -> None:
     session = session_of(signed(CALLS))
     there = [position for position, _ in steps(session)]
@@ -170,6 +171,7 @@ def test_back_is_the_reverse_of_step() -> None:
     assert session.now == there[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [CALLS, RECURSIVE], ids=["calls", "recursive"])
 def test_over_and_out_are_the_steps_of_the_same_and_of_the_outer_call(body: str) -> None:
     session = session_of(signed(body))

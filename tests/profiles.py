@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 ANY_HOST, QUICK, LONG = "any host", "quick", "long"
 FACTORS = {ANY_HOST: 0.5, QUICK: 0.1, LONG: 20}
@@ -36,12 +36,12 @@ def _scaled(count: int, factor: float) -> int:
 
 
 def scale(items: Iterable[pytest.Item], profile: str) -> None:
-    """Multiply the examples of each property by the factor of a profile, whatever its `@settings` say."""
+    """Multiply the examples of each property by the factor of a profile, whether it has `@settings` or not."""
     factor = FACTORS.get(profile, 1)
     functions: dict[int, Any] = {id(function): function for item in items if (function := getattr(item, "obj", None))}
     for function in functions.values():
-        own = getattr(function, _SETTINGS, None)
-        if own is not None and factor != 1:
+        if is_hypothesis_test(function) and factor != 1:
+            own = getattr(function, _SETTINGS, None) or settings()
             scaled = settings(own, max_examples=_scaled(own.max_examples, factor))
             if profile == LONG:
                 scaled = settings(scaled, derandomize=False, database=None, print_blob=True)

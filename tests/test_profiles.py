@@ -40,6 +40,19 @@ def test_a_profile_multiplies_the_examples_whatever_the_settings_of_a_property_s
     assert len(drawn) == tried
 
 
+@pytest.mark.parametrize(("profile", "tried"), [(ANY_HOST, 50), (QUICK, 10)])
+def test_a_property_without_settings_draws_a_share_of_a_hundred_examples(profile: str, tried: int) -> None:
+    drawn: list[int] = []
+
+    @given(st.integers(min_value=0))
+    def function(number: int) -> None:
+        drawn.append(number)
+
+    scaled(function, profile)
+    function()
+    assert len(drawn) == tried
+
+
 @pytest.mark.parametrize(("profile", "tried"), [(None, 60), (ANY_HOST, 60), (QUICK, 12), (LONG, 120)])
 def test_seeded_cases_are_all_tried_in_the_long_set_alone(profile: str | None, tried: int) -> None:
     assert seeded(120, profile) == tried

@@ -36,6 +36,7 @@ def test_what_a_machine_is_not_made_with() -> None:
         machine.request_interrupt(vector)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("portable", PORTABLE)
 def test_stepping_to_the_end_is_running_to_the_end(assemble: Any, portable: bool) -> None:
     image = assemble(TICKING, 0, 2, 0)

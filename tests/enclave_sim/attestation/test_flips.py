@@ -78,6 +78,7 @@ def test_no_bytes_can_be_put_into_a_file(offset: int, added: bytes, file: bytes)
     assert changed == file or not accepted(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blob", ["attest", "public", "signature"])
 def test_no_bit_of_an_ecdsa_quote_can_be_flipped(blob: str) -> None:
     quote = SMALL.quotes[0]

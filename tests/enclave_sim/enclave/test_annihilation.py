@@ -164,6 +164,7 @@ def test_ram_after_the_run_is_the_measured_image_and_nothing_else() -> None:
     assert enclave.machine.ram.read(0, 16 << 20) == bytes(ram)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(at_ns=st.integers(0, 443_000))
 def test_tampering_at_any_moment_leaves_nothing(at_ns: int) -> None:

@@ -88,6 +88,7 @@ def test_these_runs_are_made_in_this_order(made: Made, runs: int, seed: int, sec
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_by_default_there_are_three_runs_of_seed_0(made: Made) -> None:
     made.verify(DIGEST)
     asked = list(made.scenarios)
@@ -143,6 +144,7 @@ def test_each_finding_of_non_interference_names_the_secret(monkeypatch: pytest.M
     assert report.looked_at == {"secrets": "uplink and data", "events": 6, "probes": 2}
 
 
+@pytest.mark.slow
 def test_a_secret_that_is_asked_for_must_be_seen_and_of_the_others_one(
     monkeypatch: pytest.MonkeyPatch, made: Made
 ) -> None:

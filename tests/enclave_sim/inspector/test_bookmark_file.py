@@ -12,6 +12,7 @@ from enclave_sim.time_travel import Link, Session, link_to_here
 from tests.enclave_sim.time_travel.test_link import LINKS
 
 
+@pytest.mark.slow
 @given(links=st.lists(LINKS.filter(lambda link: len(str(link)) <= 4096), max_size=5))
 def test_bookmarks_are_read_as_they_were_written(tmp_path_factory: pytest.TempPathFactory, links: list[Link]) -> None:
     path = tmp_path_factory.mktemp("marks") / "marks.txt"

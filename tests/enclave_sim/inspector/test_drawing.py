@@ -66,6 +66,7 @@ def expected(pane: Pane, view: View) -> list[str]:
     return [title[: pane.size.width - 2].strip(" ─━"), *(row[left : left + width].rstrip() for row in rows)]
 
 
+@pytest.mark.slow
 def test_the_bar_is_as_long_as_what_is_in_sight_and_can_be_drawn_along() -> None:
     async def script(driven: Driven) -> None:
         await driven.press("3", "home")

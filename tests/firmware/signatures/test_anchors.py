@@ -30,6 +30,7 @@ def test_what_the_loader_packs_is_sound(anchors: list[object]) -> None:
     assert anchors_are_sound(anchor_list.pack(anchors))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "packed",
     [

@@ -10,6 +10,7 @@ from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import GENERAL, End, Mode, Program
 
 
+@pytest.mark.slow
 def test_a_handler_that_faults_at_once_runs_to_the_limit_exactly() -> None:
     """REP STOSB destroys the handlers, and an instruction faults. Each further fault takes 1 ns."""
     values = dict.fromkeys(GENERAL, 0) | {"RAX": 2, "RCX": 216, "RDI": layout.HANDLERS + 1, "RSP": layout.STACK_POINTER}

@@ -75,11 +75,13 @@ def test_hundreds_of_forms_access_memory() -> None:
     assert sum(writes for _, writes in accessing()) > 150
 
 
+@pytest.mark.slow
 def test_no_operand_is_in_a_null_segment() -> None:
     for form, _ in accessing():
         assert faults(run(form, layout.DATA + 0x200, selector=0), GP), form.name
 
 
+@pytest.mark.slow
 def test_an_operand_is_refused_in_a_read_only_segment_if_it_is_written() -> None:
     """ARPL is refused whether it writes or not (SDM volume 2, ARPL)."""
     for form, writes in accessing():
@@ -88,6 +90,7 @@ def test_an_operand_is_refused_in_a_read_only_segment_if_it_is_written() -> None
             assert refused is (writes or is_arpl(form)), form.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("portable", [False, True])
 def test_an_operand_in_the_flat_code_segment_is_refused_if_it_is_written(portable: bool) -> None:
     """With flat segments, too, where nothing else needs a check."""
@@ -99,6 +102,7 @@ def test_an_operand_in_the_flat_code_segment_is_refused_if_it_is_written(portabl
         assert faults(result, GP) is (writes or is_arpl(form)), form.name
 
 
+@pytest.mark.slow
 def test_the_limit_of_a_segment_and_the_end_of_a_page_are_met_by_the_same_number_of_bytes() -> None:
     for form, _ in accessing():
         images = form.row.map is Map.TWO_BYTE and form.opcode == GROUP_15 and form.extension < 2

@@ -102,6 +102,7 @@ def test_the_kernel_is_covered_alike_in_every_way_and_its_digest_stays(engine: E
     assert sum(map(bool, found[0][0])) > 2000
 
 
+@pytest.mark.slow
 def test_the_boot_is_covered_alike_by_the_portable_hook() -> None:
     found = []
     for portable in (False, True):

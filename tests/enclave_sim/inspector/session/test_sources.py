@@ -33,6 +33,7 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_recording_is_made_again_and_found_to_be_the_same(recording: Path) -> None:
     async def script(driven: Driven) -> None:
         assert driven.standing.recording.startswith("as recorded, ")

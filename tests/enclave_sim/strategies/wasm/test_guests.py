@@ -194,6 +194,7 @@ def test_guests_shrink_to_a_handful_of_instructions(property_: Callable[[WasmGue
     assert len(instructions(smallest)) <= most
 
 
+@pytest.mark.slow
 def test_the_simplest_guest_is_an_empty_start() -> None:
     assert find(wasm_guests(), lambda _: True, settings=search).text.splitlines() == [
         "(module",

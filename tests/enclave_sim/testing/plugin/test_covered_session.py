@@ -34,6 +34,7 @@ def test_a_session_writes_one_file_however_many_workers_it_has(run: Runner) -> N
     assert (run.pytester.path / "two.info").read_text() == alone
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_reported(run: Runner) -> None:
     result = run(TESTS, "--enclave-coverage", "missing/x.info", "-k", "own")
     result.assert_outcomes(passed=1)

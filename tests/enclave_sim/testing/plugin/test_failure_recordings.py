@@ -168,6 +168,7 @@ def test_it(first, enclave, at):
     assert read_header(Path("saved", of_the_example)).inputs == (MemoryFault(at_ns=1234, address=0x30_0000, bits=1),)
 
 
+@pytest.mark.slow
 def test_the_last_run_of_each_template_of_a_failing_test_is_saved(run: Runner) -> None:
     tests = f"""{PRELUDE}
 from enclave_sim import Template
@@ -201,6 +202,7 @@ def test_examples(template, later):
     assert digest(example) == Enclave("counter", inputs=[UplinkReady(at_ns=at_ns + 1234, ready=False)]).run().digest
 
 
+@pytest.mark.slow
 def test_an_enclave_of_a_template_can_be_kept_too(run: Runner) -> None:
     tests = f"""{PRELUDE}
 from enclave_sim import Enclave, Template

@@ -82,6 +82,7 @@ def test_out_of_a_function_and_back_is_where_single_steps_lead(at: int) -> None:
         assert run.step_out() == trace[left].position
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(at=st.integers(0, STEPS - 1))
 def test_a_line_is_left_and_found_again_where_single_steps_lead(at: int) -> None:

@@ -92,6 +92,7 @@ def is_approximate(program: Program) -> bool:
     return any(opcode.to_bytes(2, "big") in program.code[:4] for opcode in APPROXIMATIONS)
 
 
+@pytest.mark.slow
 @host_only
 def test_the_arithmetic_is_the_hosts() -> None:
     cases = [case for case in programs(1, 60, memory=False) if not is_approximate(case[0])]

@@ -77,6 +77,7 @@ def test_every_mnemonic_of_the_table_is_one_of_the_disassembler() -> None:
     assert {name for name in names - known if not shorthand.fullmatch(name)} == set()
 
 
+@pytest.mark.slow
 def test_no_instruction_without_a_row_is_taken_for_one_that_writes_nothing() -> None:
     """Of all opcodes: if an instruction writes a register, its row does, or it has none and is not modelled."""
     silent = []

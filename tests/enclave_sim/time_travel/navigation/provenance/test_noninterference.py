@@ -10,6 +10,7 @@ import struct
 from random import Random
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -180,6 +181,7 @@ def content(run: Session, place: Place) -> bytes:
 FOLLOWED = (Role.DATA, Role.FLAGS)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.randoms(use_true_random=False), st.integers(1, 10))
 def test_a_value_does_not_depend_on_what_its_tree_does_not_name(draw: Random, count: int) -> None:

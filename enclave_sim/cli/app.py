@@ -92,6 +92,8 @@ class _Commands(Group):
         except (EnclaveError, MachineError) as error:
             code = ExitCode.DEFECT if isinstance(error, KernelDied) else ExitCode.USAGE
             _say(f"error: {one_line(str(error))}", code)
+        except MemoryError:
+            code = _say("error: the host does not allow more memory; `ulimit -v` shows its limit", ExitCode.USAGE)
         raise SystemExit(int(code))
 
 

@@ -152,6 +152,9 @@ def new_directory(path: Path) -> Iterator[None]:
     Raises:
         ConfigurationError: It cannot be made.
     """
+    for one in (path, *path.parents):
+        if one.exists() and not one.is_dir():
+            raise ConfigurationError(f"cannot write to {path}: {one} is a file; name a directory")
     with _explaining(path, "write to"):
         made = [one for one in (path, *path.parents) if not one.exists()]
         path.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,20 @@ def native_architecture() -> str | None:
     return names.get(platform.machine()) if LINUX else None
 
 
+def require_address_space(size: int) -> None:
+    """Raise MachineError unless this process may map `size` more bytes: some libraries end the process instead."""
+    if LINUX:
+        _libc.munmap(_reserved(size), size)
+
+
+def _reserved(size: int) -> int:
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+    address: int = _libc.mmap(None, size, _PROT_NONE, flags, -1, 0)
+    if address == _MAP_FAILED:
+        raise MachineError(f"the host does not allow {size} bytes of address space; `ulimit -v` shows its limit")
+    return address
+
+
 class HostMemory:
     """Zeroed, page-aligned memory of this process, at a fixed address until it is collected.
 
@@ -56,16 +70,12 @@ class HostMemory:
     def __init__(self, size: int, reserve: int = 0) -> None:
         self.size = size
         if LINUX:
-            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
-            address = _libc.mmap(None, size + reserve, _PROT_NONE, flags, -1, 0)
-            if address == _MAP_FAILED:
-                what = f"{size + reserve} bytes of address space"
-                raise MachineError(f"the host does not allow {what}; `ulimit -v` shows its limit")
+            address = _reserved(size + reserve)
             writable = mmap.PROT_READ | mmap.PROT_WRITE
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
             if _libc.mmap(address, size, writable, flags, -1, 0) != address:
                 raise MachineError(f"the host has no {size} bytes of memory")
-            self.address: int = address
+            self.address = address
             self.reserve = reserve
             weakref.finalize(self, _libc.munmap, address, size + reserve)
             _libc.madvise(address, size, _MADV_NOHUGEPAGE)  # a huge page would be allocated for one byte

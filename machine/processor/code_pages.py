@@ -32,6 +32,7 @@ from unicorn import (
     Uc,
 )
 
+from machine.bus.host_memory import require_address_space
 from machine.bus.ram import LINE_SIZE, PAGE_SIZE, Ram
 from machine.processor.step_hook import add_hook
 from machine.processor.untranslatable import LONGEST, Edges, looks_untranslatable
@@ -42,6 +43,8 @@ _DOUBLE_EVERY = 32
 """Blocks double in size for each additional number of boundaries."""
 _FEW_BOUNDARIES = 512
 """With more, pages do not become writable again."""
+_TRANSLATIONS_BYTES = 0x4010_0000
+"""Address space that Unicorn maps for translations: 1 GiB and a little more."""
 
 
 def map_ram(uc: Uc, ram: Ram) -> None:
@@ -50,7 +53,11 @@ def map_ram(uc: Uc, ram: Ram) -> None:
     Args:
         uc: The engine.
         ram: The RAM, mapped from physical address 0.
+
+    Raises:
+        MachineError: The host's address space is too small for Unicorn, which would end the process.
     """
+    require_address_space(_TRANSLATIONS_BYTES)  # mapped with the first range
     for start, end in pairwise(boundaries(ram.size)):
         uc.mem_map_ptr(start, end - start, UC_PROT_ALL, ram.host_address + start)
 

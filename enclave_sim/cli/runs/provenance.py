@@ -19,6 +19,8 @@ from enclave_sim.similar import did_you_mean
 
 if TYPE_CHECKING:
     from enclave_sim.time_travel.link import Link
+    from enclave_sim.time_travel.navigation.provenance.answers import Use, Value
+    from enclave_sim.time_travel.navigation.provenance.objects import ProvenanceObject
     from enclave_sim.time_travel.travel import Travel
 
 EXIT_CODES = """\b
@@ -26,9 +28,9 @@ Exit codes
   0  answered
   2  usage error: an invalid option, file or place, or the run ends before it
  70  a defect of the emulator or its firmware"""
-_OWN = dict.fromkeys(("of", "count", "at", "depth", "forwards", "as_json"), ANY)
+_OWN = dict.fromkeys(("of", "count", "at", "depth", "within", "forwards", "as_json"), ANY)
 _QUESTION = "The question"
-_DEPTH, _PAGE = 8, 4096
+_DEPTH, _WITHIN, _PAGE = 8, 2000, 4096
 
 
 @command(epilog=EXIT_CODES)
@@ -51,6 +53,14 @@ _DEPTH, _PAGE = 8, 4096
 )
 @at_option
 @option("--depth", type=POSITIVE, metavar="N", default=_DEPTH, help="Writes to follow, in a row.", heading=_QUESTION)
+@option(
+    "--within",
+    type=POSITIVE,
+    metavar="N",
+    default=_WITHIN,
+    help="Steps to look back for a write of a register, or forwards for a use.",
+    heading=_QUESTION,
+)
 @option("--forwards", is_flag=True, help="Show what becomes of the value instead.", heading=_QUESTION)
 @option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.", heading=OUTPUT)
 @of_subject
@@ -61,6 +71,7 @@ def provenance(
     count: int,
     at: "Link | int | None",
     depth: int,
+    within: int,
     forwards: bool,
     as_json: bool,
 ) -> None:
@@ -85,29 +96,36 @@ def provenance(
                 session.resume()
             else:
                 go_to_place(session, at)
-            answer = _answer(session, of, count, depth, forwards=forwards, as_json=as_json)
+            asked = place_asked(session, of)
+            linear = isinstance(asked, int)
+            if forwards:
+                answer = _uses(session.where_to(asked, count, linear=linear, within=within), as_json=as_json)
+            else:
+                value = session.where_from(asked, count, linear=linear, depth=depth, within=within)
+                answer = _value(value, as_json=as_json)
     finally:
         line.erase()
     write(answer)
 
 
-def _answer(session: "Travel[Any]", of: str, count: int, depth: int, *, forwards: bool, as_json: bool) -> bytes:
-    from enclave_sim.time_travel.navigation.provenance.objects import (  # noqa: PLC0415 - as above
-        ProvenanceObject,
-        use_object,
-        value_object,
-    )
+def _value(value: "Value", *, as_json: bool) -> bytes:
+    from enclave_sim.time_travel.navigation.provenance import objects  # noqa: PLC0415 - as above
 
-    asked = place_asked(session, of)
-    linear = isinstance(asked, int)
-    value = None if forwards else session.where_from(asked, count, linear=linear, depth=depth)
-    uses = session.where_to(asked, count, linear=linear) if forwards else []
-    if as_json:
-        tree = None if value is None else value_object(value)
-        document = ProvenanceObject(value=tree, uses=[use_object(one) for one in uses])
-        return f"{json.dumps(document)}\n".encode()
-    lines = [str(one) for one in uses] or ["nothing uses it"]
-    return (f"{value}\n" if value is not None else "".join(f"{line}\n" for line in lines)).encode()
+    if not as_json:
+        return f"{value}\n".encode()
+    return _json(objects.ProvenanceObject(value=objects.value_object(value), uses=[]))
+
+
+def _uses(uses: "list[Use]", *, as_json: bool) -> bytes:
+    from enclave_sim.time_travel.navigation.provenance import objects  # noqa: PLC0415 - as above
+
+    if not as_json:
+        return "".join(f"{use}\n" for use in uses).encode() or b"nothing uses it\n"
+    return _json(objects.ProvenanceObject(value=None, uses=[objects.use_object(use) for use in uses]))
+
+
+def _json(document: "ProvenanceObject") -> bytes:
+    return f"{json.dumps(document)}\n".encode()
 
 
 def place_asked(session: "Travel[Any]", of: str) -> str | int:

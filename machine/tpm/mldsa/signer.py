@@ -7,6 +7,7 @@ from threading import Lock
 
 import wasmtime
 from wasmtime import _bindings as bindings
+from wasmtime import _ffi as ffi
 
 from machine.errors import EmulatorFault
 from machine.tpm.buffers import sized
@@ -26,6 +27,8 @@ def _module(*, quickly: bool) -> tuple[wasmtime.Engine, wasmtime.Module]:
     configuration = wasmtime.Config()
     configuration.parallel_compilation = False  # the module is small
     configuration.cranelift_opt_level = "none"  # compiles in two thirds of the time, and the code is no slower
+    for kind in ("reservation", "reservation_for_growth", "guard_size"):  # of address space, 4 GiB by default
+        getattr(ffi, f"wasmtime_config_memory_{kind}_set")(configuration.ptr(), 0)
     if quickly:
         winch = bindings.wasmtime_strategy_enum.WASMTIME_STRATEGY_WINCH.value - 1  # in the library the first one is 0
         bindings.wasmtime_config_strategy_set(configuration.ptr(), winch)

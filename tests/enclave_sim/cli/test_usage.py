@@ -197,3 +197,11 @@ def test_an_unknown_symbol_is_answered_with_the_nearest() -> None:
         read_address("host_cal", aether())
     with pytest.raises(ConfigurationError, match=r"no symbol 'xyzzy'$"):
         Session("beacon").run_to(symbol="xyzzy")
+
+
+def test_memory_that_the_host_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **_options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("enclave_sim.enclave.Enclave.__init__", refuse)
+    assert_refused(command("run", "beacon"), "error: the host does not allow more memory; `ulimit -v` shows its limit")

@@ -78,6 +78,8 @@ def test_a_directory_that_was_made_in_vain_is_removed(tmp_path: Path) -> None:
         (tmp_path / "old" / "new" / "newer" / "file").touch()
     with pytest.raises(KeyboardInterrupt), new_directory(tmp_path / "old" / "vain" / "vainer"):
         raise KeyboardInterrupt
-    with pytest.raises(ConfigurationError, match="cannot write to"), new_directory(tmp_path / "old/new/newer/file"):
-        pass
+    for path in (tmp_path / "old/new/newer/file", tmp_path / "old/new/newer/file/further"):
+        reason = f"cannot write to {path}: {tmp_path}/old/new/newer/file is a file; name a directory"
+        with pytest.raises(ConfigurationError, match=re.escape(reason)), new_directory(path):
+            pass
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "new", "newer", "old"]

@@ -87,7 +87,7 @@ class Origins:
     def _changed_before(self, goal: Position, rest: list[Place], count: int) -> tuple[list[Origin], Ending | None]:
         """Find the last change of a register before the steps that were looked at."""
         name = rest[0].space
-        how = f"where_from({name!r}, within={4 * max(count, 1)}) looks further"
+        how = f"ask within {4 * max(count, 1)} to look further"
         if name not in GENERAL_REGISTERS:
             return [], Ending(End.LIMIT, f"nothing wrote {name} in the last {count} steps; {how}")
         self._timeline.go_to(goal)

@@ -52,7 +52,7 @@ class Uses:
             yield self._limit(self._timeline.now, f"not looked further than {within} steps")
 
     def _limit(self, position: Position, text: str) -> Use:
-        return Use(Happened.LIMIT, position, f"{text}; where_to from there goes on", None, None, ())
+        return Use(Happened.LIMIT, position, f"{text}; ask again there to go on", None, None, ())
 
     def _after(self, place: Place, start: Position, within: int) -> Iterator[Step]:
         """Yield the steps after a position; of those that only access memory elsewhere, none if memory is asked for."""

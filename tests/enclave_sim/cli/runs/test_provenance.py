@@ -37,6 +37,17 @@ def test_a_region_is_its_first_bytes() -> None:
     assert by_name == by_address
 
 
+def test_a_search_that_ends_says_how_far_to_ask_and_that_is_far_enough() -> None:
+    found = command("provenance", "counter", "--of", "xmm0", *AT, "--within", "10").output
+    assert found.endswith("nothing wrote xmm0 in the last 10 steps; ask within 40 to look further\n")
+    assert (
+        "in the last 40 steps; ask within 160"
+        in command("provenance", "counter", "--of", "xmm0", *AT, "--within", "40").output
+    )
+    uses = command("provenance", "counter", "--of", "xmm3", *AT, "--within", "10", "--forwards").output
+    assert "not looked further than 10 steps; ask again there to go on" in uses
+
+
 def test_it_explains_values_of_a_kernel(tmp_path: Path) -> None:
     image = tmp_path / "kernel.elf"
     image.write_bytes(images.kernel1(code=images.CODE))

@@ -13,6 +13,7 @@ from enclave_sim.enclave.kernel.program import aether
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.actions.breakpoints import read_watch
 from enclave_sim.inspector.actions.goals import Goal, read_address, read_goal
+from enclave_sim.inspector.model.event_log import EventFilter, EventLog, event_view
 from enclave_sim.inspector.serving.web import command_of
 from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.recording.format import RecordingError
@@ -58,6 +59,15 @@ def test_inputs_that_were_given_by_hand_come_again(tmp_path: Path) -> None:
     assert opened.comparison is not None
     opened.comparison.follow(opened.run.known)
     assert opened.comparison.words(over=True) == "as recorded"
+
+
+def test_at_its_end_every_event_of_a_recording_is_seen(recording: Path) -> None:
+    events = Recording.load(recording).events
+    run = source_of((str(recording),)).open(Cancellation()).run
+    run.resume()
+    assert run.seen == len(events)
+    last = event_view(EventLog(run.known, Cancellation()), run.seen, EventFilter()).rows[-1]
+    assert (last.target.event, last.text.split()[2]) == (events[-1].seq, events[-1].__struct_config__.tag)
 
 
 def test_a_run_that_is_not_as_recorded_is_reported_with_the_event(recording: Path) -> None:

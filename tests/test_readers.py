@@ -12,6 +12,7 @@ OPENING |= {"create_default_context", "fromfile", "mmap"}
 OTHERS = {
     ("attestation/service/client.py", "ssl.create_default_context"): "of a text, not of a file",
     ("attestation/service/database.py", "sqlite3.connect"): "reads pages, and checks that it is a regular file",
+    ("campaigns/work.py", "path.read_bytes"): "of this package",
     ("campaigns/store.py", "sqlite3.connect"): "reads pages, and checks that it is a regular file",
     ("attestation/service/server.py", "context.load_cert_chain"): "after the files have been read with a limit",
     ("cli/options/tpm.py", "os.open"): "the directory, for its lock",

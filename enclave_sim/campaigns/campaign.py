@@ -4,7 +4,6 @@ Only the coordinator writes to the store: all runs of a batch in one transaction
 the coordinator at any instant loses at most the batches under way, and a campaign that goes on ends in the same table.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -14,12 +13,13 @@ from time import perf_counter
 import msgspec
 
 from enclave_sim.campaigns.bench import target_of
-from enclave_sim.campaigns.executor import Executor, Finished, LocalProcesses
+from enclave_sim.campaigns.executor import Executor, LocalProcesses
 from enclave_sim.campaigns.outcomes import Outcome, Record
 from enclave_sim.campaigns.plan import MAX_RUNS, Plan
 from enclave_sim.campaigns.spaces import Stratum, strata_of
-from enclave_sim.campaigns.store import VERSION, Row, Store, StratumRow, row_of
-from enclave_sim.campaigns.work import Batch, bench_of
+from enclave_sim.campaigns.store import Row, Store, StratumRow, row_of
+from enclave_sim.campaigns.work import Batch, bench_of, identity_of
+from enclave_sim.campaigns.worker_process import Finished
 from enclave_sim.errors import ConfigurationError
 
 BATCH_S = 1.0
@@ -69,7 +69,9 @@ class Campaign:
             StratumRow(number, one.space.name, one.space.population, one.space.size, len(one.numbers))
             for number, one in enumerate(self.strata)
         ]
-        store.begin(_identity(plan, bench.golden.result.digest), plan.encoded(), rows)
+        self.identity = identity_of(plan, bench)
+        """The identity that each worker must find, too."""
+        store.begin(self.identity.campaign, plan.encoded(), rows)
 
     def run(
         self,
@@ -92,9 +94,10 @@ class Campaign:
         progress(Progress(done, self.planned, 0.0))
         if done >= self.planned:
             return
-        ready = executor or LocalProcesses(self.plan.encoded(), workers)
+        ready = executor or LocalProcesses(workers)
         before = done
         try:
+            ready.begin(self.plan.encoded(), self.identity)
             for stored in self._batches(ready):
                 done += stored
                 progress(Progress(done, self.planned, (done - before) / (perf_counter() - begun)))
@@ -178,12 +181,6 @@ class _Missing:
 @lru_cache(maxsize=4096)
 def _line(lines: object, rip: int) -> str:
     return str(lines.at(rip) or "")  # type: ignore[attr-defined]
-
-
-def _identity(plan: Plan, golden: str) -> str:
-    """Return a digest of all that determines the runs: the plan, and the golden run with its kernel and payloads."""
-    same = msgspec.structs.replace(plan, directory="")
-    return hashlib.sha256(f"{VERSION}\n{golden}\n{same.encoded()}".encode()).hexdigest()
 
 
 def stored_plan(store: Store, path: Path) -> Plan:

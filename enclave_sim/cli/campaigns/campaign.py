@@ -6,6 +6,7 @@ The emulator is imported inside the functions, because it takes 100 ms.
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,7 @@ from enclave_sim.cli.options.types import FILE, POSITIVE
 from enclave_sim.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from enclave_sim.campaigns.dask_cluster import DaskCluster
     from enclave_sim.campaigns.report import CampaignReport
     from enclave_sim.campaigns.store import Row, Store
 
@@ -53,11 +55,13 @@ def campaign() -> None:
 @click.argument("plan", type=FILE, metavar="PLAN-FILE", help="Plan (TOML): the enclave, the faults, the sample.")
 @option("--store", type=FILE, metavar="FILE", help="File for the results. Default: the plan's name with .campaign.")
 @option("--workers", type=POSITIVE, metavar="N", help="Number of processes. Default: one for each processor.")
+@option("--scheduler", metavar="ADDRESS", help="Use the workers of a Dask scheduler, as tcp://host:8786.")
 @as_json_option
-def run(plan: Path, store: Path | None, workers: int | None, as_json: bool) -> None:
+def run(plan: Path, store: Path | None, workers: int | None, scheduler: str | None, as_json: bool) -> None:
     """Make the runs of a plan that its file does not have yet.
 
-    It can be stopped at any time, even by SIGKILL: the same command continues.
+    It can be stopped at any time, even by SIGKILL: the same command continues,
+    with any number of workers, here or elsewhere.
 
     Example: enclave-sim campaign run registers.toml --workers 2
     """
@@ -67,6 +71,8 @@ def run(plan: Path, store: Path | None, workers: int | None, as_json: bool) -> N
     from enclave_sim.campaigns.store import Store  # noqa: PLC0415
     from enclave_sim.cli.output.progress import ProgressLine, terminal_of  # noqa: PLC0415
 
+    if scheduler is not None and workers is not None:
+        raise ConfigurationError("--scheduler and --workers exclude each other: the cluster has its own workers")
     wanted = read_plan(plan)
     line = ProgressLine(terminal_of(sys.stderr))
 
@@ -74,9 +80,12 @@ def run(plan: Path, store: Path | None, workers: int | None, as_json: bool) -> N
         if line.is_due:
             line.draw(_progress(progress.done, progress.planned, progress.rate, progress.left_s))
 
-    with Store(store or plan.with_suffix(".campaign"), create=True) as results:
+    with ExitStack() as stack:
+        executor = None if scheduler is None else stack.enter_context(closing(_cluster(scheduler)))
+        results = stack.enter_context(Store(store or plan.with_suffix(".campaign"), create=True))
         try:
-            Campaign(wanted, results).run(workers=workers or os.cpu_count() or 1, progress=show)
+            campaign = Campaign(wanted, results)
+            campaign.run(workers=workers or os.cpu_count() or 1, executor=executor, progress=show)
         finally:
             line.erase()
         report = report_of(results, wanted.sampling.confidence)
@@ -181,6 +190,19 @@ def rerun(store: Path, run: str, record: Path | None) -> None:
     click.echo(f"{found.outcome.value}, digest {found.digest or 'none'}: {'as stored' if same else 'NOT as stored'}")
     if not same:
         raise click.exceptions.Exit(ExitCode.DIVERGED)
+
+
+def _cluster(address: str) -> "DaskCluster":
+    """Connect to a scheduler. What its library logs is not for the user: our errors say it in one line."""
+    import logging  # noqa: PLC0415
+
+    from enclave_sim.campaigns.dask_cluster import DaskCluster  # noqa: PLC0415
+
+    with suppress(ModuleNotFoundError):
+        import distributed  # noqa: F401, PLC0415 - sets the levels of its loggers
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    return DaskCluster(address)
 
 
 def _open(path: Path) -> "Store":

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from enclave_sim.campaigns.campaign import Campaign
-from enclave_sim.campaigns.executor import Finished, LocalProcesses
+from enclave_sim.campaigns.executor import LocalProcesses
 from enclave_sim.campaigns.plan import read_plan
 from enclave_sim.campaigns.store import Row, Store
-from enclave_sim.campaigns.work import Batch
+from enclave_sim.campaigns.work import Batch, Identity, Worker
+from enclave_sim.campaigns.worker_process import Finished
 from enclave_sim.errors import ConfigurationError
 
 PLAN = """
@@ -121,12 +122,15 @@ def test_a_campaign_that_is_killed_fifty_times_ends_in_the_same_table(tmp_path: 
 class DeadlyExecutor:
     """Runs batches in this process; one run kills its worker whenever it is tried."""
 
-    def __init__(self, plan: str, deadly: tuple[int, int]) -> None:
-        from enclave_sim.campaigns.work import Worker
+    worker: Worker
 
-        self.worker, self.deadly = Worker(plan), deadly
+    def __init__(self, deadly: tuple[int, int]) -> None:
+        self.deadly = deadly
         self.given: list[Batch] = []
         self.free = 2
+
+    def begin(self, plan: str, identity: Identity) -> None:
+        self.worker = Worker(plan, identity)
 
     def submit(self, batch: Batch) -> None:
         self.free -= 1
@@ -146,11 +150,11 @@ class DeadlyExecutor:
 def test_a_run_that_kills_its_worker_is_a_named_outcome_and_harms_no_other(tmp_path: Path) -> None:
     plan = read_plan(plan_file(tmp_path, 10))
     with Store(tmp_path / "a.campaign", create=True) as store:
-        Campaign(plan, store).run(executor=DeadlyExecutor(plan.encoded(), (-1, -1)))  # type: ignore[arg-type]
+        Campaign(plan, store).run(executor=DeadlyExecutor((-1, -1)))  # type: ignore[arg-type]
         rows = list(store.rows())
     deadly = (int(rows[3][0] or 0), int(rows[3][1] or 0))
     with Store(tmp_path / "b.campaign", create=True) as store:
-        Campaign(plan, store).run(executor=DeadlyExecutor(plan.encoded(), deadly))  # type: ignore[arg-type]
+        Campaign(plan, store).run(executor=DeadlyExecutor(deadly))  # type: ignore[arg-type]
         found = list(store.rows())
     assert found[:3] + found[4:] == rows[:3] + rows[4:]
     assert found[3][3] == "emulator limit"
@@ -160,7 +164,10 @@ def test_a_run_that_kills_its_worker_is_a_named_outcome_and_harms_no_other(tmp_p
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
     plan = read_plan(plan_file(tmp_path, 10))
-    executor = LocalProcesses(plan.encoded(), 1)
+    with Store(tmp_path / "a.campaign", create=True) as store:
+        identity = Campaign(plan, store).identity
+    executor = LocalProcesses(1)
+    executor.begin(plan.encoded(), identity)
     try:
         batch = Batch(0, (1, 2))
         executor.submit(batch)

@@ -23,7 +23,7 @@ class Grade(msgspec.Struct, frozen=True):
 
     directory: str
     judgement: Judgement | None
-    """None if it could not be judged."""
+    """None if it could not be judged, or if another directory counts for its student."""
     problem: str = ""
     """The reason why it earns nothing, whatever was judged; empty if there is none."""
     submitted: str = ""
@@ -94,17 +94,42 @@ def _objection(lab: Lab, assignment: Assignment, whose: str | None, course: Cour
 
 
 def unique(grades: Iterable[Grade]) -> list[Grade]:
-    """Refuse all directories with the same student and lab that nothing else speaks against: only one can be theirs."""
+    """Let one directory count for each student and lab: of several, the one with the most points.
+
+    Anyone can write the ID of another student into `lab.json`. So a directory that counts for nobody takes nothing from
+    the student whom it names, and nobody gains by it.
+
+    Args:
+        grades: The grades.
+
+    Returns:
+        The grades in the same order, with the problem of those that do not count; these are no longer of the student.
+    """
     found = list(grades)
-    times = Counter(
-        (one.judgement.student, one.judgement.lab) for one in found if one.judgement is not None and not one.problem
-    )
+    best: dict[tuple[str, str], Grade] = {}
+    for one in found:
+        if (whose := _claimed(one)) is not None and (whose not in best or _rank(one) > _rank(best[whose])):
+            best[whose] = one
     return [
-        msgspec.structs.replace(one, problem="several directories are of this student and lab")
-        if one.judgement is not None and not one.problem and times[one.judgement.student, one.judgement.lab] > 1
-        else one
-        for one in found
+        one if whose is None or one is best[whose] else _surplus(one, whose, best[whose])
+        for one, whose in ((one, _claimed(one)) for one in found)
     ]
+
+
+def _claimed(one: Grade) -> tuple[str, str] | None:
+    """Return the student and the lab of a grade that counts so far."""
+    return None if one.judgement is None or one.problem else (one.judgement.student, one.judgement.lab)
+
+
+def _rank(one: Grade) -> tuple[int, bool]:
+    """Return what the best of several directories has most of: points, and a known time."""
+    return one.points, bool(one.submitted)
+
+
+def _surplus(one: Grade, whose: tuple[str, str], best: Grade) -> Grade:
+    student, lab = whose
+    problem = f"another directory is of student {student} and lab {lab}, and counts: {best.directory}"
+    return Grade(one.directory, None, problem, parts=one.parts)
 
 
 class PartStatistics(msgspec.Struct, frozen=True):

@@ -45,7 +45,7 @@ class GradeObject(msgspec.Struct, frozen=True):
     directory: str
     """The directory, as it was named."""
     judgement: Judgement | None
-    """The result, with the points of the course; null if it could not be judged."""
+    """The result, with the points of the course; null if it could not be judged, or another directory counts."""
     points: int
     """The points that count."""
     problem: str

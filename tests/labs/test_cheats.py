@@ -179,9 +179,23 @@ def test_the_work_of_another_under_the_own_name_gets_nothing(mallory: Path, ada:
     for name in ("answers.toml", "lab.json"):
         (mallory / name).write_bytes((ada / name).read_bytes())
     assert grade_directory(mallory, "mallory").points == 0
-    both = unique([grade_directory(mallory), grade_directory(ada)])
-    assert [one.points for one in both] == [0, 0]
-    assert all("several directories" in one.problem for one in both)
+    for order in ((mallory, ada), (ada, mallory)):
+        both = unique(grade_directory(one) for one in order)
+        assert sorted(one.points for one in both) == [0, LAB.points]
+        assert sum("another directory is of student ada" in one.problem for one in both) == 1
+
+
+def test_a_copied_assignment_takes_nothing_from_its_owner(mallory: Path, ada: Path) -> None:
+    (mallory / "lab.json").write_bytes((ada / "lab.json").read_bytes())
+    for order in ((mallory, ada), (ada, mallory)):
+        for kind in ("csv", "json", "junit"):
+            graded = command("lab", "grade", *order, "--format", kind)
+            assert graded.code == 0
+            assert f"and counts: {ada}" in graded.output.replace("\n", " ")
+        points = {one.directory: one.points for one in unique(grade_directory(one) for one in order)}
+        assert points == {str(ada): LAB.points, str(mallory): 0}
+    rows = [row for row in command("lab", "grade", mallory, ada).output.splitlines() if row.startswith("ada,")]
+    assert [row.split(",")[4:6] for row in rows] == [["1", "1"], ["4", "4"], ["2", "2"], ["3", "3"]]
 
 
 def test_a_receipt_with_more_points_is_refused(mallory: Path) -> None:

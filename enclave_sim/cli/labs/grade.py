@@ -45,7 +45,8 @@ def grade(
 ) -> None:
     """Judge what was handed in, and print the grades.
 
-    A directory that cannot be judged earns nothing, and so do several of one student.
+    A directory that cannot be judged earns nothing. Of several directories of one
+    student and lab, the one with the most points counts.
 
     Example: enclave-sim lab grade handed-in/* --format csv
     """

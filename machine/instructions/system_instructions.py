@@ -149,7 +149,8 @@ class SystemInstructions:
         """Raise the Fault of an instruction that precedes those of its accesses to memory (SDM volume 3, 6.9)."""
         if instruction.action & _RESTRICTED:
             self._check_permission(instruction)
-        if instruction.extension in _PRIVILEGED.get(instruction.opcode, ()):
+        in_memory = isinstance(instruction.operand, MemoryOperand)
+        if in_memory and instruction.extension in _PRIVILEGED.get(instruction.opcode, ()):
             self._check_ring_0()
         self._x87.check_before_access(instruction)
 

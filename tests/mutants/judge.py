@@ -22,7 +22,7 @@ from enclave_sim.recording.outcome.residue import Residue
 from enclave_sim.recording.outcome.summary import KERNEL_STOPPED
 from firmware import Firmware
 from machine.errors import EmulatorFault
-from tests.machine.fuzz import oracle
+from tests.machine.fuzz import oracle, segments
 from tests.machine.fuzz.properties import search
 from tests.machine.fuzz.search import search_cases
 from tests.mutants.defect import BY_BLOCK, LOUD, RING_3, SEARCH, SEARCH_BY_BLOCK, SEARCH_MODES, Defect
@@ -32,7 +32,7 @@ MAX_EXAMPLES, _SEED = 20_000, 2
 """Examples within which a search must find the defect."""
 _CASES = {
     SEARCH_BY_BLOCK: (BY_BLOCK, (oracle.BY_BLOCK, oracle.STOPS_BY_BLOCK)),
-    SEARCH_MODES: (RING_3, (oracle.INTERRUPT, oracle.FETCHED, oracle.LIMITED)),
+    SEARCH_MODES: (RING_3, (oracle.INTERRUPT, oracle.FETCHED, oracle.LIMITED, *segments.RULES)),
 }
 """Searches among the fuzzer's cases: what is broken if a case breaks one of these rules."""
 

@@ -6,17 +6,23 @@ No trial exercises these: the strategies for ring-3 code, or the fuzzer's cases 
 from collections.abc import Callable
 from unittest.mock import patch
 
+from msgspec.structs import replace
+
 from machine.architecture.decoding import Instruction
 from machine.architecture.processor_state import ProcessorState
 from machine.execution.execution import Execution
+from machine.instructions import segment_limits
+from machine.instructions.accesses import Access, accesses
 from machine.instructions.disposition import Done
 from machine.instructions.system_instructions import SystemInstructions
 from machine.interrupts import unicorn_faults
+from machine.processor.cpu import Cpu
 from machine.processor.fetch_faults import FetchFaults
 from tests.mutants.defect import RING_3, SEARCH, SEARCH_MODES, Defect, Edit, NativeHook, Replacement, Several
 
 _execute, _take_interrupt = SystemInstructions.execute, Execution.take_interrupt
 _GROUP_5, _FAR_CALL, _INTERRUPT_RETURN = 0xFF, 3, 0xCF
+_STORING = frozenset([0x88, 0x89, *range(0xD8, 0xE0), *range(0x0F90, 0x0FA0)])
 _EXPLICIT_LENGTHS = (0x0F_3A60, 0x0F_3A61)
 
 
@@ -27,6 +33,14 @@ def _by_unicorn(chosen: Callable[[Instruction], bool]) -> Replacement:
         return Done.NATIVE if chosen(instruction) else _execute(self, instruction)
 
     return Replacement(SystemInstructions, "execute", execute)
+
+
+def _accesses_without_some_stores(cpu: Cpu, instruction: Instruction) -> tuple[Access, ...]:
+    """What MOV, SETcc and x87 instructions store counts as read."""
+    found = accesses(cpu, instruction)
+    if instruction.opcode in _STORING:
+        return tuple(replace(access, writes=False) for access in found)
+    return found
 
 
 def _take_interrupt_unchecked(self: Execution, *, pending: bool) -> bool:
@@ -91,6 +105,20 @@ MACHINE_DEFECTS = (
         "shadow-unchecked",
         "the instruction that delays a pending interrupt is not checked against segment limits",
         Replacement(Execution, "take_interrupt", _take_interrupt_unchecked),
+        (SEARCH_MODES,),
+        (RING_3,),
+    ),
+    Defect(
+        "read-only-stored",
+        "MOV, SETcc and x87 instructions store through read-only data segments",
+        Replacement(segment_limits, "accesses", _accesses_without_some_stores),
+        (SEARCH_MODES,),
+        (RING_3,),
+    ),
+    Defect(
+        "operand-first",
+        "what a segment does not allow comes before #UD and #NM of the instruction",
+        Replacement(SystemInstructions, "check_before_access", lambda _self, _instruction: None),
         (SEARCH_MODES,),
         (RING_3,),
     ),

@@ -1,9 +1,10 @@
 """Rules for every program, whatever it does.
 
 In ring 3: the state of ring 0 is unchanged, ring 0 is reached only through gates and from ring 3, and an interrupt
-makes no difference; not with peripherals, by which ring 3 may change anything. In all rings: the native and the
-portable instruction hook agree, stepping, translating, stopping after each instruction, observing code, counting by
-block or going on elsewhere from a snapshot makes no difference, and the emulator keeps its own rules.
+makes no difference; not with peripherals, by which ring 3 may change anything. Outside 64-bit mode: the rules about
+segments of segments.py. In all rings: the native and the portable instruction hook agree, stepping, translating,
+stopping after each instruction, observing code, counting by block or going on elsewhere from a snapshot makes no
+difference, and the emulator keeps its own rules.
 """
 
 import traceback
@@ -14,6 +15,7 @@ from machine.architecture.decoding import decode
 from machine.architecture.exceptions import GP, NM, UD
 from machine.architecture.paging import is_canonical
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
+from tests.machine.fuzz import segments
 from tests.machine.fuzz.behaviour import opcode
 from tests.machine.fuzz.case import Case
 from tests.machine.programs import layout
@@ -82,6 +84,7 @@ class Oracle:
             "a snapshot makes no difference": Bench(piecewise=6, moving=True),
         }
         self._others = {rule: bench for rule, bench in others.items() if rules is None or rule in rules}
+        self._segments = rules is None or not segments.RULES.isdisjoint(rules)
         self._idle: dict[Program, Result] = {}
 
     def judge(self, case: Case, *, twice: bool = True) -> tuple[Result | None, tuple[Finding, ...]]:
@@ -102,6 +105,8 @@ class Oracle:
                     if other != result:
                         found.append(Finding(rule, difference(result, other)))
                 found += self._of_interrupt(program, result)
+                if self._segments:
+                    found += [Finding(rule, what) for rule, what in segments.broken(self._native, program)]
         except Exception as error:  # noqa: BLE001 - whatever it is, a program must not get the emulator to raise it
             where = traceback.extract_tb(error.__traceback__)[-1]
             return None, (Finding(f"the emulator raises no {type(error).__name__}", f"{error} ({where.name})"),)

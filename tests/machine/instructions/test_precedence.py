@@ -181,3 +181,11 @@ def test_a_privileged_instruction_is_gp_even_if_its_operand_is_ss(code: bytes, m
     small_stack = b"\xb8" + layout.SMALL_DATA.to_bytes(4, "little") + b"\x8e\xd0"  # mov eax, selector; mov ss, eax
     assert run(small_stack + code, mode=mode, cr4=UMIP).vector == GP
     assert run(small_stack + b"\x8b\x45\0", mode=mode, cr4=UMIP).vector == SS  # mov eax, [ebp]
+
+
+@pytest.mark.parametrize("modrm", range(0xC0, 0x100), ids=hex)
+@pytest.mark.parametrize("mode", [Mode.COMPATIBILITY, Mode.PROTECTED])
+def test_segments_make_no_difference_to_group_7_without_an_operand_in_memory(modrm: int, mode: Mode) -> None:
+    code = bytes([0x0F, 0x01, modrm])
+    flat, null = (run(code, mode=mode, selector=selector) for selector in (layout.USER_DATA, 0))
+    assert (flat.end, flat.vector, flat.error_code) == (null.end, null.vector, null.error_code)

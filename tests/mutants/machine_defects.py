@@ -35,11 +35,11 @@ def _by_unicorn(chosen: Callable[[Instruction], bool]) -> Replacement:
     return Replacement(SystemInstructions, "execute", execute)
 
 
-def _accesses_without_some_stores(cpu: Cpu, instruction: Instruction) -> tuple[Access, ...]:
+def _accesses_without_some_stores(cpu: Cpu, instruction: Instruction) -> list[Access]:
     """What MOV, SETcc and x87 instructions store counts as read."""
     found = accesses(cpu, instruction)
     if instruction.opcode in _STORING:
-        return tuple(replace(access, writes=False) for access in found)
+        return [replace(access, writes=False) for access in found]
     return found
 
 

@@ -2,7 +2,7 @@
 
 Nearly all software has flat segments, whose checks cannot fail. If only FS or GS is not flat, `check` is called before
 each instruction with an FS or GS prefix. If another segment is not flat, the machine executes single instructions and
-calls `check` before each. Deviation: a branch beyond the limit of CS raises #GP at its target, not at the branch.
+calls `check` before each.
 """
 
 from enum import Enum, auto
@@ -13,6 +13,7 @@ from machine.architecture.exceptions import GP, SS, Fault
 from machine.architecture.processor_state import DEFAULT_32, SEGMENT_REGISTERS, SegmentRegister
 from machine.bus.ram import PAGE_SIZE
 from machine.instructions.accesses import Access, accesses
+from machine.instructions.general.near_branch import check_near_branch
 from machine.processor.cpu import Cpu
 
 _CODE, _EXPAND_DOWN, _ACCESSIBLE, _PRESENT = 1 << 11, 1 << 10, 1 << 9, 1 << 15
@@ -55,13 +56,15 @@ class SegmentLimits:
             raise Fault(GP, 0)
 
     def check_accesses(self, instruction: Instruction) -> None:
-        """Raise Fault (#GP or #SS) if `instruction`, the one at RIP, would violate a data segment's limit or type."""
+        """Raise Fault (#GP or #SS) if `instruction`, the one at RIP, would violate a segment's limit or type."""
         cpu = self._cpu
         registers = cpu.registers
         for access in accesses(cpu, instruction):
             segment: SegmentRegister = getattr(registers, access.segment)
             if not _allows(segment, access):
                 raise Fault(SS if access.segment == "ss" else GP, 0)
+        if registers.cs.limit != _WHOLE:
+            check_near_branch(cpu, instruction)
 
 
 @lru_cache(maxsize=64)  # a kernel loads the same few sets of segments repeatedly

@@ -11,8 +11,8 @@ from machine.architecture.paging import is_canonical
 from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_access import read_operand
-from machine.instructions.operand_size import operand_size
-from machine.instructions.stack import current_stack, pop
+from machine.instructions.operand_size import address_size, operand_size
+from machine.instructions.stack import WIDTH_MASKS, current_stack, pop
 from machine.processor.cpu import Cpu
 
 _CF, _PF, _ZF, _SF, _OF = 1, 1 << 2, 1 << 6, 1 << 7, 1 << 11
@@ -62,10 +62,30 @@ def execute_near_branch(cpu: Cpu, instruction: Instruction) -> Done:
         memory.write(rsp, following.to_bytes(8, "little"), stack=True)
     registers.rsp = rsp & _ALL
     if opcode in (_LOOPNE, _LOOPE, _LOOP):
-        registers.rcx = _count(cpu, instruction) - 1 & _mask(instruction)
+        registers.rcx = _count(cpu, instruction) - 1 & WIDTH_MASKS[address_size(cpu, instruction)]
     cpu.skip(instruction.length)
     registers.rip = target
     return Done.COMPLETE
+
+
+def check_near_branch(cpu: Cpu, instruction: Instruction) -> None:
+    """Check a near branch outside 64-bit mode; RET is checked when it is executed.
+
+    Raises:
+        Fault: Its target is beyond the limit of CS: #GP(0). Or that of reading the target.
+    """
+    opcode, registers = instruction.opcode, cpu.registers
+    if opcode not in _CHECKED or (opcode == _INDIRECT and instruction.extension not in (_INDIRECT_CALL, 4)):
+        return
+    size = operand_size(cpu, instruction)
+    if opcode == _INDIRECT:
+        target = read_operand(cpu, instruction, size)
+    elif _taken(cpu, instruction):
+        target = _relative(registers.rip + instruction.length, instruction) & WIDTH_MASKS[size]
+    else:
+        return
+    if target > registers.cs.limit:
+        raise Fault(GP, 0)
 
 
 def _return(cpu: Cpu, instruction: Instruction) -> Done:
@@ -87,12 +107,8 @@ def _relative(following: int, instruction: Instruction) -> int:
     return following + displacement - (displacement >> bits - 1 << bits) & _ALL
 
 
-def _mask(instruction: Instruction) -> int:
-    return 0xFFFF_FFFF if instruction.address_size_prefix else _ALL
-
-
 def _count(cpu: Cpu, instruction: Instruction) -> int:
-    return cpu.registers.rcx & _mask(instruction)
+    return cpu.registers.rcx & WIDTH_MASKS[address_size(cpu, instruction)]
 
 
 def _taken(cpu: Cpu, instruction: Instruction) -> bool:
@@ -107,12 +123,5 @@ def _taken(cpu: Cpu, instruction: Instruction) -> bool:
     return True
 
 
-RULES = dict.fromkeys(
-    [
-        *_SHORT_JUMPS,
-        *_NEAR_JUMPS,
-        *range(_LOOPNE, _JRCXZ + 1),
-        *(_RETURN_POPPING, _RETURN, _CALL, _JUMP, _JUMP_SHORT, _INDIRECT),
-    ],
-    execute_near_branch,
-)
+_CHECKED = frozenset([*_SHORT_JUMPS, *_NEAR_JUMPS, *range(_LOOPNE, _JRCXZ + 1), _CALL, _JUMP, _JUMP_SHORT, _INDIRECT])
+RULES = dict.fromkeys([*_CHECKED, _RETURN, _RETURN_POPPING], execute_near_branch)

@@ -61,6 +61,39 @@ def test_a_call_at_the_end_returns_to_0(at_the_end: Any) -> None:
     assert ran.machine.ram.read(pushed, 2) == b"\0\0"
 
 
+BRANCHES_BEYOND = {
+    "jmp": "66e900010000",
+    "call": "66e800010000",
+    "jz": "660f8400010000",
+    "short": "66eb10",
+    "loop": "66e210",
+    "loop by ECX": "6766e210",
+    "jcxz": "89c9 31c9 66e310",
+    "jmp ebx": "66ffe3",
+    "call ebx": "66ffd3",
+    "jmp [esi]": "6766ff26",
+    "call [esi]": "6766ff16",
+}
+
+
+@pytest.mark.parametrize("name", BRANCHES_BEYOND)
+def test_a_branch_beyond_the_limit_is_gp_at_the_branch_and_changes_nothing(at_the_end: Any, name: str) -> None:
+    code = BRANCHES_BEYOND[name]
+    at = 0x1_0000 - len(bytes.fromhex(code)) + (4 if name == "jcxz" else 0)
+    state = "movl $0x12345678, -4(%esp); movl $0x10000, %ebx; movl $0x10000, %ecx; movl $0x5000, %esi;"
+    count = 0x1_0002 if name.startswith("loop") else 0x1_0000
+    ran = at_the_end(code, f"{state} movl $0x10000, (%esi); movl ${count}, %ecx; xorl %eax, %eax;")
+    (taken,) = ran.taken
+    assert (taken.vector, taken.error_code, taken.cs, taken.rip) == (GP, 0, CODE_16, at)
+    assert ran.machine.cpu.registers.rcx == (0x1_0000 if name == "jcxz" else count)
+
+
+@pytest.mark.parametrize("code", ["660f8500010000", "66e210"])  # JNZ with ZF; LOOP of the last turn
+def test_a_branch_that_is_not_taken_may_have_a_target_beyond(at_the_end: Any, code: str) -> None:
+    (taken,) = at_the_end(code, "xorl %eax, %eax; movl $0x10001, %ecx;").taken
+    assert (taken.vector, taken.cs, taken.rip) == (GP, CODE_16, 0x1_0000)
+
+
 def test_an_interrupt_after_the_last_instruction_saves_what_is_beyond(at_the_end: Any) -> None:
     (taken,) = at_the_end(f"cd{TRAP:02x}").taken
     assert (taken.vector, taken.cs, taken.rip) == (TRAP, CODE_16, 0x1_0000)

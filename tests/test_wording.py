@@ -43,10 +43,12 @@ INSTEAD = {
 INSTEAD_IN_CODE = INSTEAD | {r"in front of": "before", r"behind": "after", r"wants?": "needs, expects, asks for"}
 """Phrases sometimes right on a page, but not in code."""
 IN_ERRORS = re.compile(
-    r"\bright (is|are)\b|(?<!there )\bis no (?!longer|more)\w+|\bany more\b|\b(any|some)body\b|\bno more are\b",
+    r"\bright (is|are)\b|(?<!there )\bis no (?!longer|more)\w+|\bany more\b|\b(any|some)body\b|\bno more are\b|"
+    r"^: (is|has|holds)\b",
     re.IGNORECASE,
 )
-"""Phrases that no error has: write expected, is not a, no longer, anyone, is the maximum."""
+"""Phrases that no error has: write expected, is not a, no longer, anyone, is the maximum;
+FILE is empty, or FILE: it is empty."""
 FIRST_WORDS = re.compile(r"(What|Whether|Where|How|That|Which|Whose|Who)\b")
 """A docstring begins with a verb or a noun."""
 ALLOWED: set[tuple[str, str]] = set()
@@ -119,6 +121,8 @@ def test_a_source_in_c_or_assembly_is_in_plain_words(path: Path) -> None:
 
 def test_a_phrase_in_an_error_is_found() -> None:
     (text,) = errors(ast.walk(ast.parse('raise E(f"{x} is no TPM")')))
+    assert IN_ERRORS.search(text)
+    (text,) = errors(ast.walk(ast.parse('raise E(f"{x}: is empty")')))
     assert IN_ERRORS.search(text)
     assert not IN_ERRORS.search("there is no TPM; expected one, which is no longer there")
 

@@ -11,7 +11,8 @@ def explain(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
         return one_line(error.format_message())
-    return f"{one_line(_words(error, context))}; see {context.command_path} --help"
+    words = one_line(_words(error, context))
+    return f"{words}{' ' if words.endswith('?') else '; '}see {context.command_path} --help"
 
 
 def _words(error: click.ClickException, context: click.Context) -> str:
@@ -32,7 +33,8 @@ def _words(error: click.ClickException, context: click.Context) -> str:
             found = next(one for one in command.get_params(context) if name in one.opts)
             if isinstance(found, click.Option) and found.is_flag:
                 return f"{name} takes no value"
-            return f"{name} needs a value: {_named(found, context)}: {_help(found)}"
+            needed = "a value" if found.nargs == 1 else f"{found.nargs} values"
+            return f"{name} needs {needed}: {_named(found, context)}: {_help(found)}"
     return error.message
 
 

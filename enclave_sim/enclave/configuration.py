@@ -231,13 +231,18 @@ def _read_source(source: str | Path, native: bool) -> bytes:
         raise ConfigurationError(_no_payload(str(source), names, native)) from None
     if not data:
         raise ConfigurationError(f"{path} is empty; a payload is a {kind if native else 'signed .wasm file'}")
-    if not native and not data.startswith(_WASM) and _is_text(data):
-        raise ConfigurationError(f"{path} is {_text_file(path, data)}")
+    if not native:
+        refuse_text(path, data)
     return data
 
 
+def refuse_text(path: Path, data: bytes) -> None:
+    """Say what a text file is that was given as a module, and what would be right. Raises ConfigurationError."""
+    if not data.startswith(_WASM) and _is_text(data):
+        raise ConfigurationError(f"{path} is {_text_file(path, data)}")
+
+
 def _text_file(path: Path, data: bytes) -> str:
-    """Say what a text file is that was given as a payload, and what would be right."""
     from enclave_sim.recording.format import BEGINNING  # noqa: PLC0415 - only a mistake needs it
 
     if data.startswith(BEGINNING):

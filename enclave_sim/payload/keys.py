@@ -129,7 +129,7 @@ class TrustAnchor(msgspec.Struct, frozen=True):
             ours = (public.ed25519_public_key, public.ml_dsa_65_public_key)
             if found.ed25519_public_key in ours or found.ml_dsa_65_public_key in ours:
                 raise KeyFileError(
-                    f"{origin}: is the development key, which everyone has; its purpose is not production"
+                    f"{origin} is the development key, which everyone has; its purpose is not production"
                 )
         return found
 

@@ -42,7 +42,7 @@ def select(
     kinds = None if kind is None else _kinds(kind)
     if between is not None and not 0 <= between[0] <= between[1]:
         raise ConfigurationError(
-            f"times from {between[0]} to {between[1]} ns: the end must not come before the beginning, nor that before 0"
+            f"{between[0]} to {between[1]} ns is not a span of time: begin at 0 or later, and do not end before"
         )
     if ring is not None and (ring[0] == ring[1] or not set(_RINGS).issuperset(ring)):
         raise ConfigurationError(f"no transition from ring {ring[0]} to ring {ring[1]}: there are rings 0 to 3")

@@ -137,7 +137,7 @@ def _checked_url(url: str, *, allow_insecure: bool) -> str:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https"):
-        raise ConfigurationError(f"{url}: is not the URL of a verifier, such as https://verifier.example:8040")
+        raise ConfigurationError(f"{url} is not the URL of a verifier, such as https://verifier.example:8040")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError(f"{url}: the URL of a verifier has no user, no query and no fragment")
     if parts.scheme == "http" and not allow_insecure and not _is_loopback(host):
@@ -165,4 +165,4 @@ def _tls(url: str, ca_file: Path | None) -> ssl.SSLContext | None:
         pem = read_file(ca_file, SMALL).decode("ascii", "ignore")  # any text may be between certificates
         return ssl.create_default_context(cadata=pem or "nothing")  # an empty text would mean those of the host
     except ssl.SSLError:
-        raise ConfigurationError(f"{ca_file}: has no certificates in PEM format") from None
+        raise ConfigurationError(f"{ca_file} has no certificates in PEM format") from None

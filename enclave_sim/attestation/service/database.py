@@ -79,7 +79,7 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             self._connection.close()
             raise ConfigurationError(
-                f"{self._shown}: is not a database that a verifier can use: {reason(error)}"
+                f"{self._shown} is not a database that a verifier can use: {reason(error)}"
             ) from None
         except ConfigurationError:
             self._connection.close()
@@ -105,7 +105,7 @@ class Database:
         known = {(schema.APPLICATION_ID, 1): schema.FROM_1, (schema.APPLICATION_ID, schema.VERSION): ()}
         if identity not in known:
             raise ConfigurationError(
-                f"{self._shown}: is not a database of this version of the verifier; name a new file"
+                f"{self._shown} is not a database of this version of the verifier; name a new file"
             )
         return known[identity]
 

@@ -47,14 +47,12 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _key = option("--key", type=FILE, metavar="FILE", required=True, help="Key file (NAME.key.json) to sign with.")
 _output = option("--output", "-o", type=FILE, metavar="FILE", help="Output file; - is standard output.")
 _anchor = option(
-    "--anchor",
+    "--trust-anchor",
     type=FILE,
     metavar="FILE",
     multiple=True,
     help="Trust anchor (NAME.anchor.json) to accept in addition to the development anchor; may be repeated.",
 )
-
-
 _feature = option(
     "--feature",
     type=TEXT,
@@ -133,7 +131,7 @@ def sign(module: Path, key: Path, output: Path | None) -> None:
     data = _translate(module) if module.suffix == ".wat" else _read_module(module)
     if any(each.name == artefact.SECTION_NAME for each in _walk(module, data)):
         raise ConfigurationError(
-            f"{module}: holds compiled code, which cannot be checked before it is signed; sign the plain module, "
+            f"{module} holds compiled code, which cannot be checked before it is signed; sign the plain module, "
             "then use `enclave-sim payload compile`"
         )
     goal = output or (module.with_suffix(".wasm") if module.suffix == ".wat" else module)
@@ -147,15 +145,15 @@ def sign(module: Path, key: Path, output: Path | None) -> None:
 @option("--production", is_flag=True, help="Refuse development keys.")
 @_feature
 @as_json_option
-def verify(module: Path, anchor: Sequence[Path], production: bool, feature: Sequence[str], as_json: bool) -> None:
+def verify(module: Path, trust_anchor: Sequence[Path], production: bool, feature: Sequence[str], as_json: bool) -> None:
     """Run the boot's checks of a module, in the same order.
 
     Also prints the virtual time that the boot takes for them.
 
-    Example: enclave-sim payload verify hello.wasm --anchor alice.anchor.json
+    Example: enclave-sim payload verify my.wasm --trust-anchor alice.anchor.json
     """
     data = _read_payload(module)
-    anchors = _load_anchors(anchor)
+    anchors = _load_anchors(trust_anchor)
     from enclave_sim.enclave.configuration import check_room  # noqa: PLC0415
     from enclave_sim.enclave.engine.admission import admit  # noqa: PLC0415
 
@@ -204,24 +202,24 @@ def show(module: Path, as_json: bool) -> None:
 
 
 @payload.command("compile", epilog=_EXIT_CODES)
-@_module("Signed module.")
+@_module("Built-in name or path of a signed module.", complete_payload)
 @_key
 @_output
 @_anchor
 @_feature
 def compile_payload(
-    module: Path, key: Path, output: Path | None, anchor: Sequence[Path], feature: Sequence[str]
+    module: Path, key: Path, output: Path | None, trust_anchor: Sequence[Path], feature: Sequence[str]
 ) -> None:
     r"""Compile a signed module ahead of time and sign the result, so that the boot need not compile it.
 
     The code runs only with this engine on this kind of processor. Without --output, it goes to NAME.aot.wasm.
 
     Example: enclave-sim payload compile hello.wasm --key alice.key.json \
-               --anchor alice.anchor.json
+               --trust-anchor alice.anchor.json
     """
     signing_key = keys.SigningKey.load(key)
-    data = _read_module(module)
-    anchors = _load_anchors(anchor)
+    data = _read_payload(module)
+    anchors = _load_anchors(trust_anchor)
     with _rejections(module):
         plain, _ = artefact.split(signature.verify(data, anchors).content)
         from enclave_sim.enclave.engine.wasmtime_engine import compile_ahead  # noqa: PLC0415
@@ -229,7 +227,7 @@ def compile_payload(
         fingerprint, code = compile_ahead(plain, _profile(feature))
     result = artefact.attach(plain, fingerprint, code, signing_key)
     goal = output or module.with_suffix(".aot.wasm")
-    keep({key: "the secret key", **dict.fromkeys(anchor, "the trust anchor")}, goal)
+    keep({key: "the secret key", **dict.fromkeys(trust_anchor, "the trust anchor")}, goal)
     save(goal, result, f"{len(code)} bytes of code, signed by {signing_key.name}")
 
 
@@ -243,7 +241,7 @@ def _rejections(module: Path, *, as_json: bool = False) -> Iterator[None]:
             answer = {"accepted": False, "check": rejection.check.name, "message": rejection.message}
             click.echo(json.dumps(answer))
         unknown = rejection.check is PayloadCheck.UNKNOWN_KEY
-        hint = "; add the signer's with --anchor NAME.anchor.json" if unknown else ""
+        hint = "; add the signer's with --trust-anchor NAME.anchor.json" if unknown else ""
         click.echo(f"{module}: {one_line(str(rejection))}{hint}", err=True)
         raise click.exceptions.Exit(ExitCode.REJECTED) from None
 
@@ -251,7 +249,7 @@ def _rejections(module: Path, *, as_json: bool = False) -> Iterator[None]:
 def _read(path: Path) -> bytes:
     data = read_file(path, MODULE)
     if not data:
-        raise ConfigurationError(f"{path}: is empty; {_NO_WASM_HINT}")
+        raise ConfigurationError(f"{path} is empty; {_NO_WASM_HINT}")
     return data
 
 
@@ -274,13 +272,11 @@ def _read_module(path: Path) -> bytes:
     if data.startswith(sections.COMPONENT_HEADER):
         raise ConfigurationError(f"{path}: {ComponentGiven()}")
     if not data.startswith(sections.MODULE_HEADER):
-        if path.suffix == ".wat":
-            raise ConfigurationError(
-                f"{path}: is not a WebAssembly module; if it is WebAssembly text, translate and sign it first: "
-                "`enclave-sim payload sign`"
-            )
+        from enclave_sim.enclave.configuration import refuse_text  # noqa: PLC0415 - only a mistake needs it
+
+        refuse_text(path, data)
         start = data[:8].hex(" ")
-        raise ConfigurationError(f"{path}: is not a WebAssembly module but starts with {start}; {_NO_WASM_HINT}")
+        raise ConfigurationError(f"{path} is not a WebAssembly module but starts with {start}; {_NO_WASM_HINT}")
     return data
 
 
@@ -296,13 +292,13 @@ def _translate(path: Path) -> bytes:
     """Return the binary form of a WebAssembly text file."""
     text = read_utf8(path, MODULE, "WebAssembly text")
     if not text.strip():
-        raise ConfigurationError(f"{path}: is empty; it must be WebAssembly text, such as (module)")
+        raise ConfigurationError(f"{path} is empty; it must be WebAssembly text, such as (module)")
     from wasmtime import WasmtimeError, wat2wasm  # noqa: PLC0415
 
     try:
         return bytes(wat2wasm(text))
     except WasmtimeError as error:
-        raise ConfigurationError(f"{path}: is not WebAssembly text: {not_text(error)}") from None
+        raise ConfigurationError(f"{path} is not WebAssembly text: {not_text(error)}") from None
 
 
 def _profile(features: Sequence[str]) -> GuestProfile:

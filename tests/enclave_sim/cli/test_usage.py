@@ -23,9 +23,10 @@ COMMANDS = dict(commands())
     [
         ("rnu", "there is no command 'rnu'; did you mean run? there are run, verify, "),
         ("payload showw", "there is no command 'showw'; did you mean show? there are compile, "),
-        ("run --cylces 3", "there is no option --cylces; did you mean --cycles?; see enclave-sim run --help"),
+        ("run --cylces 3", "there is no option --cylces; did you mean --cycles? see enclave-sim run --help"),
         ("run -z", "there is no option -z; see enclave-sim run --help"),
         ("run --cycles", "--cycles needs a value: --cycles N: Number of cycles to run; see"),
+        ("events x --between 1ms", "--between needs 2 values: --between TIME TIME: Only events from one "),
         ("run --json=1", "--json takes no value; see"),
         ("run --cycles many", "--cycles: 'many' is not a whole number (such as 1000000, 1_000_000 or 0xF4240); see"),
         ("beacon", "there is no command 'beacon'; did you mean run beacon? there are run, "),
@@ -33,8 +34,9 @@ COMMANDS = dict(commands())
         ("surveyor", "there is no command 'surveyor'; did you mean run surveyor --engine native? there are run, "),
         ("payload beacon", "there is no command 'beacon'; there are compile, "),
         ("run --engine quick", "--engine: 'quick' is not one of wasmtime, resident, native; see"),
-        ("run --engine natve", "--engine: 'natve' is not one of wasmtime, resident, native; did you mean native?; see"),
-        ("completion bsh", "bash|zsh|fish: 'bsh' is not one of bash, zsh, fish; did you mean bash?; see"),
+        ("run --engine natve", "--engine: 'natve' is not one of wasmtime, resident, native; did you mean native? see"),
+        ("completion bsh", "bash|zsh|fish: 'bsh' is not one of bash, zsh, fish; did you mean bash? see"),
+        ("payload verify x --anchor y", "there is no option --anchor; did you mean --trust-anchor? see "),
         ("run --feature smd", "unknown WebAssembly feature 'smd'; did you mean simd? there are "),
         ("run --arena-bytes 600000", "--arena-bytes is 600000; it must be 0 to 524288, the bytes of its region"),
         ("run --wake-ns 1m", "--wake-ns: '1m' is not a time such as 10s or 1.5ms; units are ns, us, ms, s, min, h"),
@@ -72,7 +74,7 @@ def test_a_mistake_is_one_line_that_says_where_it_is_and_what_would_be_right(wor
 
 def test_a_misspelt_choice_of_schema_has_the_one_that_was_meant() -> None:
     assert_refused(
-        command("schema", "verifyy"), "COMMAND: 'verifyy' is not one of run, verify, ", "; did you mean verify?; see"
+        command("schema", "verifyy"), "COMMAND: 'verifyy' is not one of run, verify, ", "; did you mean verify? see"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from enclave_sim.enclave.attester import attestation_port
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.events import HostReturned, InputTaken, VerifierChallenged, name_of_kind
+from enclave_sim.events import HostReturned, InputTaken, VerifierChallenged
 from enclave_sim.inputs import MemoryWrite, RegisterWrite
 from enclave_sim.payload.errors import MalformedModule
 from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
@@ -118,18 +118,18 @@ def _after_expression(module: bytes, at: int) -> int:
 
 
 def _nonce(timeline: Timeline[Any], number: int) -> tuple[Place, ...]:
-    _run_to(timeline, VerifierChallenged, number)
+    _run_to(timeline, VerifierChallenged, "nonce", number)
     return (Place(MEMORY, attestation_port.ADDRESS + attestation_port.NONCE, attestation_port.NONCE_SIZE),)
 
 
 def _answer(timeline: Timeline[Any], number: int) -> tuple[Place, ...]:
-    event = _run_to(timeline, HostReturned, number)
+    event = _run_to(timeline, HostReturned, "answer", number)
     timeline.go_to_time(event.at_ns)  # the event belongs to the stay that begins there
     return (REGISTERS["eax"],)
 
 
 def _input(timeline: Timeline[Any], number: int) -> tuple[Place, ...]:
-    event = _run_to(timeline, InputTaken, number)
+    event = _run_to(timeline, InputTaken, "input", number)
     known = [event.given] if event.given is not None else list(timeline.subject.header.inputs)
     for one in known:
         if one.after is None and event.scheduled_ns not in (None, one.at_ns):
@@ -143,7 +143,7 @@ def _input(timeline: Timeline[Any], number: int) -> tuple[Place, ...]:
     raise ConfigurationError(f"input:{number} is {event.input}, which writes no memory and no register")
 
 
-def _run_to(timeline: Timeline[Any], kind: type[Event], number: int) -> Any:
+def _run_to(timeline: Timeline[Any], kind: type[Event], what: str, number: int) -> Any:
     timeline.go_to(Position(0))
     left = number
 
@@ -156,7 +156,8 @@ def _run_to(timeline: Timeline[Any], kind: type[Event], number: int) -> Any:
 
     event = timeline.run(wanted=wanted)
     if event is None:
-        raise ConfigurationError(f"the run has only {number - left} of {name_of_kind(kind)}; numbers count from 0")
+        count = f"{number - left}, counted from 0" if number > left else "none"
+        raise ConfigurationError(f"there is no {what} {number} in this run; it has {count}")
     if not timeline.subject.between_steps:
         timeline.step()
     return event

@@ -1,9 +1,11 @@
 """Invalid files and options for `enclave-sim payload`: exit code 2, one line, the same for every command."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from enclave_sim.recording.format import BEGINNING
 from tests.enclave_sim.cli.trust.payload.payload_command import run
 
 
@@ -14,7 +16,9 @@ from tests.enclave_sim.cli.trust.payload.payload_command import run
         (None, "No such file"),
         (b"", "is empty"),
         (b"\x7fELF" + bytes(60), "is not a WebAssembly module"),
-        (b"\0asm\x0d\0\1\0", "is a WebAssembly component; a payload is a module"),
+        (b"(module)", "is text, not a WebAssembly module"),
+        (BEGINNING, "is a recording, not a payload; enclave-sim replay repeats it"),
+        (b"\0asm\x0d\0\1\0", "it is a WebAssembly component; a payload is a module"),
     ],
 )
 def test_a_file_which_is_not_a_module_is_a_usage_error(
@@ -26,7 +30,7 @@ def test_a_file_which_is_not_a_module_is_a_usage_error(
     options: list[str | Path] = ["--key", directory / "alice.key.json"] if command in {"sign", "compile"} else []
     outcome = run(command, path, *options)
     assert (outcome.code, outcome.output) == (2, "")
-    assert f"{path}: " in outcome.error
+    assert re.match(rf"error: (cannot read )?{re.escape(str(path))}(:| is) ", outcome.error)
     assert reason in outcome.error
 
 
@@ -55,7 +59,7 @@ def test_an_unreadable_key_is_a_usage_error(directory: Path, command: str) -> No
 
 
 def test_an_unreadable_anchor_is_a_usage_error(directory: Path) -> None:
-    outcome = run("verify", directory / "beacon.wasm", "--anchor", directory / "alice.key.json")
+    outcome = run("verify", directory / "beacon.wasm", "--trust-anchor", directory / "alice.key.json")
     assert (outcome.code, "format aether-trust-anchor/1" in outcome.error) == (2, True)
 
 

@@ -57,7 +57,7 @@ def test_sign_says_where_the_text_is_wrong(directory: Path) -> None:
     (directory / "bad.wat").write_text("(module (memry 1))")
     outcome = run("sign", directory / "bad.wat", "--key", directory / "alice.key.json")
     assert outcome.code == 2
-    assert "bad.wat: is not WebAssembly text: line 1, column 10: it cannot be understood" in outcome.error
+    assert "bad.wat is not WebAssembly text: line 1, column 10: it cannot be understood" in outcome.error
     assert not (directory / "bad.wasm").exists()
 
 

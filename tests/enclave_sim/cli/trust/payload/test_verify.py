@@ -23,7 +23,7 @@ def test_verify_accepts_a_module_of_the_development_key(directory: Path) -> None
 def test_verify_accepts_a_module_of_a_given_anchor_in_production(directory: Path) -> None:
     run("sign", directory / "hello.wat", "--key", directory / "alice.key.json")
     path, anchor = directory / "hello.wasm", directory / "alice.anchor.json"
-    outcome = run("verify", path, "--anchor", anchor, "--production", "--json")
+    outcome = run("verify", path, "--trust-anchor", anchor, "--production", "--json")
     answer = json.loads(outcome.output)
     assert outcome.code == 0
     assert (answer["accepted"], answer["anchor"], answer["development"]) == (True, "alice", False)
@@ -79,7 +79,7 @@ def test_verify_makes_the_checks_of_the_profile_as_the_boot_does(directory: Path
     (directory / "bad.wat").write_text(f"(module {OUTSIDE[words]})")
     assert run("sign", directory / "bad.wat", "--key", directory / "alice.key.json").code == 0
     anchor = directory / "alice.anchor.json"
-    outcome = run("verify", directory / "bad.wasm", "--anchor", anchor)
+    outcome = run("verify", directory / "bad.wasm", "--trust-anchor", anchor)
     assert (outcome.code, outcome.output, outcome.error.count("\n")) == (3, "", 1)
     assert words in outcome.error
     booted = Enclave(directory / "bad.wasm", trust_anchors=[TrustAnchor.load(anchor)]).run()
@@ -89,7 +89,7 @@ def test_verify_makes_the_checks_of_the_profile_as_the_boot_does(directory: Path
 def test_verify_allows_the_features_that_the_run_will_allow(directory: Path) -> None:
     (directory / "bulk.wat").write_text('(module (memory 1) (data "passive") (func (export "_start")))')
     assert run("sign", directory / "bulk.wat", "--key", directory / "alice.key.json").code == 0
-    command = ("verify", directory / "bulk.wasm", "--anchor", directory / "alice.anchor.json")
+    command = ("verify", directory / "bulk.wasm", "--trust-anchor", directory / "alice.anchor.json")
     assert [run(*command).code, run(*command, "--feature", "bulk-memory").code] == [3, 0]
     assert "unknown WebAssembly feature 'bulk'" in run(*command, "--feature", "bulk").error
 
@@ -100,7 +100,7 @@ def test_verify_refuses_code_of_another_engine_as_the_boot_does(directory: Path)
     outcome = run("verify", path)
     assert (outcome.code, "ARTEFACT_FOREIGN" in outcome.error) == (3, True)
     assert run("compile", directory / "beacon.wasm", "--key", directory / "alice.key.json", "-o", path).code == 0
-    accepted = run("verify", path, "--anchor", directory / "alice.anchor.json")
+    accepted = run("verify", path, "--trust-anchor", directory / "alice.anchor.json")
     assert (accepted.code, "0.000 ms to compile" in accepted.output) == (0, True)
 
 

@@ -128,8 +128,9 @@ def test_a_register_that_an_input_writes_can_be_marked() -> None:
     [
         ("data:1", "there is no payload 1 in this run; it has 1"),
         ("data", "payload 0 has no data segment"),
-        ("nonce:9", "the run has only 1 of verifier_challenged; numbers count from 0"),
-        ("input:1", "the run has only 1 of input_taken"),
+        ("nonce:9", "there is no nonce 9 in this run; it has 1, counted from 0"),
+        ("input:1", "there is no input 1 in this run; it has 1, counted from 0"),
+        ("answer:99", "there is no answer 99 in this run; it has "),
         ("input", "input:0 is external_interrupt, which writes no memory and no register"),
         ("secret", "'secret' cannot be asked for"),
     ],

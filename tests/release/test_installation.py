@@ -19,7 +19,7 @@ from tests.digests.runs import TABLE
 ROOT = Path(__file__).resolve().parents[2]
 BEACON = f"COMPLETED {json.loads(TABLE.read_text())['beacon']}\n"
 NEEDS = {"": "rich", "inspector": "textual, textual_serve", "verifier": "starlette, uvicorn, httpx", "arrow": "pyarrow"}
-NEEDS |= {"testing": "pytest, hypothesis", "firmware": "ziglang"}
+NEEDS |= {"testing": "pytest, hypothesis", "firmware": "ziglang", "dask": "distributed"}
 """The packages of each extra."""
 RUNNING = {
     *("capstone", "cbor2", "cffi", "click", "cryptography", "enclave-sim", "gmpy2", "markdown-it-py", "mdurl"),

@@ -6,12 +6,12 @@ Every run is that of a fresh enclave, independent of the runs before it.
 import gc
 import traceback
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
 from enclave_sim.campaigns.faults import (
-    WIDEST,
     AnyFault,
     Injection,
     MemoryBits,
@@ -22,8 +22,9 @@ from enclave_sim.campaigns.faults import (
 )
 from enclave_sim.campaigns.golden import Golden
 from enclave_sim.campaigns.injection import NotActivatedError, inject, mistake_of
+from enclave_sim.campaigns.memory_uses import MemoryUses, Use
 from enclave_sim.campaigns.outcomes import Outcome, Record, classify
-from enclave_sim.campaigns.register_uses import RegisterUses
+from enclave_sim.campaigns.register_uses import Class, RegisterUses, check_window
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.events import InputTaken, ResidueScanned
@@ -31,6 +32,7 @@ from enclave_sim.guarantees.judges.admission import admitted
 from enclave_sim.guarantees.judges.jitter import jitter_free
 from enclave_sim.guarantees.observation import Observer, Run, Scenario
 from enclave_sim.guarantees.report import Finding
+from enclave_sim.guarantees.watchers.context_switch import ContextSwitchWatcher
 from enclave_sim.guarantees.watchers.machine_state import MachineState
 from enclave_sim.memory_map import region_at
 from enclave_sim.recording.event_text import event_line
@@ -70,6 +72,12 @@ class _LimitedObserver(Observer):
             raise TooManyEventsError(f"more than {self.limit} events, the last at {event.at_ns} ns")
         super().record(event)
 
+    def expect(self, fault: AnyFault) -> None:
+        """Take inverted bits of memory for what they are, and not for residue."""
+        for watcher in self.watchers:
+            if isinstance(watcher, ContextSwitchWatcher):
+                watcher.inverted = fault.inverted if isinstance(fault, MemoryBits) else {}
+
 
 class Bench:
     """One enclave on which runs with faults are made, one after the other.
@@ -103,7 +111,9 @@ class Bench:
         """Virtual time at which a run counts as hanging."""
         self._moments: Sequence[int] = ()
         self.uses: RegisterUses | None = None
-        """The uses of the general registers; None to make even the runs whose faults cannot be activated."""
+        """The uses of the general registers, if they were traced."""
+        self.makes_all = False
+        """True to make even the runs whose faults are known not to be activated."""
 
     def _begin(self) -> None:
         self._observer = _LimitedObserver()
@@ -137,6 +147,27 @@ class Bench:
         """
         self.uses = RegisterUses(self.enclave, self.golden, window)
         return self.uses
+
+    def trace_memory(self, addresses: range, window: range) -> list[Class]:
+        """Find the classes of equivalent moments of bytes of RAM.
+
+        Args:
+            addresses: Physical addresses.
+            window: Numbers of instructions retired.
+
+        Returns:
+            The classes.
+
+        Raises:
+            ConfigurationError: The window is not in the run, or there are too many classes.
+        """
+        check_window(window, self.golden.instructions)
+        return self.memory_uses.classes(addresses, window)
+
+    @cached_property
+    def memory_uses(self) -> MemoryUses:
+        """The uses of RAM, found by another golden run when they are first asked for."""
+        return MemoryUses(self.scenario.enclave(), self.golden.end_ns)
 
     def run(self, injection: Injection) -> Record:
         """Make one run with a fault, and judge it.
@@ -194,9 +225,10 @@ class Bench:
             region=region,
             place=self.enclave.program.place(rip),
         )
-        fault = injection.fault
-        if self._is_dead(fault, machine.cpu.hook.retired):
-            return msgspec.structs.replace(record, evidence=("the register is overwritten before it is read",))
+        known = "" if self.makes_all else self._unused(injection.fault, machine.cpu.hook.retired, at_ns)
+        if known:
+            return msgspec.structs.replace(record, evidence=(known,))
+        self._observer.expect(injection.fault)
         try:
             inject(self.enclave, injection.fault, self.limit_ns)
         except NotActivatedError as reason:
@@ -204,11 +236,19 @@ class Bench:
         result = self.enclave.run(self.limit_ns)
         return self._concluded(record, result)
 
-    def _is_dead(self, fault: AnyFault, instructions: int) -> bool:
-        """Report whether a fault is known to hit a value that is overwritten before it is read."""
-        if self.uses is None or not isinstance(fault, RegisterBits):
-            return False
-        return self.uses.is_read(fault.register, instructions) is False
+    def _unused(self, fault: AnyFault, instructions: int, at_ns: int) -> str:
+        """Say why nothing reads the value that a fault changes; empty if something may read it."""
+        if isinstance(fault, RegisterBits) and self.uses is not None:
+            overwritten = self.uses.is_read(fault.register, instructions) is False
+            return "the register is overwritten before it is read" if overwritten else ""
+        if not isinstance(fault, MemoryBits):
+            return ""
+        uses = {self.memory_uses.of(address, instructions, at_ns) for address in fault.inverted}
+        if Use.READ in uses:
+            return ""
+        if Use.LEFT in uses:
+            return "nothing reads the memory before the end, where the inverted bits are still there"
+        return "the memory is overwritten before it is read"
 
     def _concluded(self, record: Record, result: RunResult) -> Record:
         recording = self.enclave.recording
@@ -259,10 +299,7 @@ class Bench:
         """Report whether residue is nothing but the inverted bits themselves, where no byte was left without them."""
         if not isinstance(fault, MemoryBits):
             return False
-        inverted = fault.bits.to_bytes(WIDEST, "little")
-        expected = {
-            fault.address + n: self.golden.final_byte(fault.address + n) ^ b for n, b in enumerate(inverted) if b
-        }
+        expected = {address: self.golden.final_byte(address) ^ bits for address, bits in fault.inverted.items()}
         return all(expected.get(residue.base + n) == byte for n, byte in enumerate(residue.data))
 
     def _findings(

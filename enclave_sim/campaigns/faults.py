@@ -24,6 +24,11 @@ class MemoryBits(Fault, frozen=True, tag="memory_bits"):
     bits: int
     """The inverted bits, as a little-endian mask."""
 
+    @property
+    def inverted(self) -> dict[int, int]:
+        """The inverted bits of each byte, by its address."""
+        return {self.address + n: bits for n, bits in enumerate(self.bits.to_bytes(WIDEST, "little")) if bits}
+
 
 class StuckMemory(Fault, frozen=True, tag="stuck_memory"):
     """Bits of one byte of RAM keep a value, whatever is written."""

@@ -23,15 +23,16 @@ _MAYBE = ("cmov", "bsf", "bsr", "rep", "shld", "shrd", "shl", "shr", "sar", "sal
 
 
 class Class(NamedTuple):
-    """Moments of one register that are equivalent."""
+    """Moments that are equivalent for one register, or for one byte of RAM."""
 
-    register: str
+    target: str | int
+    """The register's name, or the byte's physical address."""
     first: int
     """Instructions retired at the first moment."""
     last: int
     """At the last one, just before the use: the pilot's."""
     read: bool
-    """False if the use overwrites the register."""
+    """False if the use overwrites the register or the byte, or if there is none."""
 
     @property
     def weight(self) -> int:
@@ -50,6 +51,15 @@ ALL = Uses(frozenset(GENERAL_REGISTERS), frozenset())
 _NONE = Uses(frozenset(), frozenset())
 
 
+def check_window(window: range, instructions: int) -> None:
+    """Raise ConfigurationError unless a window is in a run of so many instructions, and not too long."""
+    if not 0 <= window.start < window.stop <= instructions or len(window) > LONGEST:
+        raise ConfigurationError(
+            f"instructions {window.start} to {window.stop} are no window of a run of {instructions}; "
+            f"at most {LONGEST} are traced"
+        )
+
+
 class RegisterUses:
     """The uses of the general registers in a window of the golden run, and the classes of moments that follow.
 
@@ -63,11 +73,7 @@ class RegisterUses:
     """
 
     def __init__(self, enclave: Enclave, golden: Golden, window: range) -> None:
-        if not 0 <= window.start < window.stop <= golden.instructions or len(window) > LONGEST:
-            raise ConfigurationError(
-                f"instructions {window.start} to {window.stop} are no window of a run of {golden.instructions}; "
-                f"at most {LONGEST} are traced"
-            )
+        check_window(window, golden.instructions)
         self._enclave, self.window = enclave, window
         golden.go_to(Moment(instructions=window.start))
         self._uses = self._trace(window)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import msgspec
+
 from enclave_sim.campaigns.bench import Bench
 from enclave_sim.campaigns.faults import (
     AnyFault,
@@ -43,6 +45,7 @@ GROUPS = {
 }
 """Groups of registers, by the name in a plan."""
 _STORM = 100
+_CLASSES = "classes are of general registers or memory, and instructions: model = 'register' or 'memory', instructions"
 _DEFAULTS = {
     **dict.fromkeys(("interrupt raise", "interrupt lose"), (0x20, 0x21, 0x22, 0xFF)),
     "clock advance": (1000,),
@@ -78,8 +81,9 @@ class Space:
         if self.classes:
             one = self.classes[moment]
             chosen = self.faults.at(fault)
-            assert isinstance(chosen, RegisterBits)
-            return Injection(RegisterBits(one.register, chosen.bits), AtInstruction(one.last))
+            assert isinstance(chosen, RegisterBits | MemoryBits)
+            target = {"register" if isinstance(chosen, RegisterBits) else "address": one.target}
+            return Injection(msgspec.structs.replace(chosen, **target), AtInstruction(one.last))
         return Injection(self.faults.at(fault), self.moments.at(moment))
 
     def weight(self, number: int) -> int:
@@ -159,23 +163,35 @@ def _sample(size: int, count: int, seed: int, stratum: int) -> list[int]:
 
 def _spaces(plan: Plan, table: FaultsTable, bench: Bench) -> Iterator[Space]:
     if plan.sampling.method == "classes":
-        yield _classes(table, bench)
+        yield from _classes(table, bench)
         return
     for where, faults in _faults(table):
         for when, moments in _moments(table, bench):
             yield Space(" ".join(part for part in (table.model, where, when) if part), faults, moments)
 
 
-def _classes(table: FaultsTable, bench: Bench) -> Space:
-    registers = _registers(table.where or ("general",))
-    if table.model != "register" or table.instructions is None or not set(registers) <= set(GENERAL_REGISTERS):
-        raise ConfigurationError("classes are of general registers and instructions: model = 'register', instructions")
+def _classes(table: FaultsTable, bench: Bench) -> Iterator[Space]:
+    if table.instructions is None or table.model not in ("register", "memory"):
+        raise ConfigurationError(_CLASSES)
     window = range(*table.instructions)
-    classes = bench.trace_registers(window).classes(registers)
+    if table.model == "memory":
+        for name, span in _spans(table):
+            classes = bench.trace_memory(span, window)
+            yield _classed(table, name, window, _memory_faults(table, range(1)), classes)
+        return
+    registers = _registers(table.where or ("general",))
+    if not set(registers) <= set(GENERAL_REGISTERS):
+        raise ConfigurationError(_CLASSES)
     bits = _masks(table, (1 << 64) - 1)
     faults = Faults(len(bits), lambda n: RegisterBits(registers[0], bits[n]))
-    name = f"{table.model} {'+'.join(table.where or ('general',))} instructions {window.start}-{window.stop}"
-    moments = Moments(len(window) * len(registers), lambda n: AtInstruction(window.start + n // len(registers)))
+    name = "+".join(table.where or ("general",))
+    yield _classed(table, name, window, faults, bench.trace_registers(window).classes(registers))
+
+
+def _classed(table: FaultsTable, name: str, window: range, faults: Faults, classes: list[Class]) -> Space:
+    name = f"{table.model} {name} instructions {window.start}-{window.stop}"
+    count = sum(one.weight for one in classes)
+    moments = Moments(count, lambda n: AtInstruction(window[n % len(window)]))
     return Space(name, faults, moments, tuple(classes))
 
 

@@ -10,6 +10,7 @@ needs a host address gets it from `lend`. A writer other than an instruction nam
 
 import ctypes
 from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 import msgspec
 
@@ -32,6 +33,18 @@ class RamImage(msgspec.Struct, frozen=True):
 
     runs: tuple[tuple[int, bytes], ...]
     """Runs of pages with their physical addresses, in order; all other pages are zero."""
+
+
+class _WatchedView:
+    """A view whose reader is known."""
+
+    def __init__(self, view: memoryview, seen: Callable[[int, int], None]) -> None:
+        self._view, self._seen = view, seen
+
+    def __getitem__(self, index: "slice | int") -> "memoryview | int":
+        where = range(*index.indices(len(self._view))) if isinstance(index, slice) else range(index, index + 1)
+        self._seen(where.start, len(where))
+        return self._view[index]
 
 
 class Ram:
@@ -64,6 +77,7 @@ class Ram:
         self.on_watch: Callable[[], None] = lambda: None
         """Called when `watch` begins."""
         self._watched: list[tuple[range, Seen]] = []
+        self._reader: Callable[[int, int], None] | None = None
 
     def check(self, base: int, length: int) -> None:
         """Raise MachineError unless the range is inside RAM."""
@@ -114,6 +128,24 @@ class Ram:
         self.on_watch()
         return lambda: self._watched.remove(watched)
 
+    def watch_reads(self, seen: Callable[[int, int], None]) -> Callable[[], None]:
+        """Report what is read by anything but Unicorn, which reads data, code and page tables.
+
+        Args:
+            seen: Called before each read with its physical address and its size in bytes; of what is lent, after it
+                may have been read.
+
+        Returns:
+            A function that ends the reports.
+        """
+        view = self.view
+        self.view, self._reader = cast(memoryview, _WatchedView(view, seen)), seen
+
+        def end() -> None:
+            self.view, self._reader = view, None
+
+        return end
+
     def is_watched(self, where: range) -> bool:
         """Report whether writes to a part of a range are reported."""
         return any(where.start < other.stop and other.start < where.stop for other, _ in self._watched)
@@ -130,8 +162,10 @@ class Ram:
         return self.host_address + base
 
     def lent_changed(self) -> None:
-        """Record that all lent ranges may have been written."""
+        """Record that all lent ranges may have been read and written."""
         for where in self._lent:
+            if self._reader is not None:
+                self._reader(where.start, len(where))
             self.changed(where.start, len(where))
 
     def changed(self, base: int, length: int) -> None:
@@ -165,6 +199,8 @@ class Ram:
     def is_zero(self, base: int, length: int) -> bool:
         """Report whether every byte of a range is zero."""
         self.check(base, length)
+        if self._reader is not None:
+            self._reader(base, length)
         return self._memory.is_zero(base, length)
 
     def nonzero_pages(self, within: Iterable[range] | None = None) -> list[int]:

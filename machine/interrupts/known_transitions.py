@@ -239,7 +239,7 @@ class KnownTransitions:
 
     def _frame(self, address: int) -> tuple[int, ...] | None:
         physical = self._physical(address, _FRAME.size)
-        return None if physical < 0 else _FRAME.unpack_from(self._cpu.ram.view, physical)
+        return None if physical < 0 else _FRAME.unpack(self._cpu.ram.view[physical : physical + _FRAME.size])
 
 
 def _others(registers: ProcessorState) -> tuple[int, ...]:

@@ -49,6 +49,7 @@ class Cpu:
         self.cpuid_switches: Callable[[], Switches] = Switches
         """Returns the CPUID bits switched by software."""
         self.coverage: CodeCoverage | None = None
+        self._notes = False
         """The notes about executed code, if somebody asks for them: see `cover`."""
         self.debug = DebugRegisters(self.registers, self.hook, self.memory, self.clock, self.callbacks)
 
@@ -181,14 +182,14 @@ class Cpu:
         first = max(where.start - _LONGEST_ACCESS + 1, 0)
         return self.callbacks.watch_memory(accessed, range(first, where.stop), reads=reads)
 
-    def watch_blocks(self, seen: Callable[[int], None]) -> Callable[[], None]:
+    def watch_blocks(self, seen: Callable[[int, int], None]) -> Callable[[], None]:
         """Report each block of code before it is executed; `watch_memory` must report accesses meanwhile.
 
         A block begins where the processor is entered and at each target of a branch, and reaches at most to the next
         branch. An instruction that the machine executes itself may be in none.
 
         Args:
-            seen: Called with the linear address of the first instruction.
+            seen: Called with the linear address of the first instruction, and the size in bytes.
 
         Returns:
             A function that ends the reports.
@@ -202,8 +203,17 @@ class Cpu:
 
     def note_access(self, writes: bool, physical: int, size: int) -> None:
         """Report to `watch_memory` an access of `size` bytes by an instruction that the machine executes itself."""
+        if not self.callbacks.watchers:
+            return
+        self._notes = True
         for seen in self.callbacks.watchers:
             seen(writes, physical, size)
+        self._notes = False
+
+    @property
+    def accessing(self) -> int:
+        """The number of instructions retired before the one whose access `watch_memory` reports now."""
+        return self.hook.retired - (not self._notes)  # Unicorn's have been counted already, ours not yet
 
     # State
 

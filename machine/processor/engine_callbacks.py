@@ -126,18 +126,18 @@ class Callbacks:
 
         return end
 
-    def watch_blocks(self, seen: Callable[[int], None]) -> Callable[[], None]:
+    def watch_blocks(self, seen: Callable[[int, int], None]) -> Callable[[], None]:
         """Report each block of translated code before it is executed, while `watch_memory` reports accesses, too.
 
         Args:
-            seen: Called with the linear address of the first instruction.
+            seen: Called with the linear address of the first instruction, and the size in bytes.
 
         Returns:
             A function that ends the reports.
         """
 
-        def entered(_uc: int, address: int, _size: int, _user: int) -> None:
-            seen(address)
+        def entered(_uc: int, address: int, size: int, _user: int) -> None:
+            seen(address, size)
 
         callback = self._make(ctypes.CFUNCTYPE(None, _void, _u64, _u32, _void), entered)
         handle = add_hook(self._uc, UC_HOOK_BLOCK, callback)

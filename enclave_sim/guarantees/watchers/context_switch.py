@@ -9,7 +9,7 @@ At the end of a cycle heap, guest stack, arena and the interrupt stacks are zero
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import machine.events as machine_events
@@ -39,9 +39,12 @@ class ContextSwitchWatcher(Watcher):
 
     NAME = "context switches"
     STATE = ("_interrupted", "_left_by")
+    WIRING = ("inverted",)
 
     def __init__(self) -> None:
         super().__init__()
+        self.inverted: Mapping[int, int] = {}
+        """What bytes of zeros are, by address, if a memory fault of the run has inverted bits of them: no residue."""
         self._interrupted: tuple[Any, ...] | None = None
         self._left_by: int | None = None
         """The vector that left ring 3; None before a guest's first entry."""
@@ -134,17 +137,13 @@ class ContextSwitchWatcher(Watcher):
     # Memory
 
     def _check_zero(self, name: str, when: str, at_ns: int) -> None:
-        where, ram = region(name), self.machine.ram
-        if not ram.is_zero(where.base, where.size):
-            page = next(p for p in ram.nonzero_pages() if where.base <= p < where.end)
-            self._report_bytes(f"{name} is not zero {when}", page, at_ns)
+        where = region(name)
+        self._check_left(f"{name} is not zero {when}", range(where.base, where.end), at_ns)
 
     def _check_stack(self, name: str, after: str, at_ns: int) -> None:
         """Check that a stack is zero except for the frame of the return to the guest, which the guest knows."""
         where, ram = region(name), self.machine.ram
-        if not ram.is_zero(where.base, where.size - _FRAME):
-            page = next(p for p in ram.nonzero_pages() if where.base <= p < where.end)
-            self._report_bytes(f"{name} is not scrubbed after {after}", page, at_ns)
+        self._check_left(f"{name} is not scrubbed after {after}", range(where.base, where.end - _FRAME), at_ns)
         state = self.machine.cpu.registers
         frame = ram.read(where.end - _FRAME, _FRAME)
         rip, cs, _rflags, rsp, ss = struct.unpack("<5Q", frame)
@@ -152,11 +151,16 @@ class ContextSwitchWatcher(Watcher):
             what = f"{name} holds another frame than the guest's after {after}"
             self.find(what, at_ns, hex_dump(where.end - _FRAME, frame))
 
-    def _report_bytes(self, what: str, page: int, at_ns: int) -> None:
+    def _check_left(self, what: str, where: range, at_ns: int) -> None:
+        """Check that memory is zero, but for the inverted bits themselves."""
         ram = self.machine.ram
-        end = page + PAGE_SIZE
-        first = next(at for at in range(page, end) if ram.view[at])
-        self.find(what, at_ns, hex_dump(first, ram.read(first, min(_SHOWN, end - first))))
+        if ram.is_zero(where.start, len(where)):
+            return
+        left = (at for page in ram.nonzero_pages() for at in range(page, page + PAGE_SIZE) if at in where)
+        first = next((at for at in left if ram.view[at] and ram.view[at] != self.inverted.get(at)), None)
+        if first is not None:
+            end = (first & -PAGE_SIZE) + PAGE_SIZE
+            self.find(what, at_ns, hex_dump(first, ram.read(first, min(_SHOWN, end - first))))
 
     def _cycle_began(self, _event: events.CycleBegan) -> None:
         self._left_by, self._interrupted = None, None

@@ -118,12 +118,6 @@ def test_a_stuck_register_acts_again_and_again(bench: Bench) -> None:
     assert record.outcome in (Outcome.DETECTED, Outcome.KERNEL_DIED, Outcome.HANG)
 
 
-def test_bits_that_nothing_reads_are_no_residue(bench: Bench) -> None:
-    record = bench.run(Injection(MemoryBits(region("staging").end + 0x100, 0x0101), BEGUN))
-    assert (record.outcome, record.guarantees) == (Outcome.MASKED, ())
-    assert record.evidence == ("the inverted bits themselves are still there at the end",)
-
-
 def test_storms_and_drift_end(bench: Bench) -> None:
     drift = bench.run(Injection(ClockDrift(50, 10, 20), BEGUN))
     assert drift.outcome is Outcome.MASKED

@@ -72,7 +72,10 @@ def test_a_mistake_is_one_line(tmp_path: Path, text: str, error: str) -> None:
         (FAULTS + 'phase = "EXEC_LOP"\n', "faults table 1: the run has no phase 'EXEC_LOP'; it has PROT_ENTRY, "),
         (FAULTS + 'time = ["2 s", "3 s"]\n', "faults table 1: time is ['2 s', '3 s']; the run ends at 1613744 ns"),
         (FAULTS + "instructions = [5, 5]\n", "faults table 1: instructions are [5, 5]; the second must be above"),
-        ("[sampling]\nmethod = 'classes'\n" + FAULTS, "faults table 1: classes are of general registers and instr"),
+        (
+            "[sampling]\nmethod = 'classes'\n" + FAULTS,
+            "faults table 1: classes are of general registers or memory, and instr",
+        ),
         ('[[faults]]\nmodel = "instruction"\nwhere = ["slip"]\n', "faults table 1: instruction has no effect 'slip'"),
     ],
 )
@@ -114,6 +117,16 @@ def test_the_weights_of_classes_are_the_population(tmp_path: Path, bench: Bench)
     (stratum,) = strata_of(read_plan(plan(tmp_path, text)), bench)
     assert stratum.space.population == 100 * 16
     assert sum(map(stratum.space.weight, stratum.numbers)) == 100 * 16
+
+
+def test_the_weights_of_classes_of_memory_are_the_population(tmp_path: Path, bench: Bench) -> None:
+    end = region("call_stack").end
+    text = '[sampling]\nmethod = "classes"\n[[faults]]\nmodel = "memory"\nbits = [3, 4]\n'
+    text += f"addresses = [{end - 16}, {end}]\ninstructions = [116900, 117000]\n"
+    (stratum,) = strata_of(read_plan(plan(tmp_path, text)), bench)
+    assert stratum.space.population == 100 * 16 * 2 == sum(map(stratum.space.weight, stratum.numbers))
+    assert len(stratum.numbers) < 300
+    assert stratum.space.injection(1).fault == MemoryBits(end - 16, 1 << 4)
 
 
 def test_each_effect_of_a_part_has_a_value(tmp_path: Path, bench: Bench) -> None:

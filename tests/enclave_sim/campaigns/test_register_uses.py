@@ -19,7 +19,7 @@ def compare(start: int, length: int, registers: tuple[str, ...], bits: list[int]
     """Compare pilots with every run of a window; return the numbers of pilots and of runs."""
     bench = Bench("beacon")
     classes = bench.trace_registers(range(start, start + length)).classes(registers)
-    bench.uses = None  # so that runs that cannot be activated are made, too
+    bench.makes_all = True
     bench.golden.go_to(Moment(instructions=start))
     now = bench.enclave.machine.clock.now_ns
     bench.prepare([now, now + length])
@@ -28,9 +28,9 @@ def compare(start: int, length: int, registers: tuple[str, ...], bits: list[int]
     for one in classes:
         for bit in bits:
             pilots += one.read
-            pilot = bench.run(Injection(RegisterBits(one.register, 1 << bit), AtInstruction(one.last)))
+            pilot = bench.run(Injection(RegisterBits(str(one.target), 1 << bit), AtInstruction(one.last)))
             assert one.read or (pilot.outcome is Outcome.MASKED and pilot.same), one
-            by_pilots[one.register, bit, summary(pilot)] += one.weight
+            by_pilots[one.target, bit, summary(pilot)] += one.weight
     for register in registers:
         for bit in bits:
             for at in range(start, start + length):
@@ -56,7 +56,7 @@ def test_pilots_with_weights_equal_brute_force_for_all_registers() -> None:
 def test_the_classes_of_a_window_have_each_moment_once() -> None:
     classes = Bench("beacon").trace_registers(range(116_800, 116_900)).classes()
     for register in GENERAL_REGISTERS:
-        own = [one for one in classes if one.register == register]
+        own = [one for one in classes if one.target == register]
         assert [n for one in own for n in range(one.first, one.last + 1)] == list(range(116_800, 116_900))
     assert sum(one.weight for one in classes) == 100 * len(GENERAL_REGISTERS)
 
@@ -64,7 +64,7 @@ def test_the_classes_of_a_window_have_each_moment_once() -> None:
 def test_an_overwritten_register_is_not_activated() -> None:
     bench = Bench("beacon")
     dead = next(one for one in bench.trace_registers(range(116_800, 116_900)).classes() if not one.read)
-    record = bench.run(Injection(RegisterBits(dead.register, 1), AtInstruction(dead.first)))
+    record = bench.run(Injection(RegisterBits(str(dead.target), 1), AtInstruction(dead.first)))
     assert record.outcome is Outcome.NOT_ACTIVATED
     assert record.evidence == ("the register is overwritten before it is read",)
 

@@ -52,11 +52,12 @@ def test_an_access_that_begins_before_the_range_is_reported() -> None:
 def test_blocks_are_reported_when_they_are_entered() -> None:
     loop = bytes.fromhex("b903000000 49 75fd")  # mov $3, %ecx; 1: dec %ecx; jnz 1b
     made = machine(loop)
-    entered: list[int] = []
+    entered: list[tuple[int, int]] = []
     made.cpu.watch_memory(range(1), lambda *_: None)
-    end = made.cpu.watch_blocks(entered.append)
+    end = made.cpu.watch_blocks(lambda address, size: entered.append((address, size)))
     made.run(limit_ns=10_000)
-    assert entered[:4] == [CODE, CODE + 5, CODE + 5, CODE + 8]
+    assert entered[:3] == [(CODE, 8), (CODE + 5, 3), (CODE + 5, 3)]
+    assert entered[3][0] == CODE + 8
     end()
     count = len(entered)
     made.run(limit_ns=20_000)

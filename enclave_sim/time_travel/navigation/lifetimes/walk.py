@@ -212,7 +212,7 @@ class Walk:
             self._stores.append(Store(by, place))
             self._timeline.interrupt()
 
-    def _on_block(self, address: int) -> None:
+    def _on_block(self, address: int, _size: int) -> None:
         if self._quiet and self._hit_ns is None and self._spaces and self._blocks.may_touch(address, self._spaces):
             self._hit(0)
 

@@ -1,16 +1,56 @@
 """Runs of what students hand in, which may never end: bounded in virtual time and in events, so everywhere the same.
 
-What these bounds cannot see, such as a kernel that only executes slow instructions, the limit of host time ends.
+What these bounds cannot see, such as a kernel that only executes slow instructions, a limit of processor time ends. A
+judgement has one for each of its pieces, so that the other parts are judged all the same.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import process_time
+
 from enclave_sim.enclave.enclave import Enclave
+from enclave_sim.errors import EnclaveError, HostLimitReached, KernelDied
 from enclave_sim.events import AnnihilationBegan
 from enclave_sim.recording.outcome.summary import RunResult
+from enclave_sim.recording.text import one_line
 from machine.events import Event, RingTransition
+from machine.host_limit import HostLimit
 from machine.machine import Outcome
 
 _EVENTS = 5_000
 """Limit of events. The longest run that a lab asks for has a tenth of them."""
+PIECE_SECONDS = 6
+"""Limit of the host's processor time for a piece of a judgement, four times what the longest solution takes."""
+
+
+class NoResult(EnclaveError):  # noqa: N818 - as KernelDied
+    """A run of what was handed in has no result. The message is for the student."""
+
+
+@contextmanager
+def piece(seconds: float = PIECE_SECONDS) -> Iterator[None]:
+    """Make the runs of one piece of a judgement.
+
+    Args:
+        seconds: Limit of the host's processor time.
+
+    Raises:
+        NoResult: A kernel died, or the limit expired, or that of the whole judgement.
+    """
+    begun = process_time()
+    try:
+        with HostLimit(seconds, process_time):
+            yield
+    except KernelDied as error:
+        raise NoResult(f"The kernel died: {one_line(str(error))[:200]}.") from None
+    except HostLimitReached:
+        own = process_time() - begun >= seconds
+        raise NoResult(
+            f"It takes more than {seconds:g} s of processor time, so it seems to have no end. Stop it after a while by "
+            "--host-limit 5s, and see where it is."
+            if own
+            else "No processor time is left for this part: what runs before it seems to have no end."
+        ) from None
 
 
 class Bounds:

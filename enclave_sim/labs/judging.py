@@ -12,11 +12,8 @@ from enclave_sim.labs.lab import Lab
 from enclave_sim.recording.text import one_line
 from machine.host_limit import HostLimit
 
-PROCESSOR_SECONDS = 6
-"""Limit of the host's processor time for one judgement, four times what the longest solution takes.
-
-Every run is limited in virtual time, and most in events (bounded.py). This ends what only executes slow instructions.
-"""
+PROCESSOR_SECONDS = 18
+"""Limit of the host's processor time for one judgement, of which each piece has a part (bounded.py)."""
 _LONGEST = 500
 """Limit of characters of a message. It may quote a student, so unprintable characters are escaped, too."""
 

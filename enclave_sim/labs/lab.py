@@ -57,7 +57,7 @@ class Lab:
     version: int
     """Part of every case: it changes whenever a case or a judgement does."""
     values: Callable[[Case], Mapping[str, Any]]
-    """Returns what the text says about a case: `{name}` in the text stands for a value."""
+    """Returns what the text says about a case: `{name}` in background, tasks and hints stands for a value."""
     start: Callable[[Case], dict[str, bytes]]
     """Makes the files of the starting point."""
     judge: Callable[[Case, Mapping[str, bytes]], Judged]
@@ -85,7 +85,12 @@ class Lab:
     def filled(self, case: Case) -> Text:
         """Return the text for a case."""
         values = self.values(case)
-        parts = tuple(msgspec.structs.replace(one, task=_filled(one.task, values)) for one in self.text.part)
+        parts = tuple(
+            msgspec.structs.replace(
+                one, task=_filled(one.task, values), hints=tuple(_filled(hint, values) for hint in one.hints)
+            )
+            for one in self.text.part
+        )
         return msgspec.structs.replace(self.text, background=_filled(self.text.background, values), part=parts)
 
     def page(self, case: Case) -> bytes:

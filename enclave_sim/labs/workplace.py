@@ -112,7 +112,8 @@ def next_hint(directory: Path, lab: Lab, assignment: Assignment, part: str) -> t
     Raises:
         ConfigurationError: There is no such part, or `lab.json` cannot be written.
     """
-    hints = {one.name: one.hints for one in lab.text.part}
+    text = lab.filled(lab.case(assignment.student, assignment.case_key))
+    hints = {one.name: one.hints for one in text.part}
     if part not in hints:
         raise ConfigurationError(f"lab {lab.name} has no part {part!r}; there are {', '.join(hints)}")
     shown = max(assignment.hints.get(part, 0), 0)

@@ -1,5 +1,6 @@
 """Submissions without end: each costs little, is judged the same everywhere, and the other parts keep their points."""
 
+import sys
 import tomllib
 from collections.abc import Callable
 from time import process_time
@@ -7,7 +8,8 @@ from time import process_time
 import pytest
 
 import firmware
-from enclave_sim.errors import HostLimitReached
+from enclave_sim.labs import bounded
+from enclave_sim.labs.bounded import PIECE_SECONDS
 from enclave_sim.labs.catalogue import find_lab
 from enclave_sim.labs.judging import PROCESSOR_SECONDS, Judgement, judge
 from enclave_sim.labs.kernel import IMAGE
@@ -55,18 +57,59 @@ def test_an_exploit_without_end_is_stopped(body: str) -> None:
     assert [mark.points for mark in judgement.parts] == [2, 3, 0, 0]
 
 
+KEPT = {"gate": [0, 0, 0], "jitter": [0, 0, 0, 0], "longmode": [4, 0, 0, 0], "sandbox": [2, 3, 3, 0]}
+"""Points of each part that remain if the kernel never ends."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gate", "jitter", "longmode", "sandbox"])
-def test_a_kernel_of_slow_instructions_is_stopped_by_processor_time(name: str) -> None:
+@pytest.mark.parametrize("name", KEPT)
+def test_a_kernel_of_slow_instructions_costs_only_the_parts_that_need_it(name: str) -> None:
     source = (firmware.built_in().path.parent / "src" / "kernel.c").read_text()
     loop = 'for (;;)\n        __asm__ volatile("rdtsc" ::: "rax", "rdx");\n    prot_entry();'
     image = built_kernel({"src/kernel.c": source.replace("prot_entry();", loop, 1).encode()})
     lab = find_lab(name)
     files: Files = {**solved(lab, "ada"), IMAGE: image}
     begun = process_time()
-    with pytest.raises(HostLimitReached, match="seems to have no end"):
-        judge(lab, "ada", files, seconds=1)
-    assert process_time() - begun < PROCESSOR_SECONDS
+    judgement = judge(lab, "ada", files, seconds=4)
+    assert process_time() - begun < PIECE_SECONDS
+    assert [mark.points for mark in judgement.parts] == KEPT[name]
+    assert "seems to have no end" in judgement.parts[-1].messages[0]
+
+
+def test_only_what_is_too_slow_loses_its_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt may reach the limit of processor time before that of virtual time."""
+    lab = find_lab("breakout")
+    files = solved(lab, "ada")
+    answers = tomllib.loads(files[ANSWERS].decode())
+    answers["write"]["code"] = answers["write"]["code"][:36] + "0f31ebfc"
+    only_processor_time(monkeypatch)
+    judgement = judge(lab, "ada", {ANSWERS: toml(answers)})
+    assert [mark.points for mark in judgement.parts] == [0, 2, 2, 2]
+    assert "write: It takes more than 0.5 s of processor time" in judgement.parts[0].messages[0]
+
+
+def test_the_whole_judgement_has_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work without end in every part takes no longer than that, and the last part says why it is not judged."""
+    lab = find_lab("breakout")
+    answers = tomllib.loads(solved(lab, "ada")[ANSWERS].decode())
+    for part in answers.values():
+        part["code"] = part["code"][:36] + "0f31ebfc"
+    only_processor_time(monkeypatch)
+    begun = process_time()
+    judgement = judge(lab, "ada", {ANSWERS: toml(answers)}, seconds=0.75)
+    assert process_time() - begun < 3
+    assert judgement.points == 0
+    assert "No processor time is left" in judgement.parts[3].messages[0]
+    assert PROCESSOR_SECONDS >= 3 * bounded.PIECE_SECONDS
+
+
+def only_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the limits of virtual time and of events from the attempts of lab `breakout`; each has half a second."""
+    module = sys.modules["enclave_sim.labs.breakout.judge"]
+    for name in ("_GUEST_NS", "_LIMIT_NS"):
+        monkeypatch.setattr(module, name, 1 << 40)
+    monkeypatch.setattr(module, "_SECONDS", 0.5)
+    monkeypatch.setattr(bounded, "_EVENTS", 1 << 40)
 
 
 def cheaply(judging: Callable[[], Judgement]) -> Judgement:

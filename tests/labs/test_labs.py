@@ -1,5 +1,6 @@
 """Every lab: its solution gets full marks, its starting point none, and common wrong answers their own messages."""
 
+import re
 from collections.abc import Iterator
 from functools import cache
 
@@ -105,5 +106,8 @@ def test_a_lab_is_complete(lab: Lab) -> None:
     assert len(text.debrief) > 100
     assert all(len(part.hints) >= 2 for part in text.part)
     assert len({part.name for part in text.part}) == len(text.part)
-    page = lab.page(lab.case("ada")).decode()
+    filled, page = lab.filled(lab.case("ada")), lab.page(lab.case("ada")).decode()
+    hints = [hint for part in filled.part for hint in part.hints]
     assert not [name for name in lab.values(lab.case("ada")) if f"{{{name}}}" in page]
+    assert not [hint for hint in hints if re.search(r"\{\w+\}", hint)]
+    assert len(set(hints)) == len(hints)

@@ -34,6 +34,8 @@ def test_the_exploit_works_on_the_vulnerable_kernel_only() -> None:
 def test_the_built_in_validator_refuses_and_accepts_the_judges_modules(number: int) -> None:
     for one in modules.refused(number)[:: 1 if number else 3]:
         assert hole.REASON in run_alone(signed(one), built_in()).detail
+    for one in modules.twins(number)[:: 1 if number else 3]:
+        assert run_alone(signed(one), built_in()).outcome == "COMPLETED"
     good, signals = modules.accepted(number)
     assert list(run_alone(signed(good), built_in()).signals) == signals
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.labs.answers import Answers
-from enclave_sim.labs.bounded import Bounds
+from enclave_sim.labs.bounded import Bounds, NoResult, piece
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check, compare
 from enclave_sim.labs.lab import ANSWERS, Judged
@@ -56,6 +56,8 @@ _IN_IDT = 2
 _LONGEST = 256
 _LIMIT_NS, _GUEST_NS = 2_000_000, 20_000
 """Limits of virtual time, of a run and of an attempt in it, in which a thousand instructions are many."""
+_SECONDS = 4
+"""Limit of processor time of an attempt: there are four."""
 _PAIR = re.compile(r"[0-9a-fA-F]{2}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}\s*)+", re.ASCII)
 
@@ -118,7 +120,11 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
         "gate": lambda code, raised: _called(mine, code, raised),
     }
     for part, task in tasks.items():
-        raised, digest, problem_of_part = _attempt(answers.get(part, "code"), mine, task)
+        try:
+            with piece(_SECONDS):
+                raised, digest, problem_of_part = _attempt(answers.get(part, "code"), mine, task)
+        except NoResult as error:
+            raised, digest, problem_of_part = None, [], str(error)
         digests += digest
         if raised is None or problem_of_part:
             checks[part] = (Check(False, f"{part}: {problem_of_part}"),)

@@ -80,7 +80,7 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
     rsp, (rip, cs, rflags, guest_rsp, ss, _) = frames.delivered[_HOST_CALL]
     checks = {
         "return": tuple(_return(answers, guest, rip, guest_rsp)),
-        "state": tuple(_state(answers, cs, ss, rflags)),
+        "state": tuple(_state(answers, guest, cs, ss, rflags)),
         "entry": tuple(_entry(answers, rsp, [rip, cs, rflags, guest_rsp, ss])),
         "fault": tuple(_fault(answers, guest, frames)),
     }
@@ -102,7 +102,7 @@ def _return(answers: Answers, guest: Guest, rip: int, rsp: int) -> Iterator[Chec
     yield compare("return.rsp", answers.get("return", "rsp"), rsp, mistakes, "This is not the guest's RSP at INT 80h.")
 
 
-def _state(answers: Answers, cs: int, ss: int, rflags: int) -> Iterator[Check]:
+def _state(answers: Answers, guest: Guest, cs: int, ss: int, rflags: int) -> Iterator[Check]:
     ring_0 = "Its two low bits are the ring from which the guest came."
     for name, right, other in (("cs", cs, ss), ("ss", ss, cs)):
         mistakes = {right & ~_RING: ring_0, other: "You took CS for SS."}
@@ -114,7 +114,14 @@ def _state(answers: Answers, cs: int, ss: int, rflags: int) -> Iterator[Check]:
         rflags & ~2: "Bit 1 of RFLAGS is always set.",
         rflags & ~(_IF | 2): "Bit 1 of RFLAGS is always set, and interrupts are enabled while a guest runs.",
     }
-    yield compare("state.rflags", answers.get("state", "rflags"), rflags, mistakes, "This is not the RFLAGS pushed.")
+    mistakes[_IF | 2] = "That is RFLAGS before POPFQ."
+    mistakes.setdefault(
+        guest.flags, "That is the mask of OR alone. Which bits were set before, and which may ring 3 set?"
+    )
+    otherwise = (
+        "This is not the RFLAGS pushed: set bits of the mask that POPF in ring 3 may change, and those set before."
+    )
+    yield compare("state.rflags", answers.get("state", "rflags"), rflags, mistakes, otherwise)
 
 
 def _entry(answers: Answers, rsp: int, words: list[int]) -> Iterator[Check]:

@@ -4,28 +4,31 @@ The numbers that the guest passes depend on the image, so a kernel cannot know t
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.options import EnclaveOptions
-from enclave_sim.errors import KernelDied
 from enclave_sim.events import AnnihilationBegan
-from enclave_sim.labs.bounded import Bounds
+from enclave_sim.labs.bounded import NoResult, piece
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check
+from enclave_sim.labs.gate.crossings import Crossings
 from enclave_sim.labs.kernel import IMAGE, handed_in_kernel
 from enclave_sim.labs.lab import Judged
 from enclave_sim.recording.outcome.summary import RunResult
-from enclave_sim.recording.text import one_line
 from enclave_sim.specification import Attestation, EngineName
-from firmware import Firmware
-from machine.events import InterruptDelivered, InterruptRaised, RingTransition
+from firmware import Firmware, built_in, layout
+from machine.events import InterruptRaised, RingTransition
 
 _PARTS = ("gate", "handler", "safe")
 _LIMIT_NS = 2_000_000
 _CALLS = 3
-_KEPT = 0x1234_5678
 _GENERAL_PROTECTION = 13
+_RSP = 4
+_FILLED = 0x0101_0203_0405_0607
+"""Each register has a multiple of it, so that both halves are told apart."""
+_BUILT_IN = "beacon"
 
 
 def values(case: Case) -> dict[str, str]:
@@ -46,14 +49,23 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
     vector, digest = _vector(case), sha256(files[IMAGE]).digest()
     numbers = [int.from_bytes(digest[4 * at : 4 * at + 4], "little") | 1 for at in range(_CALLS)]
     try:
-        called = _run(kernel, _calling(vector, numbers))
-        others = [_run(kernel, _calling(other, numbers)) for other in _others(vector, digest)]
-    except KernelDied as error:
-        return _nothing(f"The kernel died: {one_line(str(error))[:200]}.")
+        with piece():
+            called = _run(kernel, _calling(vector, numbers), vector)
+    except NoResult as error:
+        return _nothing(str(error))
     gate = tuple(_gate(called, vector))
     handler = tuple(_handler(called, numbers, _mask(case))) if gate == (RIGHT,) else gate
-    safe = tuple(_safe(called, others)) if handler[0] is RIGHT else (Check(False, "safe: the gate does not work yet."),)
-    runs = tuple(result.digest for result, _ in (called, *others))
+    if handler[0] is not RIGHT:
+        unsafe = Check(False, "safe: the gate does not work yet.")
+        return Judged({"gate": gate, "handler": handler, "safe": (unsafe,)}, (called.result.digest,))
+    others: list[_Ran] = []
+    try:
+        with piece():
+            others += [_run(kernel, _calling(_other(vector, digest), numbers)), _run(kernel, _BUILT_IN)]
+            safe = tuple(_safe(called, others, vector))
+    except NoResult as error:
+        safe = (Check(False, f"safe: {error}"),)
+    runs = tuple(one.result.digest for one in (called, *others))
     return Judged({"gate": gate, "handler": handler, "safe": safe}, runs)
 
 
@@ -61,10 +73,10 @@ def _vector(case: Case) -> int:
     return case.number("vector", 0x90, 0xEE)
 
 
-def _others(vector: int, digest: bytes) -> list[int]:
-    """Return the neighbours of a vector, and some that the kernel cannot know."""
-    unknown = [0x90 + byte % 0x5F for byte in digest[-6:]]
-    return list(dict.fromkeys([vector - 1, vector + 1, *(one for one in unknown if one != vector)]))
+def _other(vector: int, digest: bytes) -> int:
+    """Return another vector, which the kernel cannot know."""
+    others = [one for one in range(0x90, 0xEF) if one != vector]
+    return others[digest[-1] % len(others)]
 
 
 def _mask(case: Case) -> int:
@@ -76,36 +88,47 @@ def _nothing(problem: str) -> Judged:
 
 
 def _calling(vector: int, numbers: Sequence[int]) -> bytes:
-    """Return a guest that passes each number to the gate in EAX, and emits EAX, and EBX, which must be kept."""
+    """Return a guest that passes each number to the gate in EAX, with something in each register, and emits EAX."""
+    filled = b"".join(
+        bytes([0x48 | number >> 3, 0xB8 | number & 7]) + (_FILLED * (number + 1)).to_bytes(8, "little")
+        for number in range(1, 16)
+        if number != _RSP
+    )  # movabs of each general register but RAX and RSP
+    filled += b"".join(
+        bytes([0x66, 0x48 | number >> 3 << 2, 0x0F, 0x6E, 0xC3 | (number & 7) << 3]) for number in range(16)
+    )  # movq of RBX to each XMM register
     code = b""
     for number in numbers:
-        code += b"\xbb" + _KEPT.to_bytes(4, "little") + b"\xb8" + number.to_bytes(4, "little") + bytes([0xCD, vector])
-        code += b"\x53\x89\xc7\xb8\x01\x00\x00\x00\xcd\x80"  # push rbx; emit EAX
-        code += b"\x5f\xb8\x01\x00\x00\x00\xcd\x80"  # pop rdi; emit it
+        code += filled + b"\xd9\xe8\xf9\xfd"  # fld1; stc; std
+        code += b"\xb8" + number.to_bytes(4, "little") + bytes([0xCD, vector, 0xFC])  # mov eax, number; int; cld
+        code += b"\x89\xc7\xb8\x01\x00\x00\x00\xcd\x80"  # emit EAX
     return code + b"\xb8\x03\x00\x00\x00\xcd\x80\x0f\x0b"
 
 
-_Ran = tuple[RunResult, Enclave]
+@dataclass(frozen=True)
+class _Ran:
+    """A run of the kernel."""
+
+    result: RunResult
+    enclave: Enclave
+    crossings: Crossings
 
 
-def _run(kernel: Firmware, code: bytes) -> _Ran:
-    bounds, options = (
-        Bounds(),
-        EnclaveOptions.of(attestation=Attestation.OFF, engine=EngineName.NATIVE, firmware=kernel),
-    )
-    enclave = options.enclave(code, recorder=bounds)
-    return bounds.run(enclave, _LIMIT_NS), enclave
+def _run(kernel: Firmware, guest: bytes | str, vector: int | None = None) -> _Ran:
+    crossings = Crossings(vector)
+    engine = EngineName.NATIVE if isinstance(guest, bytes) else EngineName.WASMTIME
+    options = EnclaveOptions.of(attestation=Attestation.OFF, engine=engine, firmware=kernel)
+    enclave = options.enclave(guest, recorder=crossings)
+    return _Ran(crossings.run(enclave, _LIMIT_NS), enclave, crossings)
 
 
 def _gate(called: _Ran, vector: int) -> Iterator[Check]:
-    _, enclave = called
-    assert enclave.recording is not None
-    entered = [one for one in enclave.recording.of_kind(RingTransition) if one.to_ring == 3]
-    raised = enclave.recording.of_kind(InterruptRaised)
-    delivered = [one.vector for one in enclave.recording.of_kind(InterruptDelivered)]
+    assert called.enclave.recording is not None
+    entered = [one for one in called.enclave.recording.of_kind(RingTransition) if one.to_ring == 3]
+    raised = called.enclave.recording.of_kind(InterruptRaised)
     if not entered:
         yield Check(False, "gate: The kernel does not come to its guest: look at the recording of a run of beacon.")
-    elif vector in delivered:
+    elif called.crossings.calls:
         yield RIGHT
     elif any(one.vector == _GENERAL_PROTECTION and one.error_code == vector * 8 + 2 for one in raised):
         yield Check(False, "gate: #GP names the gate: ring 3 may not use it. Which field says who may?")
@@ -114,13 +137,12 @@ def _gate(called: _Ran, vector: int) -> Iterator[Check]:
 
 
 def _handler(called: _Ran, numbers: Sequence[int], mask: int) -> Iterator[Check]:
-    result, _ = called
-    pairs = list(zip(result.signals[::2], result.signals[1::2], strict=False))
-    found, kept = [one for one, _ in pairs], [one for _, one in pairs]
-    if not found:
+    found = list(called.result.signals)
+    returned = [one for one in called.crossings.calls if one.after]
+    if not found or not returned:
         yield Check(False, "handler: It does not return to the guest. A handler ends in IRETQ.")
         return
-    if found == [number ^ mask for number in numbers]:
+    if found == [number ^ mask for number in numbers] == [one.after["RAX"] for one in returned]:
         yield RIGHT
     elif found == list(numbers):
         yield Check(False, "handler: EAX comes back unchanged: this is another handler, or it restores EAX.")
@@ -129,21 +151,34 @@ def _handler(called: _Ran, numbers: Sequence[int], mask: int) -> Iterator[Check]
     elif not any(found):
         yield Check(False, "handler: EAX comes back as zero: leaving the kernel, it is cleared.")
     else:
-        yield Check(False, "handler: EAX does not come back as EAX XOR your mask.")
-    lost = "handler: EBX is another one after the call. Keep what you do not need, or do not touch it."
-    yield RIGHT if len(kept) == _CALLS and set(kept) == {_KEPT} else Check(False, lost)
+        yield Check(False, "handler: RAX does not come back as EAX XOR your mask, in every call.")
+    lost = list(dict.fromkeys(name for one in returned for name in one.lost))
+    what = f"handler: After the call {', '.join(lost[:8])} {'is' if len(lost) == 1 else 'are'} not as before. "
+    yield Check(False, f"{what}Keep what you do not need, or do not touch it.") if lost else RIGHT
 
 
-def _safe(called: _Ran, others: Sequence[_Ran]) -> Iterator[Check]:
-    result, _ = called
-    ended = result.outcome == "COMPLETED" and not result.residue_bytes
-    yield RIGHT if ended else Check(False, f"safe: The run ends as {result.outcome}, with residue or not as it should.")
-    opened = "safe: Another gate than yours is open to ring 3, too. Change one entry of the IDT only."
-    closed = all(_refused(enclave) for _, enclave in others)
-    yield RIGHT if closed else Check(False, opened)
+def _safe(called: _Ran, others: Sequence[_Ran], vector: int) -> Iterator[Check]:
+    refused, served = others
+    model = _run(built_in(), _BUILT_IN).result
+    if called.result.outcome != "COMPLETED" or called.result.residue_bytes:
+        yield Check(False, f"safe: The run ends as {called.result.outcome}, with residue or not as it should.")
+    elif _seen(served.result) != _seen(model):
+        yield Check(False, f"safe: {_BUILT_IN} is not served as by the built-in kernel ({served.result.outcome}).")
+    else:
+        yield RIGHT
+    expected = {vector, layout()["VECTOR_HOST_CALL"]}
+    opened = sorted(set().union(*(one.crossings.open for one in (called, *others))) - expected)
+    closed = not opened and _is_refused(refused.enclave)
+    which = f" ({', '.join(f'{one:X}h' for one in opened[:3])})" if opened else ""
+    lesson = f"safe: Another gate than yours is open to ring 3, too{which}. Change one entry of the IDT only."
+    yield RIGHT if closed else Check(False, lesson)
 
 
-def _refused(enclave: Enclave) -> bool:
+def _seen(result: RunResult) -> tuple[object, ...]:
+    return result.outcome, result.signals, result.residue_bytes
+
+
+def _is_refused(enclave: Enclave) -> bool:
     assert enclave.recording is not None
     began = enclave.recording.of_kind(AnnihilationBegan)
     return len(began) == 1 and (began[0].cause, began[0].detail) == ("GUEST_FAULT", _GENERAL_PROTECTION)

@@ -6,7 +6,7 @@ from enclave_sim.labs.lab import Lab
 
 LAB = Lab(
     "jitter",
-    1,
+    2,
     values,
     start,
     judge,

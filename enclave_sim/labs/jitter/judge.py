@@ -5,10 +5,10 @@ from hashlib import sha256
 
 import payloads as built_in
 from enclave_sim.enclave.options import EnclaveOptions
-from enclave_sim.errors import KernelDied
 from enclave_sim.events import CycleBegan, CycleEnded, SignalEmitted, WakeScheduled, Woken
 from enclave_sim.guarantees import Report, Run, Scenario, isolated, jitter_free, observe_scenario, zero_trace
 from enclave_sim.inputs import ExternalInterrupt
+from enclave_sim.labs.bounded import NoResult, piece
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check
 from enclave_sim.labs.jitter.sources import Heartbeat, mistake, sources
@@ -24,6 +24,10 @@ _PAYLOADS = ("counter", "digest")
 """Of different sizes, so the heartbeat takes different times."""
 _CYCLES = 4
 _LIMIT_NS = 6_000_000
+_LONGEST_NS = 0xFFFF_FFF0
+"""The longest sleep that can be configured."""
+_SECONDS = 5
+"""Limit of processor time of each piece after the first."""
 _LATE_NS = 100
 """A wake that is later than that came while the kernel was busy."""
 _NEAR_NS = 40
@@ -48,19 +52,53 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
         return _nothing(problem)
     number = int.from_bytes(sha256(files[IMAGE]).digest(), "big")
     short, long = 2_000 + number % 9_000, 60_000 + number // 9_000 % 3_000 * 16 + 7
+    mine = Heartbeat.of(case)
     try:
-        runs = {wake_ns: _run(kernel, wake_ns) for wake_ns in (short, short + 1_001, long, long + 5)}
-        disturbed = [_run(kernel, wake_ns, _near(runs[wake_ns])) for wake_ns in (short, long)]
-    except KernelDied as error:
-        return _nothing(f"The kernel died: {one_line(str(error))[:200]}.")
-    everything = [*runs.values(), *disturbed]
-    if beats := next(_heartbeats(everything, Heartbeat.of(case)), "") or _imitated(kernel, Heartbeat.of(case), number):
-        return _nothing(beats, tuple(run.result.digest for run in everything))
+        with piece():
+            runs = {wake_ns: _run(kernel, wake_ns) for wake_ns in (short, short + 1_001, long, long + 5)}
+            beats = next(_heartbeats(list(runs.values()), mine), "") or _imitated(kernel, mine, number)
+    except NoResult as error:
+        return _nothing(str(error))
+    digests = [run.result.digest for run in runs.values()]
+    if beats:
+        return _nothing(beats, tuple(digests))
     checks = {"window": (_window(list(runs.values())),), "steady": (_steady([runs[long], runs[long + 5]]),)}
-    punctual = checks["window"] == checks["steady"] == (RIGHT,)
-    for part, judged in (("disturbed", _disturbed(everything)), ("clean", _clean(everything))):
-        checks[part] = (judged if punctual else Check(False, f"{part}: window and steady come first."),)
-    return Judged(checks, tuple(run.result.digest for run in everything))
+    if checks["steady"] == (RIGHT,):
+        checks["steady"] = (_longest(kernel, number, digests),)
+    if checks["window"] == checks["steady"] == (RIGHT,):
+        checks |= _careful(kernel, runs, (short, long), mine, digests)
+    else:
+        checks |= {part: (Check(False, f"{part}: window and steady come first."),) for part in _PARTS[2:]}
+    return Judged(checks, tuple(digests))
+
+
+def _longest(kernel: Firmware, number: int, digests: list[str]) -> Check:
+    """Judge a sleep near the longest that can be configured: what divides sleeps, or counts otherwise, shows there."""
+    wake_ns = _LONGEST_NS - number % 1_000_000_000
+    try:
+        with piece(_SECONDS):
+            options = EnclaveOptions.of(attestation=Attestation.OFF, cycles=2, wake_ns=wake_ns, firmware=kernel)
+            run = observe_scenario(Scenario(_PAYLOADS, options, (), _LIMIT_NS + wake_ns))
+    except NoResult as error:
+        return Check(False, f"steady: With a sleep of {wake_ns} ns: {error}")
+    digests.append(run.result.digest)
+    return _steady([run])
+
+
+def _careful(
+    kernel: Firmware, runs: Mapping[int, Run], disturbed: Sequence[int], mine: Heartbeat, digests: list[str]
+) -> dict[str, tuple[Check]]:
+    """Judge the parts for which sleeps are disturbed."""
+    try:
+        with piece(_SECONDS):
+            others = [_run(kernel, wake_ns, _near(runs[wake_ns])) for wake_ns in disturbed]
+            digests += [run.result.digest for run in others]
+            everything = [*runs.values(), *others]
+            if beats := next(_heartbeats(others, mine), ""):
+                return {part: (Check(False, f"{part}: {beats}"),) for part in _PARTS[2:]}
+            return {"disturbed": (_disturbed(everything, others),), "clean": (_clean(everything),)}
+    except NoResult as error:
+        return {part: (Check(False, f"{part}: {error}"),) for part in _PARTS[2:]}
 
 
 def _nothing(problem: str, digests: tuple[str, ...] = ()) -> Judged:
@@ -142,7 +180,10 @@ def _steady(runs: Sequence[Run]) -> Check:
     return Check(False, f"steady: {_first(report)}.")
 
 
-def _disturbed(runs: Sequence[Run]) -> Check:
+def _disturbed(runs: Sequence[Run], disturbed: Sequence[Run]) -> Check:
+    for run in disturbed:
+        if not any(isinstance(one, Woken) and one.source == "external" for one in run.events):
+            return Check(False, "disturbed: An external interrupt during a sleep does not end it, as it should.")
     report = jitter_free(runs)
     return RIGHT if report.holds else Check(False, f"disturbed: {_first(report)}.")
 

@@ -12,6 +12,7 @@ from enclave_sim.enclave.configuration import MAX_PAYLOADS, EnclaveConfiguration
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.inputs import Tamper
 from enclave_sim.labs.answers import Answers
+from enclave_sim.labs.bounded import NoResult, piece
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check, compare
 from enclave_sim.labs.lab import ANSWERS, Judged
@@ -26,6 +27,8 @@ _LIMIT_NS = 100_000_000
 """A proof ends here."""
 _CYCLES = 4
 """Limit of a proof's cycles."""
+_SECONDS = 3
+"""Limit of a proof's processor time: there are five."""
 _PARTS = (*LETTERS, "writer")
 
 
@@ -37,9 +40,25 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tamper_ns: int | None = None
 
 
+_USES = {
+    "nmi_stack": "The stack of non-maskable interrupts is used if the tamper line is pulled while the enclave lives.",
+    "guest_stack": "Only flat payloads use the guest's stack. Look for one that ends while something is on it.",
+    "call_stack": "The call stack is used by host calls and by exceptions of ring 3. Which of them never return?",
+    "kernel_stack": "The kernel is on its own stack whenever it works, so something is there in every run.",
+    "arena": (
+        "The kernel's record of the running guest is at the start of the arena: payload, cycle, size of its memory. "
+        "For the first payload in the first cycle the first two are 0."
+    ),
+    "staging": "The staging area begins with the payload's own bytes. They are there in every run.",
+    "heap": "Linear memory is at the end of the heap. Which payload uses its last bytes, and how does that one end?",
+}
+"""Hints for each region."""
+
+
 def values(case: Case) -> dict[str, str]:
     """Return the words of the text."""
-    return {"traced": _traced(case).file, "options": _options(case)}
+    uses = {f"use_{one.letter}": _USES[one.region] for one in variants(case)}
+    return {"traced": _traced(case).file, "options": _options(case), **uses}
 
 
 def inspected(case: Case, directory: Path) -> list[str]:
@@ -70,7 +89,11 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
         return Judged(problem)
     checks, digests = {}, []
     for variant in variants(case):
-        residue, digest, proved = _proved(answers.get(variant.letter, "proof"), variant)
+        try:
+            with piece(_SECONDS):
+                residue, digest, proved = _proved(answers.get(variant.letter, "proof"), variant)
+        except NoResult as error:
+            residue, digest, proved = None, [], Check(False, f"{variant.letter}.proof: {error}")
         checks[variant.letter] = (*_found(answers, variant, residue), proved)
         digests += digest
     checks["writer"] = tuple(_writer(answers, case))

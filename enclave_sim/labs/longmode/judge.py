@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.options import EnclaveOptions
-from enclave_sim.errors import KernelDied
 from enclave_sim.events import PhaseCompleted
 from enclave_sim.guarantees import Run, Scenario, isolated, observe_scenario, zero_trace
 from enclave_sim.labs.answers import Answers
+from enclave_sim.labs.bounded import NoResult, piece
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check, compare
 from enclave_sim.labs.kernel import handed_in_kernel
@@ -74,10 +74,10 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
     if kernel is None:
         return Judged({**dict.fromkeys(_PARTS, (Check(False, problem),)), "faults": faults})
     try:
-        seen, result = _booted(kernel)
-    except KernelDied as error:
-        died = Check(False, f"The kernel died: {one_line(str(error))[:200]}.")
-        return Judged({**dict.fromkeys(_PARTS, (died,)), "faults": faults})
+        with piece():
+            seen, result = _booted(kernel)
+    except NoResult as error:
+        return Judged({**dict.fromkeys(_PARTS, (Check(False, str(error)),)), "faults": faults})
     checks = {"faults": faults, "switch": (_switch(seen, case, result),)}
     if checks["switch"] == (RIGHT,):
         checks["kernel"] = (_kernel(seen, result),)
@@ -85,8 +85,12 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
         checks["kernel"] = (Check(False, "kernel: the switch comes first."),)
     runs: tuple[str, ...] = (result.digest,)
     if checks["kernel"] == (RIGHT,):
-        checks["guest"], digest = _guest(kernel)
-        runs = (*runs, digest)
+        try:
+            with piece():
+                checks["guest"], digest = _guest(kernel)
+            runs = (*runs, digest)
+        except NoResult as error:
+            checks["guest"] = (Check(False, f"guest: {error}"),)
     else:
         checks["guest"] = (Check(False, "guest: the kernel's own boot comes first."),)
     return Judged(checks, runs)

@@ -10,7 +10,8 @@ from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.engine.admission import admit
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.events import CycleBegan, HostReturned, SignalEmitted
-from enclave_sim.labs.bounded import Bounds
+from enclave_sim.inputs import AfterEvent, ExternalInterrupt
+from enclave_sim.labs.bounded import Bounds, NoResult, piece
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check
 from enclave_sim.labs.lab import Judged
@@ -29,6 +30,8 @@ _LIMIT_NS = 5_000_000
 _CYCLES = 3
 _BUDGET_NS = 100_000
 """The time that the guest may take in a cycle."""
+_INPUTS = (ExternalInterrupt(at_ns=20_000, after=AfterEvent("wake_scheduled", count=2)),)
+"""The last cycle is begun by an external interrupt, so that the status word differs from cycle to cycle."""
 _MASK = 0xFFFF_FFFF
 _GET_STATUS = 0
 _PARTS = ("signature", "first", "later", "clean")
@@ -124,10 +127,14 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
         unsigned = Check(False, f"Nothing runs before it is admitted: {problem}")
         return Judged({**dict.fromkeys(_PARTS, (unsigned,)), "signature": (Check(False, problem),)})
     results, cycles = [], []
-    for attestation in (Attestation.OFF, Attestation.RECORD):
-        result, events = _run(files[MODULE], anchor, attestation)
-        results.append(result)
-        cycles.append(list(_cycles(events)))
+    try:
+        with piece():
+            for attestation in (Attestation.OFF, Attestation.RECORD):
+                result, events = _run(files[MODULE], anchor, attestation)
+                results.append(result)
+                cycles.append(list(_cycles(events)))
+    except NoResult as error:
+        return Judged({**dict.fromkeys(_PARTS, (Check(False, str(error)),)), "signature": (RIGHT,)})
     first = tuple(_first(mine, several[:1]) for several in cycles)
     later = tuple(_later(mine, several) for several in cycles)
     served = all(check.right for check in (*first, *later))
@@ -173,7 +180,7 @@ def _run(module: bytes, anchor: TrustAnchor, attestation: Attestation) -> tuple[
         cycles=_CYCLES, wake_ns=50_000, quantum_ns=_BUDGET_NS, production=True, attestation=attestation
     )
     bounds = Bounds()
-    enclave = Enclave(module, configuration=configuration, trust_anchors=[anchor], recorder=bounds)
+    enclave = Enclave(module, configuration=configuration, trust_anchors=[anchor], inputs=_INPUTS, recorder=bounds)
     result = bounds.run(enclave, _LIMIT_NS)
     assert enclave.recording is not None
     return result, enclave.recording.events

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.options import EnclaveOptions
-from enclave_sim.errors import KernelDied
 from enclave_sim.events import CycleBegan, SignalEmitted
-from enclave_sim.labs.bounded import Bounds
+from enclave_sim.labs.bounded import Bounds, NoResult, piece
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check
 from enclave_sim.labs.kernel import IMAGE, handed_in_kernel
@@ -31,6 +30,8 @@ _STAGING, _LINE = layout()["STAGING_BASE"], 64
 _SIZE = 0x3000
 """The least size of the other payload."""
 _LIMIT_NS = 50_000_000
+_MEND_SECONDS = 10
+"""Limit of processor time for all modules on the mended kernel."""
 _BUILT_IN = ("beacon", "digest")
 _TRAPS = ("#PF", "#UD", "#DE")
 
@@ -79,10 +80,13 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
 
 def _exploit(mine: Numbers, files: Mapping[str, bytes]) -> tuple[list[Check], ...]:
     module, problem = _module(files)
-    found = [] if problem else _outcomes(module)
-    if found and isinstance(found[0], str):
-        problem = str(found[0])
-    ran = [one for one in found if isinstance(one, _Ran)]
+    ran: list[_Ran] = []
+    if not problem:
+        try:
+            with piece():
+                ran, problem = _outcomes(module)
+        except NoResult as error:
+            problem = f"hole: {error}"
     if not problem and any(one.signals[:1] != [mine.token] for one in ran):
         problem = "hole: The first signal of your module is not your token."
     if problem:
@@ -112,26 +116,27 @@ class _Ran:
     result: RunResult
 
 
-def _outcomes(module: bytes) -> list["_Ran | str"]:
-    """Run the exploit on the built-in kernel, which must refuse it, and twice beside another payload."""
+def _outcomes(module: bytes) -> tuple[list[_Ran], str]:
+    """Run the exploit on the built-in kernel, which must refuse it, and twice beside another payload.
+
+    Returns:
+        The runs beside another payload, or the problem.
+    """
     refused = run_alone(module, built_in())
     if refused.outcome != "PAYLOAD_REJECTED":
-        return ["hole: The built-in validator accepts your module as well: it does not use the hole."]
+        return [], "hole: The built-in validator accepts your module as well: it does not use the hole."
     if hole.REASON not in refused.detail:
-        return [f"hole: The built-in validator refuses it for another reason ({one_line(refused.detail)[:200]})."]
-    found: list[_Ran | str] = []
+        return [], f"hole: The built-in validator refuses it for another reason ({one_line(refused.detail)[:200]})."
+    found: list[_Ran] = []
     for number in range(2):
         seed = sha256(module[-64:] + bytes([number])).digest()
         beside = unknown_payload(seed, _SIZE + seed[0] * _LINE + number * 256 * _LINE)
-        try:
-            result, signals = _beside(beside, module)
-        except KernelDied as error:
-            return [f"hole: The kernel died: {one_line(str(error))[:200]}. Use less of its memory."]
+        result, signals = _beside(beside, module)
         if result.outcome == "PAYLOAD_REJECTED":
-            return [f"hole: The vulnerable kernel refuses it, too ({one_line(result.detail)[:200]})."]
+            return [], f"hole: The vulnerable kernel refuses it, too ({one_line(result.detail)[:200]})."
         base = _STAGING + -(-len(beside) // _LINE) * _LINE
         found.append(_Ran(signals, beside, base, len(module), result))
-    return found
+    return found, ""
 
 
 def run_alone(module: bytes, kernel: Firmware) -> RunResult:
@@ -213,14 +218,15 @@ def _mend(mine: Numbers, files: Mapping[str, bytes]) -> tuple[list[Check], tuple
         return [Check(False, f"mend: {problem}")], ()
     number = int.from_bytes(sha256(files[IMAGE]).digest(), "big")
     try:
-        if problem := next(_limits(kernel, mine.limit), ""):
-            return [Check(False, problem)], ()
-        open_still = next(_open(kernel, number, _module(files)[0]), "")
-        if open_still:
-            return [Check(False, open_still)], ()
-        problem, digests = _service(kernel, number)
-    except KernelDied as error:
-        return [Check(False, f"mend: The kernel died: {one_line(str(error))[:200]}.")], ()
+        with piece(_MEND_SECONDS):
+            if problem := next(_limits(kernel, mine.limit), ""):
+                return [Check(False, problem)], ()
+            open_still = next(_open(kernel, number, _module(files)[0]), "")
+            if open_still:
+                return [Check(False, open_still)], ()
+            problem, digests = _service(kernel, number)
+    except NoResult as error:
+        return [Check(False, f"mend: {error}")], ()
     return [Check(False, problem) if problem else RIGHT], digests
 
 
@@ -241,6 +247,9 @@ def _open(kernel: Firmware, number: int, exploit: bytes) -> Iterator[str]:
             yield "mend: It still accepts a module that uses a local which its function does not have."
         elif hole.REASON not in result.detail:
             yield f"mend: It refuses such a module for another reason ({one_line(result.detail)[:200]})."
+    for module in map(signed, modules.twins(number)):
+        if (result := run_alone(module, kernel)).outcome != "COMPLETED":
+            yield f"mend: It refuses a module that uses only locals which its function has ({_ended(result)})."
 
 
 def _service(kernel: Firmware, number: int) -> tuple[str, tuple[str, ...]]:

@@ -4,25 +4,48 @@ from wasmtime import wat2wasm
 
 _STATUS = '(import "aether" "get_status" (func $status (result i32)))'
 _EMIT = '(import "aether" "emit_signal" (func $emit (param i32)))'
+_IN_START = 2
 _IMPORTS = ("", _EMIT, _EMIT + _STATUS, _STATUS + _EMIT, _STATUS)
 """A validator may not look at a module's imports to tell who asks."""
 
 
 def refused(number: int) -> list[bytes]:
     """Return modules that use a local which the function does not have; the number varies them."""
-    own, arguments = 1 + number % 7, number // 7 % 5
-    beyond = 1 + number // 35 % 100_000
+    return [_numbered(number, at, place, is_right=False) for at, place in enumerate(_PLACES)]
+
+
+def twins(number: int) -> list[bytes]:
+    """Return the same modules with the index of a local that the function has."""
+    return [_numbered(number, at, place, is_right=True) for at, place in enumerate(_PLACES)]
+
+
+_PLACES = (
+    "(drop (local.get {}))",
+    "(drop (local.get {}))",
+    "(drop (local.get {}))",
+    "(local.set {} (i64.const 7))",
+    "(block (local.set {} (i64.const 7)))",
+    "(local.set {} (i64.const 7))",
+    "(if (i32.const 1) (then) (else (drop (local.tee {} (i64.const 7)))))",
+    "(return) (local.set {} (i64.const 7))",
+)
+"""Instructions that use a local: on their own, in blocks, and where they are not executed."""
+
+
+def _numbered(number: int, at: int, place: str, *, is_right: bool) -> bytes:
+    own, where = 1 + number % 7, (number + at) % 3
+    arguments = 0 if where == _IN_START else number // 7 % 5
     first = own + arguments
-    functions = [
-        _function(arguments, own, f"(drop (local.get {index}))") for index in (first, first + beyond, 0xFFFF_FFFF)
-    ]
-    functions += [
-        _function(arguments, own, f"(local.set {index} (i64.const 7))")
-        for index in (first, first + beyond, 0x8000_0000)
-    ]
-    functions += [_function(arguments, own, f"(drop (local.tee {first} (i64.const 7)))")]
-    functions += [_function(0, 0, "(drop (local.get 0))")]
-    return [_module(_IMPORTS[(number + at) % len(_IMPORTS)] + one) for at, one in enumerate(functions)]
+    beyond = (first, first + 1 + number // 35 % 100_000, 0xFFFF_FFFF, first, first, 0x8000_0000, first, first)
+    use = place.format(number % first if is_right else beyond[at])
+    user = f"(param {'i64 ' * arguments}) (local {'i64 ' * own}) {use}"
+    call = f"(call $f {'(i64.const 1)' * arguments})"
+    functions = (
+        f'(func $f {user}) (func (export "_start"))',
+        f'(func (export "_start") {call}) (func $f {user})',
+        f'(func $f (local i64) (local.set 0 (i64.const 1))) (func (export "_start") {user})',
+    )
+    return _module(_IMPORTS[(number + at) % len(_IMPORTS)] + functions[where])
 
 
 def accepted(number: int) -> tuple[bytes, list[int]]:
@@ -50,11 +73,6 @@ def skeleton(token: int) -> bytes:
         f"    (call $emit (i32.const {token:#x}))\n"
         "    (call $f)))\n"
     ).encode()
-
-
-def _function(parameters: int, own: int, body: str) -> str:
-    kinds = f"(param {'i64 ' * parameters}) (local {'i64 ' * own})"
-    return f'(func $f {kinds} {body}) (func (export "_start"))'
 
 
 def _module(text: str) -> bytes:

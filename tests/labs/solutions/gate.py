@@ -70,7 +70,7 @@ SOLUTION = Solution(
         Wrong(
             "a register lost",
             lambda _files, place: built(place, HANDLER.replace("iretq", "movl $1, %ebx\n iretq")),
-            "EBX is another one",
+            "After the call RBX is not as before",
         ),
         Wrong(
             "two gates",

@@ -16,6 +16,7 @@ from enclave_sim.campaigns.faults import (
     Injection,
     MemoryBits,
     PartFault,
+    PowerLoss,
     RegisterBits,
     StuckMemory,
     StuckRegister,
@@ -24,6 +25,7 @@ from enclave_sim.campaigns.golden import Golden
 from enclave_sim.campaigns.injection import NotActivatedError, inject, mistake_of
 from enclave_sim.campaigns.memory_uses import MemoryUses, Use
 from enclave_sim.campaigns.outcomes import Outcome, Record, classify
+from enclave_sim.campaigns.power_loss import lose_power
 from enclave_sim.campaigns.register_uses import Class, RegisterUses, check_window
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError, EnclaveError
@@ -229,6 +231,10 @@ class Bench:
         if known:
             return msgspec.structs.replace(record, evidence=(known,))
         self._observer.expect(injection.fault)
+        if isinstance(injection.fault, PowerLoss):
+            found, others = lose_power(self.enclave, self.golden, injection.fault)
+            record = msgspec.structs.replace(record, evidence=others)
+            return self._concluded(record, self.enclave.run(self.limit_ns), [("remanent", tuple(found))])
         try:
             inject(self.enclave, injection.fault, self.limit_ns)
         except NotActivatedError as reason:
@@ -250,7 +256,10 @@ class Bench:
             return "nothing reads the memory before the end, where the inverted bits are still there"
         return "the memory is overwritten before it is read"
 
-    def _concluded(self, record: Record, result: RunResult) -> Record:
+    def _concluded(
+        self, record: Record, result: RunResult, before: Sequence[tuple[str, tuple[Finding, ...]]] = ()
+    ) -> Record:
+        """Return the record of a run that has ended, with what was found before it began."""
         recording = self.enclave.recording
         assert recording is not None
         first = first_difference(self.golden.events, recording.events)
@@ -260,9 +269,11 @@ class Bench:
         first = None if remains else first
         same = first is None
         judged = self._judged_golden if same else self._judged(result, recording.events)
-        broken = [(name, found) for name, found in self._findings(judged, record.injection.fault) if found]
+        findings = (*before, *self._findings(judged, record.injection.fault))
+        broken = [(name, found) for name, found in findings if found]
         outcome = classify(result, self.golden.result, tuple(name for name, _ in broken))
         evidence = [line for _, found in broken for one in found[:_SHOWN] for line in one.lines()]
+        evidence += record.evidence
         if result.outcome == KERNEL_STOPPED and not result.detail.startswith(_NORMAL_STOPS):
             outcome, evidence = Outcome.EMULATOR_LIMIT, [result.detail]
         if remains:

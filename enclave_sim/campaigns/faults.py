@@ -10,6 +10,7 @@ from enclave_sim.inputs import AfterEvent
 
 WIDEST = 8
 """The most bytes of RAM that one fault inverts: a burst."""
+MILLION = 1_000_000
 
 
 class Fault(msgspec.Struct, frozen=True, tag_field="fault"):
@@ -97,7 +98,26 @@ class Answer(Fault, frozen=True, tag="answer"):
     """32 bits."""
 
 
-AnyFault = MemoryBits | StuckMemory | RegisterBits | StuckRegister | PartFault | InterruptStorm | ClockDrift | Answer
+class PowerLoss(Fault, frozen=True, tag="power_loss"):
+    """Power is lost, and comes back: the enclave boots again, with what RAM still holds."""
+
+    decay: int
+    """The probability with which a bit of RAM that is 1 becomes 0, in millionths: 1,000,000 is a cold boot."""
+    seed: int = 0
+    """Chooses the bits."""
+
+
+AnyFault = (
+    MemoryBits
+    | StuckMemory
+    | RegisterBits
+    | StuckRegister
+    | PartFault
+    | InterruptStorm
+    | ClockDrift
+    | Answer
+    | PowerLoss
+)
 
 
 class Trigger(msgspec.Struct, frozen=True, tag_field="at"):

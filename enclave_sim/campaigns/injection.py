@@ -7,12 +7,14 @@ fault that lasts (stuck bits, storms) drives the run for its duration, and takes
 from collections.abc import Callable, Iterator
 
 from enclave_sim.campaigns.faults import (
+    MILLION,
     Answer,
     AnyFault,
     ClockDrift,
     InterruptStorm,
     MemoryBits,
     PartFault,
+    PowerLoss,
     RegisterBits,
     StuckMemory,
     StuckRegister,
@@ -28,6 +30,8 @@ class NotActivatedError(Exception):
 
 def mistake_of(fault: AnyFault, ram_bytes: int) -> str | None:
     """Describe what is wrong with a fault, and what would be right; None if it is possible."""
+    if isinstance(fault, PowerLoss) and not 0 <= fault.decay <= MILLION:
+        return f"decay is {fault.decay}; it must be 0 to {MILLION}"
     for one in _first_inputs(fault, 0):
         if isinstance(one, MemoryFault) and not 0 <= one.address < ram_bytes:
             return f"there is no RAM at {one.address:#x}; it ends at {ram_bytes - 1:#x}"

@@ -32,7 +32,7 @@ MAX_TABLES, MAX_RUNS = 100, 1_000_000_000
 """Limits of one plan."""
 MODELS = (
     *("memory", "register", "instruction", "interrupt", "clock", "tpm", "mailbox"),
-    *("stuck_memory", "stuck_register", "storm"),
+    *("stuck_memory", "stuck_register", "storm", "power"),
 )
 _SEED_BITS = 63
 

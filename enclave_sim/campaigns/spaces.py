@@ -23,6 +23,7 @@ from enclave_sim.campaigns.faults import (
     InterruptStorm,
     MemoryBits,
     PartFault,
+    PowerLoss,
     RegisterBits,
     StuckMemory,
     StuckRegister,
@@ -45,6 +46,8 @@ GROUPS = {
 }
 """Groups of registers, by the name in a plan."""
 _STORM = 100
+_DECAYS = (0, 10_000, 1_000_000)
+"""A reset with power, a short loss of it, a cold boot."""
 _CLASSES = "classes are of general registers or memory, and instructions: model = 'register' or 'memory', instructions"
 _DEFAULTS = {
     **dict.fromkeys(("interrupt raise", "interrupt lose"), (0x20, 0x21, 0x22, 0xFF)),
@@ -165,7 +168,7 @@ def _spaces(plan: Plan, table: FaultsTable, bench: Bench) -> Iterator[Space]:
     if plan.sampling.method == "classes":
         yield from _classes(table, bench)
         return
-    for where, faults in _faults(table):
+    for where, faults in _faults(table, plan.campaign.seed):
         for when, moments in _moments(table, bench):
             yield Space(" ".join(part for part in (table.model, where, when) if part), faults, moments)
 
@@ -218,7 +221,7 @@ def _registers(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _faults(table: FaultsTable) -> Iterator[tuple[str, Faults]]:
+def _faults(table: FaultsTable, seed: int) -> Iterator[tuple[str, Faults]]:
     """Yield the faults of a table, by what they hit."""
     if table.model in ("register", "stuck_register"):
         for name in table.where or ("general",):
@@ -226,6 +229,9 @@ def _faults(table: FaultsTable) -> Iterator[tuple[str, Faults]]:
     elif table.model in ("memory", "stuck_memory"):
         for name, span in _spans(table):
             yield name, _memory_faults(table, span)
+    elif table.model == "power":
+        losses = [PowerLoss(decay, seed) for decay in table.values or _DECAYS]
+        yield "", Faults(len(losses), losses.__getitem__)
     else:
         given = _part_faults(table)
         yield "", Faults(len(given), given.__getitem__)

@@ -44,7 +44,7 @@ class ContextSwitchWatcher(Watcher):
     def __init__(self) -> None:
         super().__init__()
         self.inverted: Mapping[int, int] = {}
-        """What bytes of zeros are, by address, if a memory fault of the run has inverted bits of them: no residue."""
+        """Bytes of zeros of which a memory fault of the run has inverted bits, by address: they are no residue."""
         self._interrupted: tuple[Any, ...] | None = None
         self._left_by: int | None = None
         """The vector that left ring 3; None before a guest's first entry."""

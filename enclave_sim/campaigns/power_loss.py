@@ -68,7 +68,7 @@ def _finding(name: str, pieces: list[tuple[int, bytes]]) -> Finding:
 
 
 def decayed(page: int, content: bytes, fault: PowerLoss) -> bytes:
-    """Return what is left of a page: each bit that is 1 has become 0 with a probability, drawn from the seed."""
+    """Return a page after its decay: each bit that is 1 has become 0 with a probability, drawn from the seed."""
     if not fault.decay:
         return content
     stream = hashlib.shake_256(f"{fault.seed}/{page}".encode()).digest(len(content) * _BITS * _DRAW)
@@ -91,7 +91,7 @@ def _loaded(enclave: Enclave) -> list[range]:
 
 
 def _left(page: int, content: bytes, loaded: list[range]) -> Iterator[tuple[int, bytes]]:
-    """Yield the pieces of a page that are not loaded anew."""
+    """Yield the pieces of a page that the loader does not write."""
     at, end = page, page + len(content)
     for one in loaded:
         if one.stop > at and one.start < end:

@@ -141,6 +141,10 @@ FORMATS: Mapping[str, Callable[[Sequence[Grade]], str]] = {
 """Functions from grades to text, by the name of the format."""
 
 
+_FORMULA = (*"=+-@\t\r", *"\uff1d\uff0b\uff0d\uff20")
+"""What begins a formula, as OWASP lists it for CSV: the signs of full width too."""
+
+
 def _plain(text: str) -> str:
     """Return a text that is one cell of a table, and no markup."""
     return "".join(f"\\{one}" if one in "\\`*_[]<>|#" else one for one in one_line(printable(text)))
@@ -157,8 +161,9 @@ def _only(grades: Sequence[Grade], name: str) -> Grade:
 
 
 def _cell(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    """Return a text without control characters that no spreadsheet takes for a formula."""
+    text = printable(text)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _xml(text: str) -> str:

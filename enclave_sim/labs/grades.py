@@ -144,7 +144,7 @@ class PartStatistics(msgspec.Struct, frozen=True):
     full: int
     """The number of those with full marks."""
     mean: float
-    """The mean share of its points."""
+    """The mean share of its points; 1 if it has none."""
     common: dict[str, int]
     """The most common messages, each with the number of students."""
 
@@ -163,5 +163,5 @@ def statistics(grades: Sequence[Grade]) -> list[PartStatistics]:
 def _statistics(lab: str, part: str, marks: Sequence[PartMark]) -> PartStatistics:
     messages = Counter(message for mark in marks for message in mark.messages)
     common = sorted(messages.items(), key=lambda item: (-item[1], item[0]))[:3]
-    mean = round(sum(mark.points / max(mark.of, 1) for mark in marks) / len(marks), 3)
+    mean = round(sum(mark.points / mark.of if mark.of else 1 for mark in marks) / len(marks), 3)
     return PartStatistics(lab, part, len(marks), sum(mark.points == mark.of for mark in marks), mean, dict(common))

@@ -57,7 +57,10 @@ def test_a_built_in_payload_is_named_as_for_run(
     assert "cannot read becon: No such file or directory; did you mean beacon?" in mistaken.error
     assert "forger is a flat x86-64 guest" in run(command, "forger").error
     (tmp_path / "hello.wat").write_text("(module)")
-    assert "translate and sign it first: `enclave-sim payload sign`" in run(command, "hello.wat").error
+    assert (
+        "is text, not a WebAssembly module; compile and sign it first (enclave-sim payload sign)"
+        in run(command, "hello.wat").error
+    )
 
 
 def test_show_tells_of_an_artefact(directory: Path) -> None:

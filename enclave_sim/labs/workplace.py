@@ -90,7 +90,8 @@ def read(directory: Path) -> tuple[Lab, Assignment, dict[str, bytes]]:
     lab = find_lab(assignment.lab)
     if assignment.version != lab.version:
         raise ConfigurationError(
-            f"{directory} is of version {assignment.version} of lab {lab.name}; this program has version {lab.version}"
+            f"{directory} is of version {assignment.version} of lab {lab.name}, not {lab.version} as this program: "
+            "start it anew in another directory"
         )
     case = lab.case(assignment.student, assignment.case_key)
     known = msgspec.structs.replace(assignment, student=case.student)

@@ -217,7 +217,7 @@ def test_the_receipt_of_another_is_refused(mallory: Path, ada: Path) -> None:
 
 def test_answers_changed_after_the_receipt_are_noticed(mallory: Path, ada: Path) -> None:
     assert command("lab", "submit", "boot", mallory).code == 0
-    assert command("lab", "verify", mallory / "receipt.json").code == 18
+    assert [command("lab", "verify", one).code for one in (mallory / "receipt.json", mallory)] == [18, 18]
     copy(mallory, ada)
     assert "files: the receipt claims" in command("lab", "verify", mallory / "receipt.json").output
 

@@ -159,7 +159,7 @@ def submit(number: str, directory: Path | None, key: Path | None, at: datetime |
 
 
 @lab.command(epilog=_VERIFY_EXIT_CODES)
-@click.argument("receipt", type=FILE, metavar="RECEIPT", help="Receipt, written by lab submit.")
+@click.argument("receipt", type=FILE, metavar="RECEIPT", help="Receipt of lab submit, or its directory.")
 @click.argument(
     "directory",
     type=DIRECTORY,
@@ -179,6 +179,7 @@ def verify(receipt: Path, directory: Path | None, course: Path | None, anchor: P
     """
     from enclave_sim.labs.course import Course  # noqa: PLC0415
     from enclave_sim.labs.outputs import Verification  # noqa: PLC0415
+    from enclave_sim.labs.receipt import RECEIPT  # noqa: PLC0415
     from enclave_sim.labs.verification import problems_of  # noqa: PLC0415
     from enclave_sim.payload.keys import TrustAnchor  # noqa: PLC0415
 
@@ -186,6 +187,8 @@ def verify(receipt: Path, directory: Path | None, course: Path | None, anchor: P
     named = [] if anchor is None else [TrustAnchor.load(anchor)]
     if terms is not None and terms.anchor is not None:
         named.append(terms.anchor)
+    if receipt.is_dir():
+        receipt = receipt / RECEIPT
     problems = problems_of(receipt, directory or receipt.parent, terms, named)
     signers = tuple(one.name for one in named) if not problems else ()
     if as_json:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
-import jsonschema
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +17,7 @@ from enclave_sim.labs.grades import Grade, statistics, unique
 from enclave_sim.labs.judging import Judgement, PartMark
 from tests.enclave_sim.labs.test_grades import GRADESCOPE_TEST, JUNIT_ATTRIBUTES, JUNIT_CHILDREN
 
+jsonschema = pytest.importorskip("jsonschema")
 SCHEMA = json.loads(
     (Path(__file__).parents[3] / "docs" / "schemas" / "lab-grade.schema.json").read_text(encoding="utf-8")
 )

@@ -49,7 +49,7 @@ def _segment(name: str, field: str) -> Callable[[Machine], int]:
 
 
 def _control(number: int) -> Callable[[Machine], int]:
-    return lambda machine: int(machine.cpu.registers.cr[number])
+    return lambda machine: machine.cpu.read_register(f"CR{number}")
 
 
 def _debug(number: int) -> Callable[[Machine], int]:

@@ -3,6 +3,10 @@
 Each raises Fault (#GP). Reserved bits of CR0 below bit 32 may be written, and read as zero.
 """
 
+import struct
+
+import msgspec
+
 from machine.architecture.exceptions import GP, Fault
 from machine.architecture.paging import PHYSICAL_ADDRESS_BITS, SupervisorMemory
 from machine.architecture.processor_state import ProcessorState
@@ -19,6 +23,19 @@ CR4_BITS = (
 )  # fmt: skip
 """The supported bits: no virtual-8086 extensions, machine checks, PCIDs, XSAVE, protection keys etc."""
 _EFER_LME, _EFER_LMA = 1 << 8, 1 << 10
+
+
+class PointerBits(msgspec.Struct, frozen=True):
+    """The bits of CR0 or CR4 that matter for the page-directory pointers of PAE paging (4.4.1)."""
+
+    needed: int
+    """PAE paging needs it."""
+    loading: int
+    """The pointers are loaded when one of them changes."""
+
+
+POINTER_BITS_CR0 = PointerBits(CR0_PG, CR0_CD | CR0_NW | CR0_PG)
+POINTER_BITS_CR4 = PointerBits(CR4_PAE, CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)
 _CODE_64 = 1 << 21
 _PDPTE_RESERVED = 0x1E6 | -(1 << PHYSICAL_ADDRESS_BITS) & 2**64 - 1
 
@@ -39,13 +56,15 @@ def check_cr0(state: ProcessorState, memory: SupervisorMemory, value: int) -> No
     """
     if value >> 32 or (value & CR0_PG and not value & CR0_PE) or (value & CR0_NW and not value & CR0_CD):
         raise Fault(GP, 0)
-    turned_on = value & CR0_PG and not state.cr[0] & CR0_PG
+    changed = value ^ state.cr[0]
+    turned_on = value & changed & CR0_PG
     if turned_on and state.efer & _EFER_LME and (not state.cr[4] & CR4_PAE or state.cs.flags & _CODE_64):
         raise Fault(GP, 0)
     if not value & CR0_PG and state.in_64_bit_code:
         raise Fault(GP, 0)
-    if turned_on and not state.efer & _EFER_LME and state.cr[4] & CR4_PAE:
-        _check_pointers(memory, state.cr[3])
+    in_use = value & CR0_PG and state.cr[4] & CR4_PAE and not state.efer & _EFER_LME
+    if in_use and changed & POINTER_BITS_CR0.loading:
+        _check_pointers(memory, state.cr3)
 
 
 def check_cr3(state: ProcessorState, memory: SupervisorMemory, value: int) -> None:
@@ -78,14 +97,17 @@ def check_cr4(state: ProcessorState, memory: SupervisorMemory, value: int) -> No
     """
     if value & ~CR4_BITS or (state.efer & _EFER_LMA and not value & CR4_PAE):
         raise Fault(GP, 0)
-    entered = value & CR4_PAE and not state.cr[4] & CR4_PAE
-    if entered and state.cr[0] & CR0_PG:
-        _check_pointers(memory, state.cr[3])
+    in_use = value & CR4_PAE and state.cr[0] & CR0_PG and not state.efer & _EFER_LMA
+    if in_use and (value ^ state.cr[4]) & POINTER_BITS_CR4.loading:
+        _check_pointers(memory, state.cr3)
 
 
-def _check_pointers(memory: SupervisorMemory, table: int) -> None:
+def pointers_at(memory: SupervisorMemory, cr3: int) -> list[int]:
+    """Return the four page-directory pointers to which a value of CR3 points."""
+    return list(struct.unpack("<4Q", memory.read_physical(cr3 & 0xFFFF_FFE0, 32)))
+
+
+def _check_pointers(memory: SupervisorMemory, cr3: int) -> None:
     """Check the page-directory pointers, which PAE paging loads when CR3 or the mode changes (4.4.1)."""
-    for index in range(4):
-        pointer = int.from_bytes(memory.read_physical((table & 0xFFFF_FFE0) + 8 * index, 8), "little")
-        if pointer & 1 and pointer & _PDPTE_RESERVED:
-            raise Fault(GP, 0)
+    if any(pointer & 1 and pointer & _PDPTE_RESERVED for pointer in pointers_at(memory, cr3)):
+        raise Fault(GP, 0)

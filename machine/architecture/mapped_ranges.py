@@ -61,7 +61,8 @@ class _Tables:
     def __init__(self, ram: Ram, state: ProcessorState) -> None:
         self._ram, self._memory = ram, SupervisorMemory(ram, state)
         self.mode = self._memory.mode
-        self._root = state.cr[3] & (0xFFFF_FFE0 if self.mode is Mode.PAE else _ADDRESS_BITS)
+        self._pointers = state.kept_pointers if self.mode is Mode.PAE else None
+        self._root = state.cr3 & (0xFFFF_FFE0 if self.mode is Mode.PAE else _ADDRESS_BITS)
         large = {Mode.PAE: (21,), Mode.FOUR_LEVEL: (30, 21)}.get(self.mode)
         self._page_shifts = (12, *(large or ((22,) if state.cr[4] & _CR4_PSE else ())))
         self._left = _MAX_TABLES
@@ -78,9 +79,11 @@ class _Tables:
             return
         ignored = _OF_NO_ACCOUNT | (_FOR_SOFTWARE if self.mode is Mode.FOUR_LEVEL else 0)
         known: dict[int, _Rights | None] = {}  # they depend on the tables above, and not on the address of the page
-        for index in range(min(count, (self._ram.size - table) // width)):
+        kept = self._pointers if count == 4 else None
+        for index in range(count if kept is not None else min(count, (self._ram.size - table) // width)):
             slot = table + index * width
-            entry, address = int.from_bytes(self._ram.view[slot : slot + width], "little"), base | index << shift
+            entry = int.from_bytes(self._ram.view[slot : slot + width], "little") if kept is None else kept[index]
+            address = base | index << shift
             if not entry & PRESENT:
                 continue
             if shift != 12 and not (shift in self._page_shifts and entry & PAGE_SIZE_BIT):

@@ -5,7 +5,7 @@ Unicorn walks the tables for the instructions it executes. `walk` is for inspect
 frames. It follows the rules of implicit supervisor accesses: accessed and dirty flags, CR0.WP, CR4.SMAP, reserved bits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 import msgspec
@@ -56,7 +56,14 @@ def is_canonical(address: int) -> bool:
 
 
 def walk(
-    ram: Ram, cr3: int, address: int, mode: Mode = Mode.FOUR_LEVEL, *, no_execute: bool = True, large: bool = True
+    ram: Ram,
+    cr3: int,
+    address: int,
+    mode: Mode = Mode.FOUR_LEVEL,
+    *,
+    no_execute: bool = True,
+    large: bool = True,
+    pointers: Sequence[int] | None = None,
 ) -> Translation | None:
     """Translate a linear address with the tables at CR3, and change nothing.
 
@@ -67,6 +74,7 @@ def walk(
         mode: The paging mode; not `Mode.OFF`.
         no_execute: EFER.NXE is set.
         large: CR4.PSE is set; matters for two-level paging only.
+        pointers: The page-directory pointers that PAE paging has loaded; None to read them from memory.
 
     Returns:
         The translation, or None if the address is not canonical, the page is not present or a table is outside RAM.
@@ -80,9 +88,12 @@ def walk(
     reserved, entries = False, []
     for shift in mode.value:
         slot = table + (address >> shift & index_mask) * width
-        if slot + width > ram.size:
+        if pointers is not None and shift == 30:
+            entry = pointers[address >> 30]
+        elif slot + width > ram.size:
             return None
-        entry = int.from_bytes(ram.view[slot : slot + width], "little")
+        else:
+            entry = int.from_bytes(ram.view[slot : slot + width], "little")
         if not entry & PRESENT:
             return None
         if mode is Mode.PAE and shift == 30:
@@ -170,6 +181,7 @@ class SupervisorMemory:
             mode,
             no_execute=bool(state.efer & _EFER_NXE),
             large=bool(state.cr[4] & _CR4_PSE),
+            pointers=state.kept_pointers if mode is Mode.PAE else None,
         )
 
     def read(self, address: int, length: int, rflags: int = 0) -> bytes:

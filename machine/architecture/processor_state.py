@@ -27,6 +27,9 @@ HFLAG_TF, HFLAG_EM, HFLAG_TS = 1 << 8, 1 << 10, 1 << 11
 HFLAG_BY_BLOCK = 1 << 24
 """Only tells two translations of the same code apart. QEMU sets it while a debug register watches I/O ports, which
 affects only IN and OUT."""
+BEYOND_MEMORY = 1 << 52
+"""A physical address that no entry of a page table can have. There Unicorn finds the page-directory pointers of PAE
+paging."""
 
 
 class SegmentRegister(ctypes.Structure):
@@ -57,11 +60,23 @@ class SystemRegisters(ctypes.Structure):
         *[(name, SegmentRegister) for name in ("ldtr", "tr", "gdtr", "idtr")],
         ("cr", ctypes.c_uint64 * 9),
         ("a20_mask", ctypes.c_int32),
-        ("bounds", ctypes.c_uint64 * 11),
+        ("directory_pointers", ctypes.c_uint64 * 4),
+        ("cr3_of_pae", ctypes.c_uint64),
+        ("bounds", ctypes.c_uint64 * 6),
         ("efer", ctypes.c_uint64),
     ]
     cr: "ctypes.Array[ctypes.c_uint64]"
+    directory_pointers: "ctypes.Array[ctypes.c_uint64]"
+    """Those that PAE paging uses, if `cr[3]` is `BEYOND_MEMORY`. In QEMU's layout all these belong to MPX, which the
+    processor does not have, as does `cr3_of_pae`."""
+    cr3_of_pae: int
     efer: int
+
+    @property
+    def cr3(self) -> int:
+        """CR3 as software sees it."""
+        found: int = self.cr[3]
+        return found if found != BEYOND_MEMORY else self.cr3_of_pae
 
 
 _PARTS = (ctypes.Structure, ctypes.Array)
@@ -113,6 +128,9 @@ class ProcessorState(ctypes.Structure):
     gdtr: SegmentRegister
     idtr: SegmentRegister
     cr: "ctypes.Array[ctypes.c_uint64]"
+    """`cr[3]` is what Unicorn walks the tables from; `cr3` is what software sees."""
+    directory_pointers: "ctypes.Array[ctypes.c_uint64]"
+    cr3_of_pae: int
     efer: int
     system_content: "ctypes.Array[ctypes.c_char]"
     """The bytes of the `SystemRegisters`, too."""
@@ -126,6 +144,24 @@ class ProcessorState(ctypes.Structure):
             part = getattr(self, f"_{name}")
         setattr(self, name, part)
         return part
+
+    @property
+    def cr3(self) -> int:
+        """CR3 as software sees it."""
+        found: int = self.cr[3]
+        return found if found != BEYOND_MEMORY else self.cr3_of_pae
+
+    @cr3.setter
+    def cr3(self, value: int) -> None:
+        if self.cr[3] == BEYOND_MEMORY:
+            self.cr3_of_pae = value
+        else:
+            self.cr[3] = value
+
+    @property
+    def kept_pointers(self) -> list[int] | None:
+        """The four page-directory pointers, if PAE paging has loaded them (SDM volume 3, 4.4.1)."""
+        return list(self.directory_pointers) if self.cr[3] == BEYOND_MEMORY else None
 
     @property
     def cpl(self) -> int:

@@ -422,6 +422,7 @@ class Execution(Stateful):
         stop = self._execute_one(instruction) if done is Done.NATIVE else None
         if before is not None and self._observed.look() != before:
             registers.cr[0] &= CR0_BITS
+            cpu.engine.follow_paging(before[0])
             self._observed.record_changes(before, rip)
             ring_and_mode.watch()
             cpu.engine.flush_translations()

@@ -38,7 +38,7 @@ def _values(seen: Seen) -> tuple[dict[str, int], dict[str, tuple[int, int, int]]
     raw, dr7 = seen
     registers = SystemRegisters.from_buffer_copy(raw)
     cr = registers.cr
-    values: dict[str, int] = {"CR0": cr[0], "CR3": cr[3], "CR4": cr[4], "EFER": registers.efer, "DR7": dr7}
+    values: dict[str, int] = {"CR0": cr[0], "CR3": registers.cr3, "CR4": cr[4], "EFER": registers.efer, "DR7": dr7}
     tables = {}
     for name in _TABLES:
         register = getattr(registers, name)

@@ -185,11 +185,10 @@ class SystemInstructions:
     def _mov_to_control_register(self, instruction: Instruction) -> Done:
         cpu, number = self._cpu, self._control_register(instruction)
         value, registers = self._operand(instruction), cpu.registers
-        if number == 0:
-            control_registers.check_cr0(registers, cpu.memory, value)
-            return Done.NATIVE
-        if number == 4:
-            control_registers.check_cr4(registers, cpu.memory, value)
+        if number in (0, 4):
+            check = control_registers.check_cr4 if number else control_registers.check_cr0
+            check(registers, cpu.memory, value)
+            cpu.engine.directory_pointers.before_change(number, value)
             return Done.NATIVE
         if number == 8:
             if value >> 4:
@@ -199,16 +198,21 @@ class SystemInstructions:
             registers.cr[2] = value
         else:
             control_registers.check_cr3(registers, cpu.memory, value)
-            registers.cr[3] = value
-            cpu.engine.flush_tlb()
+            cpu.engine.load_cr3(value)
         cpu.skip(instruction.length)
         return Done.COMPLETE
 
     def _mov_from_control_register(self, instruction: Instruction) -> Done:
         number = self._control_register(instruction)
-        self._set_operand(instruction, self._apic.cr8 if number == 8 else self._cpu.registers.cr[number])
+        self._set_operand(instruction, self._read_control_register(number))
         self._cpu.skip(instruction.length)
         return Done.COMPLETE
+
+    def _read_control_register(self, number: int) -> int:
+        if number == 8:
+            return self._apic.cr8
+        registers = self._cpu.registers
+        return registers.cr3 if number == 3 else registers.cr[number]
 
     def _clts(self, instruction: Instruction) -> Done:
         self._check_ring_0()

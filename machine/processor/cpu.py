@@ -27,8 +27,8 @@ EFER_LMA = 1 << 10
 FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
 _DEBUG_REGISTERS = ("DR0", "DR1", "DR2", "DR3", "DR6", "DR7")
 _IN_STATE = {
-    **{name.upper(): name for name in (*GENERAL_REGISTERS, "rip", "efer")},
-    **{f"CR{number}": number for number in (0, 2, 3, 4)},
+    **{name.upper(): name for name in (*GENERAL_REGISTERS, "rip", "efer", "cr3")},
+    **{f"CR{number}": number for number in (0, 2, 4)},
 }
 
 
@@ -231,6 +231,7 @@ class Cpu:
         self.context.content = state["context"]
         ctypes.memmove(ctypes.addressof(self.hook), state["hook"], STATE_BYTES)
         self.time_stamp_counter.offset, self.time_stamp_counter.aux = state["tsc_offset"], state["tsc_aux"]
+        self.engine.directory_pointers.copy()
         self.engine.flush_tlb()
         if self.coverage is not None:
             self.coverage.resume()

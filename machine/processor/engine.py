@@ -16,7 +16,7 @@ from unicorn import (
 
 from machine.architecture.decoding import Instruction, misleading_prefixes
 from machine.architecture.paging import SupervisorMemory
-from machine.architecture.processor_state import HFLAG_BY_BLOCK, HFLAG_TF, SegmentRegister
+from machine.architecture.processor_state import HFLAG_BY_BLOCK, HFLAG_TF, SegmentRegister, SystemRegisters
 from machine.architecture.saved_context import SavedContext
 from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle
 from machine.bus.bus import Bus
@@ -27,6 +27,7 @@ from machine.processor.clock import Clock
 from machine.processor.code_coverage import CodeCoverage
 from machine.processor.code_pages import CodePages, map_ram
 from machine.processor.code_reader import CodeReader
+from machine.processor.directory_pointers import DirectoryPointers
 from machine.processor.engine_callbacks import Callbacks
 from machine.processor.fetch_faults import FetchFaults
 from machine.processor.stale_code import StaleCode
@@ -75,6 +76,7 @@ class Engine:
         self._translations.charge_to(self.hook)
         self.clock = Clock(self.hook, ns_per_instruction)
         self.memory = SupervisorMemory(ram, self.registers)
+        self.directory_pointers = DirectoryPointers(self.uc, self.registers, self.memory)
         self.code = CodeReader(self._handle, self.registers, self.hook, self.give_back)
         self._faults = FetchFaults(self.hook, self.registers, self.context, self.code)
         self._stale_code = StaleCode(
@@ -413,6 +415,20 @@ class Engine:
         """Read the registers from the engine, after it stopped without the hook."""
         self.context.save()
         self.hook.rflags = self.uc.reg_read(x86_const.UC_X86_REG_RFLAGS)
+
+    def load_cr3(self, value: int) -> None:
+        """Set CR3 to a checked value, with all that a processor does then."""
+        self.directory_pointers.load_cr3(value)
+        self.flush_tlb()
+
+    def follow_paging(self, before: bytes) -> None:
+        """Load page-directory pointers if an instruction has changed CR0 or CR4 so that a processor loads them.
+
+        Args:
+            before: The `system_registers` before it.
+        """
+        if self.directory_pointers.after_change(SystemRegisters.from_buffer_copy(before)):
+            self.flush_tlb()
 
     def flush_tlb(self) -> None:
         """Flush all address translations, Unicorn's too, after the machine changed paging."""

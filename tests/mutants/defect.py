@@ -38,7 +38,7 @@ BY_BLOCK = "by-block"
 SEARCH_BY_BLOCK = "search by block"
 """Not a trial: a search for a program that it makes different."""
 SEARCH_MODES = "search in all modes"
-"""Not a trial: a search in all modes for a program that notices an interrupt, or faults before it is fetched."""
+"""Not a trial: a search in all modes for a program that breaks a rule of ring 3."""
 
 
 class Change(Protocol):

@@ -32,7 +32,7 @@ MAX_EXAMPLES, _SEED = 20_000, 2
 """Examples within which a search must find the defect."""
 _CASES = {
     SEARCH_BY_BLOCK: (BY_BLOCK, (oracle.BY_BLOCK, oracle.STOPS_BY_BLOCK)),
-    SEARCH_MODES: (RING_3, (oracle.INTERRUPT, oracle.FETCHED, oracle.LIMITED, *segments.RULES)),
+    SEARCH_MODES: (RING_3, (oracle.INTERRUPT, oracle.FETCHED, oracle.LIMITED, oracle.KEPT, *segments.RULES)),
 }
 """Searches among the fuzzer's cases: what is broken if a case breaks one of these rules."""
 

@@ -17,6 +17,7 @@ from machine.instructions.disposition import Done
 from machine.instructions.system_instructions import SystemInstructions
 from machine.interrupts import unicorn_faults
 from machine.processor.cpu import Cpu
+from machine.processor.directory_pointers import DirectoryPointers
 from machine.processor.fetch_faults import FetchFaults
 from tests.mutants.defect import RING_3, SEARCH, SEARCH_MODES, Defect, Edit, NativeHook, Replacement, Several
 
@@ -51,6 +52,11 @@ def _take_interrupt_unchecked(self: Execution, *, pending: bool) -> bool:
 
 def _no_wrap(self: ProcessorState) -> None:
     """Leave RIP as it is."""
+
+
+def _load_no_pointers(self: DirectoryPointers, value: int) -> None:
+    """Set CR3 alone."""
+    self._registers.cr[3] = value
 
 
 MACHINE_DEFECTS = (
@@ -119,6 +125,13 @@ MACHINE_DEFECTS = (
         "operand-first",
         "what a segment does not allow comes before #UD and #NM of the instruction",
         Replacement(SystemInstructions, "check_before_access", lambda _self, _instruction: None),
+        (SEARCH_MODES,),
+        (RING_3,),
+    ),
+    Defect(
+        "pointers-reread",
+        "PAE paging reads its page-directory pointers from memory at every walk",
+        Replacement(DirectoryPointers, "load_cr3", _load_no_pointers),
         (SEARCH_MODES,),
         (RING_3,),
     ),

@@ -85,8 +85,8 @@ def _flip(cpu: Cpu, part: str, bits: int) -> None:
         cpu.rflags ^= bits
     elif part in _CONTROL:
         cpu.write_register(_CONTROL[part], cpu.read_register(_CONTROL[part]) ^ bits)
-    elif part in ("cr2", "cr3"):
-        registers.cr[int(part[2])] ^= bits
+    elif part == "cr2":
+        registers.cr[2] ^= bits
     elif part == "efer":
         cpu.write_msr(_EFER, cpu.read_msr(_EFER) ^ bits)
     elif "_" in part:

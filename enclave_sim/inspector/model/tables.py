@@ -118,7 +118,7 @@ def _idt(machine: Machine, program: Program) -> Iterator[Row]:
 
 def _walks(machine: Machine) -> Iterator[Row]:
     state = machine.cpu.registers
-    yield title(f"page walks from CR3 {state.cr[3]:#x}")
+    yield title(f"page walks from CR3 {state.cr3:#x}")
     if machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
         yield note(_without_four_levels(machine))
         return

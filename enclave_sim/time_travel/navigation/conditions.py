@@ -129,7 +129,7 @@ def _register(session: Any, name: str) -> int:
     if name == "rflags":
         return int(cpu.rflags)
     if name.startswith("cr"):
-        return int(cpu.registers.cr[int(name[2])])
+        return int(cpu.read_register(name.upper()))
     return int(getattr(cpu.registers, name))
 
 

@@ -161,7 +161,7 @@ class TaskSwitch:
         cr3, flags = (int.from_bytes(new[at : at + 4], "little") for at in (_CR3, _STATE_32 + 4))
         if flags & FLAG_VM:
             raise Fault(TS, error)
-        if self._cpu.registers.cr[0] & CR0_PG:
+        if self._cpu.registers.cr[0] & CR0_PG and cr3 != self._cpu.registers.cr3:
             try:
                 check_cr3(self._cpu.registers, self._cpu.memory, cr3)
             except Fault:
@@ -208,7 +208,9 @@ class TaskSwitch:
             general = [word | _KEPT_BY_16_BITS for word in general]
             flags |= cpu.rflags & _KEPT_BY_16_BITS
         elif registers.cr[0] & CR0_PG:
-            registers.cr[3] = int.from_bytes(new[_CR3 : _CR3 + 4], "little")
+            cr3 = int.from_bytes(new[_CR3 : _CR3 + 4], "little")
+            if cr3 != registers.cr3:  # else PAE paging keeps its pointers (SDM volume 3, 4.4.1)
+                cpu.engine.load_cr3(cr3)
         cpu.rflags = flags & _LOADED_FLAGS | 2 | nested
         registers.rip = rip
         for name, value in zip(_REGISTERS, general, strict=True):

@@ -12,8 +12,8 @@ from machine.architecture.paging import SupervisorMemory
 from machine.architecture.processor_state import ProcessorState
 from tests.machine.instructions.processor import CODE_32, CODE_64, Mode, Processor
 
-PE, NW, CD, PG = 1, 1 << 29, 1 << 30, 1 << 31
-PAE, LME = 1 << 5, 1 << 8
+PE, TS, NW, CD, PG = 1, 1 << 3, 1 << 29, 1 << 30, 1 << 31
+PSE, PAE, PGE, SMEP, LME = 1 << 4, 1 << 5, 1 << 7, 1 << 20, 1 << 8
 POINTERS = 0x9000
 OFFERED_IN_CR4 = (2, 3, 4, 5, 7, 8, 9, 10, 11, 16, 20, 21)
 """TSD, DE, PSE, PAE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, SMEP, SMAP."""
@@ -119,7 +119,9 @@ def test_a_present_pointer_with_a_reserved_bit_is_refused_when_pae_paging_begins
         right = not present
         beginnings: list[tuple[Processor, Callable[[ProcessorState, SupervisorMemory, int], None], int]] = [
             (processor(cr4=PAE), check_cr0, PE | PG),
+            (processor(cr0=PE | PG, cr4=PAE), check_cr0, PE | PG | CD),
             (processor(cr0=PE | PG), check_cr4, PAE),
+            *((processor(cr0=PE | PG, cr4=PAE), check_cr4, PAE | bit) for bit in (PSE, PGE, SMEP)),
             (processor(cr0=PE | PG, cr4=PAE), check_cr3, POINTERS | 0x18),
         ]
         for made, check, value in beginnings:
@@ -130,7 +132,8 @@ def test_a_present_pointer_with_a_reserved_bit_is_refused_when_pae_paging_begins
 def test_no_pointers_are_looked_at_where_nothing_begins() -> None:
     everywhere: list[tuple[Processor, Callable[[ProcessorState, SupervisorMemory, int], None], int]] = [
         (processor(), check_cr0, PE | PG),
-        (processor(cr0=PE | PG, cr4=PAE), check_cr0, PE | PG | CD),
+        (processor(cr0=PE | PG, cr4=PAE), check_cr0, PE | PG | TS),
+        (processor(cr0=PE | PG), check_cr0, PE | PG | CD),
         (processor(cr4=PAE, efer=LME), check_cr0, PE | PG),
         (processor(), check_cr4, PAE),
         (processor(cr0=PE | PG, cr4=PAE), check_cr4, PAE | 0x600),

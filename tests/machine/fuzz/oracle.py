@@ -2,9 +2,9 @@
 
 In ring 3: the state of ring 0 is unchanged, ring 0 is reached only through gates and from ring 3, and an interrupt
 makes no difference; not with peripherals, by which ring 3 may change anything. Outside 64-bit mode: the rules about
-segments of segments.py. In all rings: the native and the portable instruction hook agree, stepping, translating,
-stopping after each instruction, observing code, counting by block or going on elsewhere from a snapshot makes no
-difference, and the emulator keeps its own rules.
+segments of segments.py, and PAE paging keeps the pointers that it has loaded. In all rings: the native and the portable
+instruction hook agree, stepping, translating, stopping after each instruction, observing code, counting by block or
+going on elsewhere from a snapshot makes no difference, and the emulator keeps its own rules.
 """
 
 import traceback
@@ -31,6 +31,7 @@ _TASK_SWITCHED = frozenset(["CR0", "TR", "DR7"])
 BY_BLOCK = "counting by block makes no difference"
 FETCHED = "an instruction faults after it is fetched whole"
 INTERRUPT = "an interrupt is not noticed"
+KEPT = "PAE paging keeps its pointers"
 LIMITED = "a run ends before the fetch of the next instruction"
 STOPS_BY_BLOCK = "stops while counting by block make no difference"
 _OTHER_FAULTS = (UD, NM, GP)
@@ -84,6 +85,7 @@ class Oracle:
             "a snapshot makes no difference": Bench(piecewise=6, moving=True),
         }
         self._others = {rule: bench for rule, bench in others.items() if rules is None or rule in rules}
+        self._without_pointers = Bench(without_pointers=True)
         self._segments = rules is None or not segments.RULES.isdisjoint(rules)
         self._idle: dict[Program, Result] = {}
 
@@ -105,6 +107,7 @@ class Oracle:
                     if other != result:
                         found.append(Finding(rule, difference(result, other)))
                 found += self._of_interrupt(program, result)
+                found += self._of_pointers(program, result)
                 if self._segments:
                     found += [Finding(rule, what) for rule, what in segments.broken(self._native, program)]
         except Exception as error:  # noqa: BLE001 - whatever it is, a program must not get the emulator to raise it
@@ -153,6 +156,13 @@ class Oracle:
                 self._idle.clear()
             self._idle[key] = self._native.run(key, floating_point=False)
         return self._idle[key]
+
+    def _of_pointers(self, program: Program, result: Result) -> Iterator[Finding]:
+        """Ring 3 cannot make the processor load them: a switch to a task with the same CR3 does not."""
+        if program.mode is Mode.PROTECTED and program.ring == 3 and not program.peripherals:
+            other = self._without_pointers.run(program, floating_point=False)
+            if other != result:
+                yield Finding(KEPT, difference(result, other))
 
     def _of_interrupt(self, program: Program, result: Result) -> Iterator[Finding]:
         """Interrupts half-way and at the end: a program that reads no time stamp counter cannot notice them."""

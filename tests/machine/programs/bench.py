@@ -126,6 +126,7 @@ class Bench:
         observed: Observe memory accesses.
         by_block: Count by block wherever that is possible.
         moving: At each of these stops, continue in another machine, from a snapshot.
+        without_pointers: In protected mode, remove the page-directory pointers from memory after they were loaded.
     """
 
     def __init__(
@@ -137,7 +138,9 @@ class Bench:
         observed: bool = False,
         by_block: bool = False,
         moving: bool = False,
+        without_pointers: bool = False,
     ) -> None:
+        self._without_pointers = without_pointers
         self._last = _LastRaised()
         self.machine = Machine(MachineConfiguration(layout.RAM_SIZE, portable=portable, engines=False), self._last)
         if stepping:
@@ -250,10 +253,12 @@ class Bench:
                 raise ValueError(f"the processor does not start with {wanted}")
         changed = machine.ram.read(layout.KERNEL_PAGES.physical[0], len(kernel))  # LTR marks the task as busy
         kernel_at = layout.KERNEL_PAGES.physical[0]
-        fixed = ((layout.TABLES, tables.page_tables(ring)), (kernel_at, changed), *_FILL.items())
+        hidden = self._without_pointers and mode is Mode.PROTECTED
+        page_tables = tables.page_tables(ring, pointers=not hidden)
+        fixed = ((layout.TABLES, page_tables), (kernel_at, changed), *_FILL.items())
         cs, ss = machine.cpu.registers.cs, machine.cpu.registers.ss
         code, stack = ((one.selector, one.base, one.limit, one.flags) for one in (cs, ss))
-        control = {number: machine.cpu.registers.cr[number] for number in (4, 3, 0)}
+        control = {number: machine.cpu.registers.cr[number] for number in (4, 0)} | {3: machine.cpu.registers.cr3}
         snapshot = msgspec.structs.replace(machine.snapshot(), ram=RamImage(fixed))
         return _Start(snapshot, fixed, code, stack, control)
 
@@ -320,9 +325,10 @@ class Bench:
         registers.cs.load(*start.code_segment)
         for segment in (registers.ss, registers.ds):
             segment.load(*start.stack_segment)
-        for number, value in start.control.items():
-            if registers.cr[number] != value:
-                cpu.write_register(f"CR{number}", value)
+        for number in (4, 0):
+            if registers.cr[number] != start.control[number]:
+                cpu.write_register(f"CR{number}", start.control[number])
+        cpu.engine.load_cr3(start.control[3])
         cpu.set_privilege(0)
         registers.rip = startup.SAVE
         outcome = machine.run(machine.clock.now_ns + _SAVING)

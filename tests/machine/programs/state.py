@@ -13,7 +13,7 @@ def read_state(cpu: Cpu) -> dict[str, int]:
     state |= {name.upper(): int(getattr(registers, name).selector) for name in SEGMENT_REGISTERS}
     state |= {"FS_BASE": registers.fs.base, "GS_BASE": registers.gs.base}
     state |= {"KERNEL_GS_BASE": cpu.context.kernel_gs_base, "EFER": registers.efer}
-    state |= {f"CR{number}": registers.cr[number] for number in (0, 2, 3, 4)}
+    state |= {f"CR{number}": registers.cr[number] for number in (0, 2, 4)} | {"CR3": registers.cr3}
     state |= {"GDTR": registers.gdtr.base, "GDTR_LIMIT": registers.gdtr.limit}
     state |= {"IDTR": registers.idtr.base, "IDTR_LIMIT": registers.idtr.limit}
     state |= {"LDTR": registers.ldtr.selector, "TR": registers.tr.selector}

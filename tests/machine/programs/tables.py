@@ -56,10 +56,11 @@ class _PageTables:
 
 
 @cache
-def page_tables(ring: int, *, boot: bool = False) -> bytes:
+def page_tables(ring: int, *, boot: bool = False, pointers: bool = True) -> bytes:
     """All tables for a program in a ring: its code and its stack belong to that ring.
 
-    `boot` maps the page where the processor starts, which is needed while paging is turned on.
+    `boot` maps the page where the processor starts, which is needed while paging is turned on. Without `pointers` PAE
+    paging finds none there.
     """
     tables = _PageTables()
     for page in PAGES:
@@ -67,6 +68,9 @@ def page_tables(ring: int, *, boot: bool = False) -> bytes:
     tables.map_pages(KERNEL_PAGES, user=False)
     if boot:
         tables.map(layout.BOOT, layout.BOOT, _WRITABLE)
+    if not pointers:
+        at = PDPT_PAE - layout.TABLES
+        tables.memory[at : at + PAGE_SIZE] = bytes(PAGE_SIZE)
     return bytes(tables.memory)
 
 

@@ -37,7 +37,7 @@ def register_values(run: InspectedRun) -> dict[str, int]:
         register = getattr(state, name)
         found |= {name.upper(): register.selector, f"{name.upper()}.base": register.base}
         found |= {f"{name.upper()}.limit": register.limit}
-    found |= {f"CR{number}": state.cr[number] for number in (0, 2, 3, 4)}
+    found |= {name: cpu.read_register(name) for name in ("CR0", "CR2", "CR3", "CR4")}
     found["CR8"] = run.machine.local_apic.cr8
     found |= {"EFER": state.efer, "KERNEL_GS_BASE": cpu.context.kernel_gs_base}
     tsc = cpu.time_stamp_counter

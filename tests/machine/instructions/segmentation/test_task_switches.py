@@ -251,7 +251,7 @@ def test_a_task_whose_page_directory_pointers_are_wrong_is_not_valid(present: in
     processor.cpu.memory.flush()
     answer = processor.fault(far(CALL, OTHER_TASK))
     assert answer == ((TS, OTHER_TASK) if present else None)
-    assert registers.cr[3] == (tables if present else directory)
+    assert registers.cr3 == (tables if present else directory)
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,20 @@ def test_what_is_left_in_dormant_is_found(name: str) -> None:
     assert found(dormant, DORMANT[name]) == [f"left in registers when dormant: {name}"]
 
 
+@pytest.mark.parametrize("name", [name for name in DORMANT if name.startswith("DR")])
+def test_debug_registers_that_are_set_while_a_guest_runs_are_cleared_before_dormant(name: str) -> None:
+    """A guest cannot set them, but whoever does, the kernel leaves nothing in them."""
+    values: list[int] = []
+
+    def set_and_left(machine: Machine) -> Callable[[], None]:
+        DORMANT[name](machine)
+        values.append(machine.cpu.debug.read(int(name[2])))
+        return lambda: None
+
+    assert found(enters_ring_3, set_and_left) == []
+    assert values == [int(name[6:], 16) if "=" in name else {"DR6": 0xFFFF_0FF1, "DR7": 0x401}[name]]
+
+
 # Memory
 
 

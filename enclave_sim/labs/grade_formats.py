@@ -142,7 +142,7 @@ FORMATS: Mapping[str, Callable[[Sequence[Grade]], str]] = {
 
 
 _FORMULA = (*"=+-@\t\r", *"\uff1d\uff0b\uff0d\uff20")
-"""What begins a formula, as OWASP lists it for CSV: the signs of full width too."""
+"""Beginnings of a formula, as OWASP lists them for CSV: the signs of full width too."""
 
 
 def _plain(text: str) -> str:

@@ -8,7 +8,7 @@ from machine.events import Event, RingTransition
 
 _WORD, _DESCRIPTOR = 8, 16
 _FRAME = ("RIP", "CS", "RFLAGS", "RSP", "SS")
-"""What the processor pushes, from the lowest address upwards (SDM volume 3, 6.14)."""
+"""Words that the processor pushes, from the lowest address upwards (SDM volume 3, 6.14)."""
 _GENERAL = tuple(name.upper() for name in GENERAL_REGISTERS if name != "rsp")
 _VECTORS = tuple(f"XMM{number}" for number in range(16))
 KEPT = (

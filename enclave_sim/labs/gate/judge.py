@@ -27,7 +27,7 @@ _CALLS = 3
 _GENERAL_PROTECTION = 13
 _RSP = 4
 _FILLED = 0x0101_0203_0405_0607
-"""Each register has a multiple of it, so that both halves are told apart."""
+"""Each register has a multiple of it, so that both halves differ."""
 _BUILT_IN = "beacon"
 
 

@@ -221,6 +221,14 @@ class AnnihilationStep(Event, frozen=True, tag="annihilation_step", gc=False):
     meaning: str
 
 
+class AnnihilationFlawed(Event, frozen=True, tag="annihilation_flawed", gc=False):
+    """Annihilation could not do a part of what it promises, and continued with the next."""
+
+    detail: int
+    """Vector of the exception, or a DETAIL_ constant of layout.h."""
+    description: str
+
+
 class InputTaken(Event, frozen=True, tag="input_taken", gc=False):
     """An input reached the enclave from outside (enclave_sim.inputs)."""
 
@@ -293,6 +301,7 @@ AnyEvent = (
     | Woken
     | AnnihilationBegan
     | AnnihilationStep
+    | AnnihilationFlawed
     | InputTaken
     | GuestReplaced
     | KernelStopped

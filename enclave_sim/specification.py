@@ -174,6 +174,8 @@ _DETAILS = {
     0x10B: "the TPM refused a command or did not finish it",
     0x10C: "the event log is full",
     0x10D: "the verifier did not accept the evidence",
+    0x10E: "an exception before the kernel had its IDT",
+    0x10F: "the TPM could not be capped: a later quote may claim the active state",
 }
 
 

@@ -22,7 +22,7 @@ class ExitCode(IntEnum):
     GUEST_FAULT = 4
     """The payload raised an exception in ring 3."""
     KERNEL_FAULT = 5
-    """A fault of the kernel, tampering, or attestation refused."""
+    """A fault of the kernel, tampering, attestation refused, or an annihilation that could not do all."""
     LIMIT = 6
     """Virtual time reached `--limit-ns` (`boot`: `--timeout-ns`) before the end."""
     RESIDUE = 7
@@ -66,4 +66,7 @@ _OF_OUTCOME = {
 
 def of_run(result: "RunResult") -> ExitCode:
     """Return the exit code of a run."""
-    return ExitCode.RESIDUE if result.residue_bytes else _OF_OUTCOME[result.outcome]
+    if result.residue_bytes:
+        return ExitCode.RESIDUE
+    known = _OF_OUTCOME[result.outcome]
+    return max(known, ExitCode.KERNEL_FAULT) if result.flaws else known

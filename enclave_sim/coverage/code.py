@@ -138,7 +138,7 @@ class _Decoders:
 
 def _instruction(address: int, size: int, mnemonic: str, operands: str) -> Instruction:
     word = next((word for word in mnemonic.split() if word not in _PREFIXES), "")
-    target = int(operands, 16) if operands.startswith("0x") and "," not in operands else None
+    target = int(operands, 16) if operands.startswith("0x") and not {",", ":"} & set(operands) else None
     kind = Kind.PLAIN
     if word in ("jmp", "call"):
         kind = Kind.INDIRECT if target is None else Kind.DIRECT

@@ -1,6 +1,6 @@
 /* Entry from the Multiboot2 loader: 32-bit protected mode, paging off (Multiboot2 specification 3.3).
 
-   First the kernel moves boot information and modules, which the loader may have put anywhere, to their regions, and
+   The first four instructions load the tables of early.S, for an NMI may come at once. Then the kernel moves boot information and modules, which the loader may have put anywhere, to their regions, and
    zeroes the originals (free_ram.S does the rest). Then it enters long mode (SDM volume 3, 9.8.5). */
 #include "layout.h"
 #include "frames.h"
@@ -40,9 +40,14 @@ header_end:
         .globl  _start
         .type   _start, @function
 _start: frame_first
+        movl    $(KERNEL_STACK_BASE + KERNEL_STACK_SIZE), %esp
+        lgdt    boot_gdt_pointer        /* the loader's GDT may be gone */
+        ljmp    $BOOT_CODE, $1f
+1:      lidt    boot_idt_pointer
+        movl    $KERNEL_DATA, %ecx
+        movl    %ecx, %ss               /* IRETQ loads it again */
         cli
         cld
-        movl    $(KERNEL_STACK_BASE + KERNEL_STACK_SIZE), %esp
         cmpl    $MULTIBOOT2_MAGIC, %eax
         movl    $not_multiboot2, %esi
         jne     refuse
@@ -84,6 +89,7 @@ skip:   movl    4(%ebx), %eax
         addl    %eax, %ebx
         jmp     next
 
+        .globl  staged, stop
 staged: cmpl    $SCRUB_PRESENT, SCRUB + SCRUB_ID
         je      clean                   /* the enclave's own node: RAM is zero at reset; the loader left nothing */
         call    zero_free_ram
@@ -98,7 +104,6 @@ clean:  call    protections
         wrmsr
         movl    $CR0_SET, %eax
         movl    %eax, %cr0
-        lgdt    gdt_pointer
         ljmp    $KERNEL_CODE, $long_mode
         .cfi_endproc
 
@@ -164,13 +169,16 @@ refuse: frame_first
         jz      2f
         outb    %al, %dx
         jmp     1b
-2:      hlt
-        jmp     2b
+2:
+stop:   hlt
+        jmp     stop
         .cfi_endproc
 
         .code64
+        .globl  long_mode
 long_mode:
         frame_first
+        lgdt    gdt_pointer
         movl    $KERNEL_DATA, %eax
         movl    %eax, %ds
         movl    %eax, %es
@@ -210,6 +218,8 @@ gdt:    .quad   0
         .quad   0x00AFFB000000FFFF      /* USER_CODE: 64-bit, ring 3 */
         .quad   0, 0                    /* TASK_STATE, filled in by prot_entry() */
 gdt_end:
+
+        .section .rodata
         .balign 8
 gdt_pointer:
         .short  gdt_end - gdt - 1

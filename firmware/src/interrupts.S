@@ -27,6 +27,16 @@
         .cfi_adjust_cfa_offset -8
         .endm
 
+/* Load the table registers again: a fault may have changed what they hold, which shows only when it is used. LTR takes
+   only a task that is not busy. Clobbers RCX. */
+        .macro  load_tables
+        lgdt    gdt_pointer(%rip)
+        lidt    idt_pointer(%rip)
+        movb    $TASK_AVAILABLE, gdt + TASK_STATE + 5(%rip)
+        movl    $TASK_STATE, %ecx
+        ltr     %cx
+        .endm
+
 /* Scrub [base, end), by a channel of the engine if there is one. Clobbers RAX, RCX, RDI. */
         .macro  scrub_stack base, end, channel
         cmpb    $0, scrub_engine_present(%rip)
@@ -124,6 +134,7 @@ enter_guest:
         push_plain %rdi
         zero_vector_registers
         zero_x87
+        load_tables
         xorl    %eax, %eax
         xorl    %ebx, %ebx
         .cfi_endproc
@@ -199,7 +210,7 @@ idle:   .cfi_startproc
 interrupt_stubs:
         frame_interrupted 0
         .set    vector, 0
-        .rept   256
+        .rept   VECTORS
         .balign 16
         .cfi_def_cfa_offset FRAME_SIZE
         .if     vector == VECTOR_HOST_CALL
@@ -221,6 +232,13 @@ interrupt_stubs:
         .set    vector, vector + 1
         .endr
         .cfi_endproc
+
+        .section .rodata, "a", @progbits
+        .balign 8
+        .globl  idt_pointer
+idt_pointer:
+        .short  16 * VECTORS - 1
+        .quad   idt
 
         .bss
         .balign 8

@@ -26,10 +26,13 @@ extern u64 gdt[7];
 extern u8 boot_information[BOOT_INFORMATION_SIZE];
 extern struct payload payloads[MODULES_MAX];
 extern u32 payload_count;
+/* early.S */
+extern u8 early_nmi;
+extern u32 early_fault;
 /* link.ld */
 extern const u8 data_end[];
 /* interrupts.S, gate.S, dormant.S */
-extern const u8 interrupt_stubs[256][16];
+extern const u8 interrupt_stubs[VECTORS][16];
 extern const u8 gate[];
 void enter_guest(u64 rip, u64 rsp);
 NORETURN void leave_guest(void);

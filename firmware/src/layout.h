@@ -8,6 +8,7 @@
 /* The kernel image: it is measured, and remains in DORMANT. */
 #define TEXT_BASE           0x00100000
 #define TEXT_SIZE           0x00014000
+#define EARLY_CODE          (TEXT_BASE + 0x80)  /* handlers of early.S */
 #define RODATA_BASE         0x00114000
 #define RODATA_SIZE         0x00003000
 #define TABLES_BASE         0x00117000      /* page tables, built by the assembler, never written */
@@ -79,12 +80,16 @@
 
 /* Selectors. */
 #define KERNEL_CODE         0x08
+#define BOOT_CODE           0x18    /* 32-bit, only in the GDT of early.S */
 #define KERNEL_DATA         0x10
 #define USER_DATA           0x1B
 #define USER_CODE           0x23
 #define TASK_STATE          0x28
+#define TASK_AVAILABLE      0x89    /* present, a task that is not busy */
 
 /* Vectors and interrupt stack table entries. */
+#define VECTORS             256
+#define VECTOR_NMI          2
 #define VECTOR_WAKE         0x20    /* a sleep has ended */
 #define VECTOR_EXTERNAL     0x21
 #define VECTOR_QUANTUM      0x22    /* a time slice has ended; distinct from the end of a sleep */
@@ -156,6 +161,8 @@
 #define DETAIL_TPM_FAILED       0x010B  /* the TPM refused a command, or did not finish it */
 #define DETAIL_LOG_FULL         0x010C  /* there is no room in the event log */
 #define DETAIL_REFUSED          0x010D  /* the verifier did not accept the evidence */
+#define DETAIL_EARLY_FAULT      0x010E  /* an exception while the tables of early.S were in force */
+#define DETAIL_UNCAPPED         0x010F  /* annihilation could not cap the TPM: its runtime PCR still says "active" */
 
 #define GUEST_RECORD        16      /* bytes of the kernel's record of a guest, which begins the arena */
 #define PAYLOADS_MAX        8

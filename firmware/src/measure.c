@@ -7,6 +7,7 @@
 #define EV_IPL              13
 #define ALG_SHA256          0x000B
 #define DIGEST_SIZE         32
+#define CAP_TRIES           4
 
 u8 tpm_started;
 u8 event_log[EVENT_LOG_SIZE] __attribute__((aligned(8)));
@@ -115,19 +116,30 @@ void measure_boot(const u8 *kernel_digest)
     measure_text(PCR_CONFIGURATION, EV_IPL, command_line());
 }
 
-/* Extend the runtime PCR, so that every quote from now on shows that the enclave has ended. */
+/* During annihilation nothing can be done about a failure but to report it. */
+static void report_failure(u32 detail, const char *word)
+{
+    store32(ENCLAVE + ENCLAVE_DETAIL, detail);
+    tell(word, 0);
+}
+
+/* Extend the runtime PCR, so that every quote from now on shows that the enclave has ended. What fails is tried again:
+   extending twice says the same. */
 void cap_tpm(void)
 {
     static const char action[] = "AETHER ANNIHILATED";
     u8 of_action[DIGEST_SIZE] __attribute__((aligned(8)));
+    u32 tries = 0;
 
     if (!tpm_started)
         return;
     digest(action, sizeof action - 1, of_action);
-    tpm_abandon();
-    if (!tpm_extend(PCR_RUNTIME, of_action) || !tpm_shutdown()) {
-        store32(ENCLAVE + ENCLAVE_DETAIL, DETAIL_TPM_FAILED);
-        tell("TPM_FAILED", 0);
-    }
+    do
+        tpm_abandon();
+    while (!tpm_extend(PCR_RUNTIME, of_action) && ++tries < CAP_TRIES);
+    if (tries == CAP_TRIES)
+        report_failure(DETAIL_UNCAPPED, "UNCAPPED");
+    else if (!tpm_shutdown())
+        report_failure(DETAIL_TPM_FAILED, "TPM_FAILED");
     tpm_relinquish();
 }

@@ -4,7 +4,6 @@
 
 #define GATE_PRESENT_INTERRUPT  0x8E
 #define GATE_USER               0x60
-#define TSS_AVAILABLE           0x89ull
 #define EFER                    0xC0000080
 #define EFER_NXE_LMA_LME        0xD00
 #define CR0_PG_WP_PE            0x80010001
@@ -19,7 +18,8 @@ struct __attribute__((packed)) task_state {
 };
 struct __attribute__((packed)) table_pointer { u16 limit; u64 base; };
 
-static struct gate_descriptor idt[256] __attribute__((aligned(16)));
+struct gate_descriptor idt[VECTORS] __attribute__((aligned(16)));
+extern const struct table_pointer idt_pointer;      /* interrupts.S */
 static struct task_state tss __attribute__((aligned(16)));
 
 static u32 stack_for(u32 vector)
@@ -42,16 +42,14 @@ static void load_task_state(void)
     tss.ist[IST_CHECK - 1] = CHECK_STACK_BASE + CHECK_STACK_SIZE;
     tss.ist[IST_IRQ - 1] = IRQ_STACK_BASE + IRQ_STACK_SIZE;
     tss.io_permissions = sizeof tss;    /* beyond the limit: ring 3 may use no port */
-    gdt[TASK_STATE / 8] = (sizeof tss - 1) | (base & 0xFFFFFF) << 16 | TSS_AVAILABLE << 40 | (base >> 24 & 0xFF) << 56;
+    gdt[TASK_STATE / 8] = (sizeof tss - 1) | (base & 0xFFFFFF) << 16 | (u64)TASK_AVAILABLE << 40 | (base >> 24 & 0xFF) << 56;
     gdt[TASK_STATE / 8 + 1] = base >> 32;
     __asm__ volatile("ltr %w0" :: "r"(TASK_STATE));
 }
 
 static void load_interrupt_descriptors(void)
 {
-    struct table_pointer pointer = {sizeof idt - 1, (u64)idt};
-
-    for (u32 vector = 0; vector < 256; vector++) {
+    for (u32 vector = 0; vector < VECTORS; vector++) {
         u64 handler = (u64)interrupt_stubs[vector];
         idt[vector].low = handler;
         idt[vector].selector = KERNEL_CODE;
@@ -60,7 +58,7 @@ static void load_interrupt_descriptors(void)
         idt[vector].middle = handler >> 16;
         idt[vector].high = handler >> 32;
     }
-    __asm__ volatile("lidt %0" :: "m"(pointer));
+    __asm__ volatile("lidt %0" :: "m"(idt_pointer));
 }
 
 /* The protections that CPUID offers, as bits of CR4. */
@@ -98,10 +96,24 @@ static int architecture_is_locked(void)
         return 0;
     if ((read_msr(EFER) & EFER_NXE_LMA_LME) != EFER_NXE_LMA_LME)
         return 0;
-    for (u32 vector = 0; vector < 256; vector++)
+    for (u32 vector = 0; vector < VECTORS; vector++)
         if (idt[vector].selector != KERNEL_CODE || !(idt[vector].attributes & 0x80))
             return 0;
     return tables_are_sound(PML4_ACTIVE);
+}
+
+/* Annihilate for what came before the IDT: early.S. A fault may have left the loader's modules where they were. */
+static void mind_early_interrupts(void)
+{
+    if (early_fault) {
+        if (scrub_engine_present) {
+            scrub(0, TEXT_BASE);
+            scrub(GUEST_STACK_BASE + GUEST_STACK_SIZE, RAM_SIZE - GUEST_STACK_BASE - GUEST_STACK_SIZE);
+        }
+        annihilate(CAUSE_KERNEL_FAULT, DETAIL_EARLY_FAULT);
+    }
+    if (early_nmi)
+        annihilate(CAUSE_TAMPER, VECTOR_NMI);
 }
 
 /* The kernel is measured as loaded: before any of its data is written. */
@@ -111,9 +123,10 @@ void prot_entry(void)
 
     digest((const void *)TEXT_BASE, data_end - (const u8 *)TEXT_BASE, kernel_digest);
     load_task_state();
-    load_interrupt_descriptors();       /* from here on a fault causes annihilation, not a triple fault */
+    load_interrupt_descriptors();       /* until here early.S has served */
     phase_entered(PHASE_PROT_ENTRY);
     scrub_init();
+    mind_early_interrupts();
     outb(0x21, 0xFF);                   /* mask both 8259s, if there are any */
     outb(0xA1, 0xFF);
     check(architecture_is_locked());

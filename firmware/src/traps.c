@@ -1,8 +1,6 @@
 /* Called by interrupts.S: host calls, interrupts, exceptions. */
 #include "kernel.h"
 
-#define NMI 2
-
 static u64 serve(u64 number, u64 argument)
 {
     switch (number) {
@@ -55,8 +53,8 @@ void irq(u64 vector)
 
 NORETURN void exception(const struct trap_frame *frame)
 {
-    if (frame->vector == NMI)
-        annihilate(CAUSE_TAMPER, NMI);
+    if (frame->vector == VECTOR_NMI)
+        annihilate(CAUSE_TAMPER, VECTOR_NMI);
     if ((frame->cs & 3) == 3 && options.engine == ENGINE_RESIDENT)
         resident_trapped(frame);
     annihilate((frame->cs & 3) == 3 ? CAUSE_GUEST_FAULT : CAUSE_KERNEL_FAULT, frame->vector);

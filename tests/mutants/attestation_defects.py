@@ -74,6 +74,13 @@ ATTESTATION = (
         (ATTESTED,),
     ),
     Defect(
+        "capped-once",
+        "annihilation does not try again when the TPM answers with an error to the cap",
+        _kernel("measure.c", "#define CAP_TRIES           4", "#define CAP_TRIES           1"),
+        ("TPM error",),
+        (ATTESTED,),
+    ),
+    Defect(
         "refusal-ignored",
         "the kernel begins a cycle whose evidence was refused, although the policy requires acceptance",
         _kernel("exec_loop.c", "else if (options.attestation == ATTESTATION_REQUIRE)", "else if (options.engine > 99)"),

@@ -103,6 +103,20 @@ RIGHTS_DEFECTS = (
         (ZERO_TRACE,),
     ),
     Defect(
+        "early-idt",
+        "the kernel begins without an IDT",
+        Kernel((Edit("boot.S", "1:      lidt    boot_idt_pointer\n", "1:\n"),)),
+        ("early NMI",),
+        (LOUD,),
+    ),
+    Defect(
+        "tables-kept",
+        "the kernel does not load IDTR, GDTR and TR again before a guest runs",
+        Kernel((Edit("interrupts.S", "        load_tables\n"),)),
+        ("short IDT",),
+        (ISOLATED,),
+    ),
+    Defect(
         "ports-open",
         "the I/O permission bitmap of the task state opens ports to ring 3",
         Kernel((Edit("prot_entry.c", "tss.io_permissions = sizeof tss;", "tss.io_permissions = 0;"),)),

@@ -8,7 +8,16 @@ import firmware
 from enclave_sim import Phase
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.guarantees import Scenario, ShortLived
-from enclave_sim.inputs import AfterEvent, AnyInput, ExternalInterrupt, GuestReplaced, MemoryFault, MemoryWrite, Tamper
+from enclave_sim.inputs import (
+    AfterEvent,
+    AnyInput,
+    ExternalInterrupt,
+    GuestReplaced,
+    HardwareFault,
+    MemoryFault,
+    MemoryWrite,
+    Tamper,
+)
 from enclave_sim.memory_map import region
 from payloads import read_flat
 from tests.mutants import guests
@@ -85,6 +94,13 @@ _MARKED = MemoryWrite(
 )
 """A secret of the first guest, in its heap."""
 
+_EARLY_NMI = HardwareFault(at_ns=500, part="interrupt", effect="raise", value=2)
+"""A non-maskable interrupt while the kernel is still in 32-bit code."""
+_TPM_ERROR = HardwareFault(at_ns=0, after=AfterEvent("annihilation_began"), part="tpm", effect="error", value=0x101)
+"""The TPM's next command fails: to cap the runtime PCR."""
+_SHORT_IDT = HardwareFault(at_ns=200_000, part="idtr_limit", effect="flip", value=1 << 10)
+"""In MEM_MAP, a bit of the limit of the IDT is inverted."""
+
 
 TRIALS = {
     "required": _wasm("counter", cycles=2, attestation="require"),
@@ -99,6 +115,9 @@ TRIALS = {
     "resident": _wasm("counter", guests.hoarder, engine="resident", cycles=3, quantum_ns=2_000),
     "resident constant": _wasm("counter", guests.settler, engine="resident", cycles=2),
     "tampered": Trial("counter", inputs=(Tamper(at_ns=200_000),)),
+    "early NMI": Trial("counter", inputs=(_EARLY_NMI,)),
+    "TPM error": Trial("counter", inputs=(_TPM_ERROR,)),
+    "short IDT": Trial("counter", EnclaveOptions.of(wake_ns=50_000, cycles=2), inputs=(_SHORT_IDT,)),
     "forged Ed25519": _wasm(guests.forged(0)),
     "forged ML-DSA-65": _wasm(guests.forged(1)),
     "forged Ed25519, by the kernel": _wasm(guests.forged(0), verify="firmware"),

@@ -7,7 +7,8 @@ Register layout (32 bits each; firmware/src/layout.h, ENCLAVE_):
     0x10 UPLINK_DATA   0x14 UPLINK_COMMIT: 1 sends DATA; reads 1 when the uplink is ready
     0x20 POWER         1 = dormant; powering down clears every register here
     0x30 PHASE         phase << 8 | 0 entered, 1 target state reached
-    0x34 CAUSE         0x38 STEP, 0x3C DETAIL: annihilation; only the first cause counts, each step counts once
+    0x34 CAUSE         0x38 STEP, 0x3C DETAIL: annihilation; only the first cause counts, each step counts once;
+                       a DETAIL after the cause, unless it is 0, says what annihilation could not do
     0x40 CYCLE         cycle << 8 | 0 begins, 1 ends
     0x44 WAKE          0 scheduled, 1 woken by the timer, 2 by an external interrupt
     0x48 ARENA_SIZE    0x4C ARENA_BASE: an allocation from the host arena
@@ -98,6 +99,7 @@ class EnclaveBlock(Device):
             PHASE: self._report_phase,
             CAUSE: self._report_cause,
             STEP: self._report_step,
+            DETAIL: self._report_detail,
             CYCLE: self._report_cycle,
             WAKE: self._report_wake,
             ARENA_BASE: self._report_allocation,
@@ -169,6 +171,11 @@ class EnclaveBlock(Device):
         self.cause, self.detail = _meant(Cause, value), self._latched.get(DETAIL, 0)
         words = describe_detail(self.cause, self.detail)
         self._emit(events.AnnihilationBegan, self.cause.name, self.detail, words)
+
+    def _report_detail(self, value: int) -> None:
+        self._latched[DETAIL] = value
+        if self.cause is not None and value and not self.dormant:
+            self._emit(events.AnnihilationFlawed, value, describe_detail(Cause.KERNEL_FAULT, value))
 
     def _report_step(self, value: int) -> None:
         step = _meant(Step, value)

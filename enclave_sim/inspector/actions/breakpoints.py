@@ -11,7 +11,7 @@ from enclave_sim.time_travel.navigation import conditions
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Condition, Watchpoint
 from enclave_sim.time_travel.navigation.conditions import TypedCondition
 
-_BREAK_HELP = f"""host_call, traps.c:39 or 0x105020; if and a condition may follow:
+_BREAK_HELP = f"""host_call, traps.c:37 or 0x105020; if and a condition may follow:
 host_call if {conditions.HELP}"""
 _WATCH_HELP = """ADDRESS [BYTES] [r|w|rw] [if CONDITION]: physical memory; writes (w) by default
 0x130000 8        heap 4096 rw        status 4 if cpl == 3"""

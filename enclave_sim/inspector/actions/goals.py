@@ -13,7 +13,7 @@ from enclave_sim.times import UNITS, nanoseconds
 HELP = """#120                 an event by its number
 host_called          the next event of a kind
 host_call, 0x105020  a symbol of the kernel, an address that is executed
-traps.c:39           a line of the kernel's source
+traps.c:37           a line of the kernel's source
 1_293_902 ns         a virtual time; also us, ms, s, min, h
 enclave-sim:...      a link"""
 

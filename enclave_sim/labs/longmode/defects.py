@@ -54,7 +54,6 @@ _LATER = (
 
 _EDITS = {
     """\
-        lgdt    gdt_pointer
         ljmp    $KERNEL_CODE, $long_mode
 """: """\
         lgdt    switch_pointer
@@ -62,10 +61,13 @@ _EDITS = {
 """,
     """\
         .code64
+        .globl  long_mode
 long_mode:
         frame_first
+        lgdt    gdt_pointer
 """: """\
         .code64
+        .globl  long_mode
 long_mode:                              /* with the switch's GDT; from here on with the kernel's */
         frame_first
         movq    $(KERNEL_STACK_BASE + KERNEL_STACK_SIZE), %rsp

@@ -109,7 +109,7 @@ def _faults(answers: Answers, case: Case) -> Iterator[Check]:
 def _fault(answers: Answers, name: str, defect: Defect, far: int) -> Iterator[Check]:
     """Compare the two answers about one exception: only both together are worth something."""
     mistakes = {
-        _DOUBLE_FAULT: "That is the double fault, which follows because there is no IDT yet. Which one came first?",
+        _DOUBLE_FAULT: "That is the double fault, which follows if the first one has no handler. Which one came first?",
         13 if defect.vector == 14 else 14: "It is not this one: look at the first event interrupt_raised.",
         11 if defect.vector == 13 else 13: "It is a similar one: the descriptor's present bit decides which.",
     }

@@ -229,6 +229,7 @@ _RULES: dict[type[Event], Callable[[MarkReader, Any], None]] = {
     enclave.Woken: _at_once(Track.WAKES, lambda event: f"woken by {event.source}"),
     enclave.AnnihilationBegan: MarkReader._annihilation_began,
     enclave.AnnihilationStep: MarkReader._annihilation_step,
+    enclave.AnnihilationFlawed: _at_once(Track.ANNIHILATION, lambda event: f"flaw: {event.description}"),
     enclave.InputTaken: _at_once(Track.INPUTS, lambda event: event.input),
     enclave.GuestReplaced: _at_once(Track.GUEST, lambda event: f"payload {event.payload} replaced"),
     enclave.KernelStopped: _at_once(Track.ANNIHILATION, lambda event: f"kernel stopped: {event.reason}"),

@@ -96,11 +96,13 @@ class RunResult(msgspec.Struct, frozen=True):
     residue: tuple[ResidueSummary, ...]
     """Each range of residue."""
     attestation: AttestationSummary
+    flaws: tuple[str, ...]
+    """Parts of its promise that annihilation could not keep; empty if it kept all."""
 
     @property
     def clean(self) -> bool:
-        """True if the enclave is dormant and left no residue."""
-        return self.halted and self.residue_bytes == 0
+        """True if the enclave is dormant, left no residue, and its annihilation did all that it promises."""
+        return self.halted and self.residue_bytes == 0 and not self.flaws
 
     def __repr__(self) -> str:
         residue = plural(self.residue_bytes, "byte") + " of residue" if self.residue_bytes else "no residue"
@@ -163,6 +165,7 @@ class Summary(Stateful):
         "memory_faults",
         "kernel_stopped",
         "attestation",
+        "flaws",
     )
     WIRING = ("_handlers",)
 
@@ -178,6 +181,7 @@ class Summary(Stateful):
         """Number of inputs that changed memory or registers."""
         self.kernel_stopped = False
         self.attestation = AttestationSummary(0, 0, "")
+        self.flaws: list[str] = []
         self._handlers: dict[type[Event], Receiver] = {
             machine_events.RingTransition: self._ring_transition,
             events.HostCalled: self._host_called,
@@ -190,6 +194,7 @@ class Summary(Stateful):
             events.GuestTrapped: self._guest_trapped,
             events.AnnihilationBegan: self._annihilation_began,
             events.AnnihilationStep: self._annihilation_step,
+            events.AnnihilationFlawed: self._annihilation_flawed,
             events.InputTaken: self._input_taken,
             events.KernelStopped: self._kernel_stopped,
         }
@@ -237,6 +242,7 @@ class Summary(Stateful):
             serial=serial,
             residue=tuple(ResidueSummary(region=r.region, base=r.base, bytes=r.data.hex()) for r in residue.ranges),
             attestation=self.attestation,
+            flaws=tuple(self.flaws),
         )
 
     def _ring_transition(self, event: machine_events.RingTransition) -> None:
@@ -281,6 +287,13 @@ class Summary(Stateful):
 
     def _annihilation_step(self, event: events.AnnihilationStep) -> None:
         self.annihilation.append(StepSummary(event.step, event.meaning, event.at_ns))
+
+    def _annihilation_flawed(self, event: events.AnnihilationFlawed) -> None:
+        if event.description in self.flaws:
+            return
+        self.flaws.append(event.description)
+        if event.description not in self.detail:
+            self.detail = ", ".join(part for part in (self.detail, event.description) if part)
 
     def _input_taken(self, event: events.InputTaken) -> None:
         self.memory_faults += event.input in WRITES

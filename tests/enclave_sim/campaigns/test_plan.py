@@ -70,7 +70,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, text: str, error: str) -> None:
             "faults table 1: there is no region 'heep'; did you mean heap",
         ),
         (FAULTS + 'phase = "EXEC_LOP"\n', "faults table 1: the run has no phase 'EXEC_LOP'; it has PROT_ENTRY, "),
-        (FAULTS + 'time = ["2 s", "3 s"]\n', "faults table 1: time is ['2 s', '3 s']; the run ends at 1613744 ns"),
+        (FAULTS + 'time = ["2 s", "3 s"]\n', "faults table 1: time is ['2 s', '3 s']; the run ends at 1613751 ns"),
         (FAULTS + "instructions = [5, 5]\n", "faults table 1: instructions are [5, 5]; the second must be above"),
         (
             "[sampling]\nmethod = 'classes'\n" + FAULTS,

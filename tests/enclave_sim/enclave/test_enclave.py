@@ -42,7 +42,7 @@ def test_every_processor_mode_on_the_way_is_recorded() -> None:
     modes = [(e.previous, e.mode) for e in kinds(enclave, machine_events.ModeSwitched)]
     assert modes == [("reset", "protected"), ("protected", "compatibility"), ("compatibility", "long")]
     tables = [e.register for e in kinds(enclave, machine_events.DescriptorTableLoaded)]
-    assert tables == ["GDTR", "TR", "IDTR", "IDTR"]
+    assert tables == ["GDTR", "IDTR", "GDTR", "TR", "IDTR", "IDTR"]
 
 
 @pytest.mark.parametrize("name", payloads.names())

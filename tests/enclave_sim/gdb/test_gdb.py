@@ -185,7 +185,7 @@ def test_the_end_can_be_gone_back_from(tmp_path: Path) -> None:
 def test_32_bit_code_can_be_stepped_through_by_source_lines(tmp_path: Path) -> None:
     script = "stepi\nstepi\nprint $pc\nx/2xb $pc\nbreak long_mode\ncontinue\nprint $cs\nreverse-stepi\nprint $cs\n"
     output = run_gdb(START + "print/x $cr0 & 0x80000001\n" + script, tmp_path)
-    assert_in_order(output, "$1 = 0x1", "cld", "movl", "long_mode () at boot.S", "ljmp")
+    assert_in_order(output, "$1 = 0x1", "lgdt", "ljmp", "long_mode () at boot.S", "ljmp")
 
 
 def test_writes_are_part_of_the_run_in_both_directions(tmp_path: Path) -> None:

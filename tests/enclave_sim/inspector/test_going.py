@@ -32,10 +32,10 @@ pytestmark = pytest.mark.slow  # each drives the whole program
 @pytest.mark.parametrize(
     ("text", "goal"),
     [
-        ("#50", {"event": "host_called"}),
+        ("#52", {"event": "host_called"}),
         ("host_called", {"event": "host_called"}),
         ("host_call", {"symbol": "host_call"}),
-        ("traps.c:39", {"symbol": "host_call"}),
+        ("traps.c:37", {"symbol": "host_call"}),
         (f"{firmware.built_in().symbols['host_call']:#x}", {"symbol": "host_call"}),
         ("1.2 ms", {"at_ns": 1_200_000}),
         ("400_000ns", {"at_ns": 400_000}),

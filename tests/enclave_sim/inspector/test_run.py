@@ -76,11 +76,11 @@ def test_events_are_gone_to_in_both_directions() -> None:
         run.go_to_event(seq)
         assert run.seen > seq
         assert run.now.at_ns >= run.known[seq].at_ns
-    run.go_to_event(50)
+    run.go_to_event(52)
     run.previous_event(_is("phase_completed"))
-    assert run.events[-1] == [event for event in run.known[:50] if _is("phase_completed")(event)][-1]
+    assert run.events[-1] == [event for event in run.known[:52] if _is("phase_completed")(event)][-1]
     run.next_event(_is("host_called"))
-    assert run.events[-1].seq == 50
+    assert run.events[-1].seq == 52
     with pytest.raises(NoSuchPosition, match="is not known"):
         run.go_to_event(count)
 

@@ -24,21 +24,21 @@ def paths(tmp_path: Path) -> tuple[Path, Path]:
 def test_equal_recordings_are_one_line(paths: tuple[Path, Path]) -> None:
     ended = command("diff", paths[0], paths[0])
     digest = command("run", "counter", "--cycles", "2", "--attestation", "off", "--quiet").output.split()[1]
-    assert (ended.code, ended.output) == (0, f"equal: 121 events, digest {digest}\n")
+    assert (ended.code, ended.output) == (0, f"equal: 123 events, digest {digest}\n")
 
 
 def test_what_differs_is_shown(paths: tuple[Path, Path]) -> None:
     ended = command("diff", *paths)
     assert (ended.code, ended.error) == (ExitCode.DIFFERENT, "")
     lines = ended.output.splitlines()
-    assert lines[0].startswith(f"- {paths[0]}: 121 events, digest ")
-    assert lines[1].startswith(f"+ {paths[1]}: 159 events, digest ")
+    assert lines[0].startswith(f"- {paths[0]}: 123 events, digest ")
+    assert lines[1].startswith(f"+ {paths[1]}: 161 events, digest ")
     for wanted in (
         "  cycles",
         "- 2",
         "+ 3",
-        "They diverge at event 98:",
-        "In common: 121 events",
+        "They diverge at event 100:",
+        "In common: 123 events",
         "+ and 30 more events",
     ):
         assert wanted in lines
@@ -50,7 +50,7 @@ def test_as_json(paths: tuple[Path, Path]) -> None:
     ended = command("diff", *paths, "--json")
     told = json.loads(ended.output)
     assert ended.code == ExitCode.DIFFERENT
-    assert (told["equal"], told["events"], told["aligned"], told["only_first"]) == (False, [121, 159], 121, {})
+    assert (told["equal"], told["events"], told["aligned"], told["only_first"]) == (False, [123, 161], 123, {})
     assert told["header"] == [{"name": "cycles", "first": 2, "second": 3}]
     assert told["divergence"]["first"][0]["kind"] == "annihilation_began"
     same = json.loads(command("diff", paths[0], paths[0], "--json").output)

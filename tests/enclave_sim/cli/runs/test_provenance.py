@@ -12,13 +12,13 @@ from tests.enclave_sim.cli.test_schema import validator
 from tests.enclave_sim.forging import forge
 from tests.machine.boot import images
 
-AT = ("--at", "1389145ns")
+AT = ("--at", "1389152ns")
 
 
 def test_it_prints_the_tree_and_the_uses() -> None:
     value, first, *_ = command("provenance", "counter", "--of", "esi", *AT).output.splitlines()
-    assert value == "esi = 0x1 at 1389145 ns"
-    assert first == "  1389130 ns, host_call_entry+0x5 (interrupts.S:55): mov rsi, rdi"
+    assert value == "esi = 0x1 at 1389152 ns"
+    assert first == "  1389137 ns, host_call_entry+0x5 (interrupts.S:65): mov rsi, rdi"
     *_, last = command("provenance", "counter", "--of", "rsi", "--forwards", *AT).output.splitlines()
     assert "overwritten" in last
 

@@ -7,7 +7,8 @@ import pytest
 import firmware
 from enclave_sim import Enclave, Template
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.inputs import HARDWARE_FAULTS, ExternalInterrupt, HardwareFault
+from enclave_sim.guarantees import isolated, jitter_free, observe
+from enclave_sim.inputs import HARDWARE_FAULTS, AfterEvent, ExternalInterrupt, HardwareFault
 from enclave_sim.time_travel.replay import replay
 
 TRIPLE_FAULT, NMI = "KERNEL_STOPPED", 2
@@ -26,10 +27,6 @@ def fault(part: str, effect: str, value: int, at_ns: int = 0) -> HardwareFault:
     ("part", "bits", "outcome"),
     [
         ("rsp", 1 << 40, "KERNEL_FAULT"),
-        ("idtr_base", 1 << 40, TRIPLE_FAULT),
-        ("idtr_limit", 1 << 11, "GUEST_FAULT"),  # no gate for INT 80h: #GP
-        ("tr_base", 1 << 16, TRIPLE_FAULT),
-        ("gdtr_limit", 1 << 5, "KERNEL_FAULT"),
         ("cr0", 1 << 3, TRIPLE_FAULT),  # TS: the scrub of floating-point registers is #NM, again and again
         ("cr3", 1 << 20, TRIPLE_FAULT),
         ("cr4", 1 << 20, "COMPLETED"),  # SMEP: nothing needs it
@@ -38,6 +35,31 @@ def fault(part: str, effect: str, value: int, at_ns: int = 0) -> HardwareFault:
 )
 def test_an_inverted_bit_of_a_register(template: Template, part: str, bits: int, outcome: str) -> None:
     assert template.start(inputs=[fault(part, "flip", bits, template.at_ns + 10)]).run().outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("part", "bits", "outcome"),
+    [
+        ("idtr_base", 1 << 40, TRIPLE_FAULT),
+        ("idtr_limit", 1 << 11, "GUEST_FAULT"),  # no gate for INT 80h: #GP
+        ("tr_base", 1 << 16, TRIPLE_FAULT),
+        ("gdtr_limit", 1 << 5, "KERNEL_FAULT"),
+    ],
+)
+def test_an_inverted_bit_of_a_table_register_while_a_guest_runs(
+    template: Template, part: str, bits: int, outcome: str
+) -> None:
+    entered = AfterEvent("ring_transition", {"to_ring": 3})
+    inverted = HardwareFault(at_ns=0, after=entered, part=part, effect="flip", value=bits)
+    assert template.start(inputs=[inverted]).run().outcome == outcome
+
+
+@pytest.mark.parametrize("part", ["gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit", "tr_base", "tr_limit"])
+def test_a_table_register_that_changed_during_the_boot_is_right_when_a_guest_runs(part: str) -> None:
+    run = observe("beacon", inputs=[fault(part, "flip", 1 << 9, 200_000)], cycles=2)
+    assert (run.result.outcome, run.result.clean) == ("COMPLETED", True)
+    for report in (isolated([run]), jitter_free([run])):
+        report.check()
 
 
 def test_it_is_inverted_and_nothing_else(template: Template) -> None:

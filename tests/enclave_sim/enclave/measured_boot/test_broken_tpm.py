@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import firmware
 from enclave_sim import Attestation, Enclave, events
 from enclave_sim.attestation import Challenge, verify
+from enclave_sim.cli.exit_codes import ExitCode, of_run
+from enclave_sim.guarantees import attested, observe
+from enclave_sim.inputs import AfterEvent, HardwareFault
 from machine.bus.bus import Bus
 from machine.devices import tpm_crb
 from machine.tpm.backend import TpmUnavailable
@@ -17,13 +21,16 @@ from machine.tpm.messages import error_response
 from tests.enclave_sim.enclave.measured_boot.support import (
     BEFORE_THE_GUEST,
     BOOT_COMMANDS,
+    CAPPED,
     EXTEND,
+    SHUTDOWN,
     SUCCESS,
     Interposer,
     assert_annihilated,
     assert_refused,
     kinds,
     on_command,
+    pcr_values,
     reference,
     required,
     without_ml_dsa,
@@ -114,7 +121,8 @@ def test_failure_mode_from_any_command_on(number: int) -> None:
 
     device = Interposer(treat)
     result = assert_refused(required(tpm=device))
-    assert result.detail == ("there is no TPM, or it does not start" if number < 2 else REFUSED_A_COMMAND)
+    uncapped = f"{REFUSED_A_COMMAND}, {UNCAPPED}"
+    assert result.detail == ("there is no TPM, or it does not start" if number < 2 else uncapped)
 
 
 REFUSED_A_COMMAND = "the TPM refused a command or did not finish it"
@@ -132,6 +140,37 @@ def test_failure_mode_at_the_cap_does_not_stop_annihilation(number: int) -> None
     assert_annihilated(enclave, enclave.run(), "COMPLETED")
     failed = kinds(enclave, events.TpmCommandFailed)
     assert [event.command for event in failed] == BOOT_COMMANDS[number:13] or BOOT_COMMANDS[13:]
+
+
+CAP_TRIES = 4
+UNCAPPED = "the TPM could not be capped: a later quote may claim the active state"
+
+
+@pytest.mark.parametrize("errors", range(CAP_TRIES + 1))
+def test_a_cap_that_fails_is_tried_again_and_at_last_reported(errors: int) -> None:
+    def treat(at: int, _command: bytes, go_on: Callable[[], bytes]) -> bytes:
+        return error_response(0x101) if BEFORE_THE_GUEST <= at < BEFORE_THE_GUEST + errors else go_on()
+
+    device = Interposer(treat)
+    result, capped = required(tpm=device).run(), errors < CAP_TRIES
+    assert (result.outcome, result.halted) == ("COMPLETED", True)
+    tries = [EXTEND] * min(errors + 1, CAP_TRIES)
+    assert device.codes[BEFORE_THE_GUEST:] == [*tries, *([SHUTDOWN] if capped else [])]
+    assert (pcr_values(device.tpm, [13])[0] in CAPPED) == capped
+    assert result.flaws == (() if capped else (UNCAPPED,))
+    assert result.detail == ("" if capped else UNCAPPED)
+    assert result.clean == capped
+    assert of_run(result) is (ExitCode.OK if capped else ExitCode.KERNEL_FAULT)
+
+
+@pytest.mark.parametrize(("effect", "value", "holds"), [("error", 0x101, True), ("fail", 1, False)])
+def test_the_guarantee_is_broken_only_if_the_cap_failed(effect: str, value: int, holds: bool) -> None:
+    fault = HardwareFault(at_ns=0, after=AfterEvent("annihilation_began"), part="tpm", effect=effect, value=value)
+    run = observe("beacon", inputs=[fault])
+    assert (run.result.outcome, run.result.clean) == ("COMPLETED", holds)
+    assert attested([run]).holds == holds
+    flaws = [event.detail for event in run.events if isinstance(event, events.AnnihilationFlawed)]
+    assert flaws == [firmware.layout()["DETAIL_UNCAPPED"]] * (not holds)
 
 
 @pytest.mark.parametrize("number", range(BEFORE_THE_GUEST))

@@ -51,8 +51,8 @@ def test_one_cycle_more_is_one_difference_and_the_end_is_found_again(tmp_path: P
     assert found.only_second["cycle_began"] == 1
     assert found.hunks[0].second_count == found.events[1] - found.events[0]
     assert found.divergence is not None
-    assert found.divergence.first[0].seq == found.divergence.second[0].seq == 98
-    assert [event.seq for event in found.divergence.before] == [95, 96, 97]
+    assert found.divergence.first[0].seq == found.divergence.second[0].seq == 100
+    assert [event.seq for event in found.divergence.before] == [97, 98, 99]
     assert found.shift_ns.last == found.shift_ns.most > found.shift_ns.least == 0
 
 

@@ -134,6 +134,14 @@ def test_the_cause_is_the_outcome_of_a_run_that_is_dormant() -> None:
     assert result(began("TAMPER"), halted=False).outcome == "LIMIT"
 
 
+def test_what_annihilation_could_not_do_is_kept_and_follows_the_description() -> None:
+    flaws = [events.AnnihilationFlawed(0, 2, 1, one) for one in ("this", "that", "this")]
+    found = result(began("TAMPER"), *flaws)
+    assert (found.flaws, found.detail) == (("this", "that"), "why, this, that")
+    assert result(began("TAMPER")).clean
+    assert not found.clean
+
+
 def test_what_was_said_before_follows_the_description() -> None:
     rejected = events.PayloadRejected(0, 1, 0, "UNSIGNED", "no section")
     trapped = events.GuestTrapped(0, 1, "x", "out of bounds")

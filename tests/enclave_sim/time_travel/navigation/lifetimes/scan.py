@@ -11,7 +11,7 @@ from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.bus.ram import PAGE_SIZE
 from machine.devices import tpm_crb
 
-WINDOW = 4
+WINDOW = 5
 """Bytes in a row that are no coincidence in the state of a small machine."""
 
 Copies = set[tuple[str, int]]

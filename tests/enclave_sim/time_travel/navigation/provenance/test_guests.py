@@ -51,7 +51,7 @@ def test_a_signal_leads_back_to_the_kernel_s_answer() -> None:
     session = Session(signed('(func (export "_start") (call $emit_signal (call $get_status)))'), cycles=1)
     session.run_to(event="signal_emitted")
     value = session.where_from("esi", depth=9)
-    assert [origin.by for origin in value.origins] == ["host_call_entry+0x5 (interrupts.S:55)"]
+    assert [origin.by for origin in value.origins] == ["host_call_entry+0x5 (interrupts.S:65)"]
     text = chain(value)
     assert "the guest, at the gate[the answer to get_status[mov rax, rbx[" in text
     assert "mov eax, dword ptr [rip + " in text

@@ -20,6 +20,7 @@ from pathlib import Path
 from tests import (
     bench_additions,
     bench_attestation,
+    bench_campaigns,
     bench_coverage,
     bench_enclave,
     bench_examples,
@@ -162,6 +163,7 @@ def main() -> None:
         ("ring-0 loop", lambda: [bench_machine.ring_0_loop(few)]),
         ("host calls", lambda: [bench_enclave.host_calls(few), bench_additions.a_host_call(few)]),
         ("coverage", lambda: bench_coverage.coverage(few)),
+        ("campaigns", lambda: bench_campaigns.campaigns(few)),
         ("compute", lambda: bench_enclave.compute(few)),
         ("property examples", lambda: property_examples(few)),
         ("time travel", lambda: time_travel(many)),

@@ -6,6 +6,7 @@ Every run is that of a fresh enclave, independent of the runs before it.
 import gc
 import traceback
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -121,6 +122,7 @@ class Bench:
         self._observer = _LimitedObserver()
         self.enclave = self.scenario.enclave(self._observer)
         self._observer.attach(self.enclave)
+        self._judged_scenario = replace(self.scenario, payload=list(self.enclave.payloads))  # so that none reads files
         self.golden = Golden(self.enclave, _GOLDEN_LIMIT_NS)
         self._observer.limit = _EVENTS * len(self.golden.events) + _MORE_EVENTS
         self._judged_golden = self._judged(self.golden.result, self.golden.events)
@@ -297,7 +299,8 @@ class Bench:
     def _judged(self, result: RunResult, events: Sequence[Event]) -> list[tuple[str, tuple[Finding, ...]]]:
         """Return the findings of the judges that look at the events only."""
         state = MachineState(result.virtual_ns, {}, {}, {})
-        run = Run(self.scenario, result, tuple(events), Residue((), 0), state, self._looked_at(), self._found(), ())
+        seen = self._looked_at(), self._found()
+        run = Run(self._judged_scenario, result, tuple(events), Residue((), 0), state, *seen, ())
         return [("jitter-free", jitter_free([run]).findings), ("admitted", admitted([run]).findings)]
 
     def _looked_at(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ MOST_CLASSES = 2_000_000
 
 
 class Use(IntEnum):
-    """What becomes of a byte from a moment on."""
+    """The next thing that happens to a byte."""
 
     READ = 0
     """Something reads it, or may read it."""

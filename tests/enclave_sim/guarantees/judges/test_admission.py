@@ -27,7 +27,7 @@ def flipped(at: int) -> bytes:
 
 
 def fault(module: bytes, *anchors: TrustAnchor, production: bool = False) -> str | None:
-    return forgery(module, anchors or [KEY.anchor()], production=production)
+    return forgery(module, tuple(anchors or [KEY.anchor()]), production=production)
 
 
 @pytest.mark.parametrize("production", [False, True])

@@ -40,7 +40,8 @@ def test_jumps_and_symbols_are_known_in_either_syntax(moment: Moment) -> None:
 
 @pytest.mark.slow
 def test_the_whole_program_is_searched_from_the_cursor_on_and_around(moment: Moment) -> None:
-    met, at = [], 0
+    met: list[int] = []
+    at = 0
     while len(met) < 2 or met[-1] != met[0]:
         found = find_code(moment, "IRETQ", at, 1, Syntax.INTEL)
         assert found is not None

@@ -10,6 +10,7 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.dom import DOMNode
+from textual.events import Key
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
@@ -35,7 +36,7 @@ from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.panes.strip import Strip
 from enclave_sim.inspector.panes.task import TaskPane
-from enclave_sim.inspector.screens import Page
+from enclave_sim.inspector.screens import Page, Question
 from enclave_sim.inspector.syntax import Syntax
 from enclave_sim.inspector.threads.session_thread import Opener
 from enclave_sim.inspector.threads.verification_thread import Verifying
@@ -136,6 +137,11 @@ class Inspector(App[None]):
         if self.desk.is_open and not self.desk.asks_user:
             pane = self.desk.pane
             self.desk.show_keys(f"{pane.TITLE}: {pane.FOOTER}  ? help  | {COMMON}")
+
+    def on_key(self, event: Key) -> None:
+        """Give a question what was typed ahead: such keys still reach the pane, which has no use for them."""
+        if isinstance(self.screen, Question) and self.screen.take(event):
+            event.prevent_default()  # it is not a key of the pane to which the question returns
 
     # Messages of the session's thread and of the panes
 

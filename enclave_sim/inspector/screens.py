@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -27,6 +28,8 @@ class Question(ModalScreen[str | None]):
     def __init__(self, asked: str, help_text: str, initial: str = "", *, beginning: bool = False) -> None:
         super().__init__()
         self._asked, self._help, self._initial, self._beginning = asked, help_text, initial, beginning
+        self._ahead: list[events.Key] = []
+        self._has_line = False
 
     def compose(self) -> ComposeResult:
         """See `Screen`."""
@@ -36,6 +39,33 @@ class Question(ModalScreen[str | None]):
             question.cursor_blink = False
             yield question
             yield Static(self._help, markup=False)
+
+    def on_mount(self) -> None:
+        """Put what was typed ahead into the line."""
+        self._has_line = True
+        for event in self._ahead:
+            self.take(event)
+
+    def take(self, event: events.Key) -> bool:
+        """Take a key that was typed before the line had the focus, because keys may come all at once; and Enter.
+
+        Returns:
+            False if it is not for the line.
+        """
+        if event.key != "enter" and not event.is_printable:
+            return False
+        if not self._has_line:
+            self._ahead.append(event)
+            return True
+        line = self.query_one(Input)
+        if event.key == "enter":
+            self.dismiss(line.value)
+        else:
+            if line.select_on_focus and line.value == self._initial:
+                line.clear()
+                line.select_on_focus = False  # the focus comes later, and must not select this
+            line.insert_text_at_cursor(event.character or "")
+        return True
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Close with the line as the result."""

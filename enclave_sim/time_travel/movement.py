@@ -275,27 +275,27 @@ class Movement(Generic[S]):
 
     def next_transition(self) -> Position:
         """Run to the next ring transition. Return and raise as `run_to`."""
-        return self.run_to(event="ring_transition")
+        return self._search.run_to_kind("ring_transition", "further ring transition")
 
     def previous_transition(self) -> Position:
         """Go back to the last ring transition. Return and raise as `reverse_to`."""
-        return self.reverse_to(event="ring_transition")
+        return self._search.reverse_to_kind("ring_transition", "ring transition")
 
     def next_host_call(self) -> Position:
         """Run to the guest's next host call. Return and raise as `run_to`."""
-        return self.run_to(event="host_called")
+        return self._search.run_to_kind("host_called", "further host call")
 
     def previous_host_call(self) -> Position:
         """Go back to the guest's last host call. Return and raise as `reverse_to`."""
-        return self.reverse_to(event="host_called")
+        return self._search.reverse_to_kind("host_called", "host call")
 
     def next_phase(self) -> Position:
         """Run until the next phase reaches its target state. Return and raise as `run_to`."""
-        return self.run_to(event="phase_completed")
+        return self._search.run_to_kind("phase_completed", "further boot phase")
 
     def previous_phase(self) -> Position:
         """Go back to the moment when the last phase reached its target state. Return and raise as `reverse_to`."""
-        return self.reverse_to(event="phase_completed")
+        return self._search.reverse_to_kind("phase_completed", "boot phase")
 
     # Breakpoints and watchpoints
 

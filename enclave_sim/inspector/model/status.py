@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.phases import latest_activity, phase_marks
 from enclave_sim.recording.activity import activity
+from enclave_sim.recording.text import plural
 from enclave_sim.time_travel import Position
 
 
@@ -39,7 +40,7 @@ class Standing:
         """The state in one line, without the ring."""
         where = "END" if self.at_end else "beginning" if self.position == Position(0) else ""
         parts = [f"{self.position.at_ns:,} ns" + (f" +{self.position.step}" if self.position.step else "")]
-        parts += [f"{self.seen:,} events", self.place, where, self.recording]
+        parts += [plural(self.seen, "event"), self.place, where, self.recording]
         return "  ".join(part for part in parts if part)
 
 

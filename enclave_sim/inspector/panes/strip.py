@@ -11,6 +11,7 @@ from textual.widgets import Static
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.model.strip import strip_view
+from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.panes.theme import STYLES
 
 _PADDING = 1
@@ -42,6 +43,10 @@ class Strip(Static):
     def wish(self) -> Callable[[Moment], View]:
         """Return a function that makes the view for the current width."""
         return partial(strip_view, width=max(1, self.content_size.width or self.app.size.width - 2 * _PADDING))
+
+    def on_resize(self) -> None:
+        """Ask for a view of the new width, which the app's own resizing comes too early for."""
+        self.post_message(Pane.Asks())
 
     def show(self, view: View) -> None:
         """Show a new view."""

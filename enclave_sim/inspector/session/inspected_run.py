@@ -48,11 +48,15 @@ class InspectedRun(Travel[Subject]):
 
     def next_phase(self) -> Position:
         """Run until the next phase reaches its target state; for a bare kernel, until the next mode change."""
-        return super().next_phase() if self.enclave is not None else self.run_to(event="mode_switched")
+        if self.enclave is not None:
+            return super().next_phase()
+        return self._search.run_to_kind("mode_switched", "further change of mode")
 
     def previous_phase(self) -> Position:
         """Go back to the last phase's target state; for a bare kernel, to the last mode change."""
-        return super().previous_phase() if self.enclave is not None else self.reverse_to(event="mode_switched")
+        if self.enclave is not None:
+            return super().previous_phase()
+        return self._search.reverse_to_kind("mode_switched", "change of mode")
 
     def next_event(self, wanted: Callable[[Event], bool]) -> Position:
         """Run to the next event that is `wanted`. If there is none, raise NoSuchPosition at the end of the run."""

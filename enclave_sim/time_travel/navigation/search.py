@@ -36,8 +36,7 @@ class Search:
             self._timeline.run(Position(at_ns))
             return self._reached(self._timeline.now.at_ns >= at_ns, f"time {at_ns} ns")
         if event is not None:
-            kind = kind_of_event(event)
-            return self.run_to_event(lambda e: isinstance(e, kind) and when(e), f"event {event}")
+            return self.run_to_kind(event, f"event {event}", when)
         place = self.address_of(address, symbol)
         return self._reached(self._visits.run_to_next([place]), f"{place:#x}")
 
@@ -59,13 +58,22 @@ class Search:
             self._timeline.go_to_time(at_ns)
             return self._timeline.now
         if event is not None:
-            kind = kind_of_event(event)
-            return self.reverse_to_event(lambda e: isinstance(e, kind) and when(e), f"event {event}")
+            return self.reverse_to_kind(event, f"event {event}", when)
         place = self.address_of(address, symbol)
         found = self._visits.find_last([place], here)
         return self._timeline.go_back(here, found, f"{place:#x} is not executed before {here}")
 
     # Events
+
+    def run_to_kind(self, event: str, what: str, when: Callable[[Any], bool] = lambda _: True) -> Position:
+        """Run to the next event of a kind for which `when` holds; `what` is its name in the error, as below."""
+        kind = kind_of_event(event)
+        return self.run_to_event(lambda e: isinstance(e, kind) and when(e), what)
+
+    def reverse_to_kind(self, event: str, what: str, when: Callable[[Any], bool] = lambda _: True) -> Position:
+        """Go back to the last event of a kind for which `when` holds; `what` is its name in the error, as below."""
+        kind = kind_of_event(event)
+        return self.reverse_to_event(lambda e: isinstance(e, kind) and when(e), what)
 
     def run_to_event(self, wanted: Callable[[Event], bool], what: str) -> Position:
         """Run to the next event that is `wanted`. If there is none, run to the end and raise NoSuchPosition."""
@@ -93,7 +101,7 @@ class Search:
 
     def _reached(self, reached: bool, what: str) -> Position:
         if not reached:
-            raise NoSuchPosition(f"there is no {what} before the run ends at {self._timeline.now}")
+            raise NoSuchPosition(f"no {what} before the run ends at {self._timeline.now}")
         return self._timeline.now
 
 

@@ -82,7 +82,7 @@ def test_what_only_an_enclave_has_is_reported_in_a_line(kernel: Path, size: Size
         await driven.press("=", "V")
         assert "bare kernel" in driven.said
         await driven.press("h")
-        assert driven.said.startswith("! there is no event host_called")
+        assert driven.said.startswith("! no further host call before the run ends")
 
     drive(script, size, source=source_of((str(kernel),)))
 

@@ -98,3 +98,15 @@ def test_a_click_and_a_drag_on_the_strip_go_there_and_the_header_names_the_ring(
         assert driven.standing.position == there, "a drag is one jump"
 
     drive(script, size)
+
+
+def test_the_strip_is_as_wide_as_the_terminal_after_each_resize() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("right_square_bracket")
+        for columns, rows in ((20, 5), (80, 24), (160, 50)):
+            await driven.pilot.resize_terminal(columns, rows)
+            await driven.settle()
+            strip = driven.app.desk.screen.query_one("#strip")
+            assert len(str(strip.render())) == strip.content_size.width
+
+    drive(script)

@@ -9,6 +9,7 @@ from enclave_sim.guarantees.watchers.page_tables import Mapping, mappings
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Part, Row, Target, View, note, title
 from enclave_sim.memory_map import Region
+from enclave_sim.recording.text import plural
 from enclave_sim.specification import Status
 from machine.architecture.paging import Mode
 from machine.bus.ram import PAGE_SIZE, Ram
@@ -72,7 +73,7 @@ def memory_view(moment: Moment) -> View:
     rows += [_region_row(state) for state in states]
     rows += [EMPTY, title("pages"), note(LEGEND)]
     rows += _heat(moment, _marks(ram, pages, scrubs, states), pages, states)
-    return View(tuple(rows), None, f"{len(pages)} pages in use")
+    return View(tuple(rows), None, f"{plural(len(pages), 'page')} in use")
 
 
 def _region_row(state: RegionState) -> Row:
@@ -81,7 +82,7 @@ def _region_row(state: RegionState) -> Row:
     meaning = Meaning.BAD if state.rights == "rwx" else Meaning.PLAIN
     words = state.words
     look = Meaning.GOOD if words.startswith(("scrubbed", "zero")) else Meaning.PLAIN
-    in_use = f"{state.pages_in_use} pages" if state.pages_in_use else ""
+    in_use = plural(state.pages_in_use, "page") if state.pages_in_use else ""
     parts: list[Part] = [
         (f"{region.name:<20}", Meaning.NAME),
         (f" {region.base:08x} {-(-region.size // 1024):>5}K  ", Meaning.DIM),

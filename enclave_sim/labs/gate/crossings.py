@@ -1,6 +1,6 @@
 """A look at a kernel at each crossing between the rings: the gates that are open, and what handlers do to registers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from enclave_sim.labs.bounded import Bounds
 from machine.architecture.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS
@@ -22,7 +22,7 @@ _PRESENT_FOR_RING_3 = 0xE0
 """In the byte of attributes: present, and DPL 3."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Call:
     """One INT in ring 3: the registers before it and after the return."""
 
@@ -59,7 +59,7 @@ class Crossings(Bounds):
         elif event.to_ring == 3:
             self.open |= self._open()
             if self.calls and not self.calls[-1].after:
-                self.calls[-1].after = self._registers()
+                self.calls[-1] = replace(self.calls[-1], after=self._registers())
 
     def _registers(self, frame: int | None = None) -> dict[str, int]:
         """Return ring 3's registers: those that an interrupt has pushed are in its frame."""

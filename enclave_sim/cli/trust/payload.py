@@ -99,6 +99,9 @@ def keygen(name: str, directory: Path, development: bool) -> None:
 
     Example: enclave-sim payload keygen alice --directory ~/keys
     """
+    for suffix in (keys.KEY_SUFFIX, keys.ANCHOR_SUFFIX):
+        if name.endswith(suffix):
+            raise ConfigurationError(f"{name} names a file, not a key: leave out {suffix}, which is added")
     key = keys.SigningKey.generate(name, development=development)
     anchor = key.anchor()
     key_path, anchor_path = directory / (name + keys.KEY_SUFFIX), directory / (name + keys.ANCHOR_SUFFIX)

@@ -52,3 +52,11 @@ def test_keygen_into_what_is_not_a_directory_is_a_usage_error(tmp_path: Path) ->
 def test_keygen_with_a_bad_name_makes_no_directory(tmp_path: Path) -> None:
     assert run("keygen", "--directory", tmp_path / "keys", "--", "../bob").code == 2
     assert not (tmp_path / "keys").exists()
+
+
+@pytest.mark.parametrize("suffix", [".key.json", ".anchor.json"])
+def test_keygen_asks_for_the_name_without_the_suffix(tmp_path: Path, suffix: str) -> None:
+    outcome = run("keygen", f"bob{suffix}", "--directory", tmp_path)
+    what = f"bob{suffix} names a file, not a key: leave out {suffix}, which is added"
+    assert (outcome.code, outcome.error) == (2, f"error: {what}\n")
+    assert os.listdir(tmp_path) == []

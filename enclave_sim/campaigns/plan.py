@@ -31,7 +31,7 @@ from enclave_sim.times import nanoseconds
 MAX_TABLES, MAX_RUNS = 100, 1_000_000_000
 """Limits of one plan."""
 MODELS = (
-    *("memory", "register", "instruction", "interrupt", "clock", "tpm", "mailbox"),
+    *("memory", "register", "instruction", "interrupt", "clock", "timer", "tpm", "mailbox"),
     *("stuck_memory", "stuck_register", "storm", "power"),
 )
 _SEED_BITS = 63

@@ -41,8 +41,10 @@ from machine.architecture.processor_state import GENERAL_REGISTERS
 GROUPS = {
     "general": GENERAL_REGISTERS,
     "control": ("cr0", "cr2", "cr3", "cr4", "efer"),
+    "engines": (*(f"scrub{n}_{end}" for n in range(16) for end in ("base", "length")), "hash_base", "hash_length"),
     "pcrs": tuple(f"pcr{number}" for number in range(24)),
     "tables": ("gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit", "tr_base", "tr_limit"),
+    "vectors": (*(f"xmm{number}_{half}" for number in range(16) for half in ("low", "high")), "mxcsr"),
 }
 """Groups of registers, by the name in a plan."""
 _STORM = 100
@@ -52,6 +54,7 @@ _CLASSES = "classes are of general registers or memory, and instructions: model 
 _DEFAULTS = {
     **dict.fromkeys(("interrupt raise", "interrupt lose"), (0x20, 0x21, 0x22, 0xFF)),
     "clock advance": (1000,),
+    "timer stall": (1000,),
     "tpm delay": (1_000_000,),
     "tpm error": (0x101,),
 }

@@ -26,6 +26,10 @@ def apply(machine: Machine, fault: HardwareFault) -> None:
     elif fault.part == "mailbox":
         for mailbox in (one for one in machine.bus.devices if isinstance(one, Mailbox)):
             mailbox.wrong ^= fault.value
+    elif fault.part.startswith(("scrub", "hash")):
+        _engine(machine, fault)
+    elif fault.part == "timer":
+        machine.local_apic.stall_timer(fault.value)
     elif fault.part == "tsc":
         machine.cpu.time_stamp_counter.value ^= fault.value
     elif fault.part not in ("instruction", "clock"):
@@ -68,6 +72,19 @@ def _tpm(machine: Machine, fault: HardwareFault) -> None:
             crb.tpm.flip_pcr(int(fault.part[3:]), fault.value)
 
 
+def _engine(machine: Machine, fault: HardwareFault) -> None:
+    """Invert bits of a range that the scrub or hash engine holds. A machine for bare kernels has none."""
+    from machine.devices.engines.hash_engine import HashEngine  # noqa: PLC0415 - few runs need them
+    from machine.devices.engines.scrub_engine import ScrubEngine  # noqa: PLC0415
+
+    name, _, register = fault.part.partition("_")
+    for device in machine.bus.devices:
+        if isinstance(device, HashEngine) and name == "hash":
+            device.invert(register, fault.value)
+        elif isinstance(device, ScrubEngine) and name != "hash":
+            device.invert(int(name.removeprefix("scrub")), register, fault.value)
+
+
 def _skip(machine: Machine, count: int) -> None:
     """Retire instructions at RIP without executing them. Code that cannot be decoded ends it."""
     cpu = machine.cpu
@@ -85,6 +102,12 @@ def _flip(cpu: Cpu, part: str, bits: int) -> None:
         cpu.rflags ^= bits
     elif part in _CONTROL:
         cpu.write_register(_CONTROL[part], cpu.read_register(_CONTROL[part]) ^ bits)
+    elif part.startswith("xmm"):
+        number, _, half = part[3:].partition("_")
+        context = cpu.context
+        context.write_vector(int(number), context.read_vector(int(number)) ^ bits << (64 if half == "high" else 0))
+    elif part == "mxcsr":
+        cpu.context.mxcsr ^= bits
     elif part == "cr2":
         registers.cr[2] ^= bits
     elif part == "efer":

@@ -81,6 +81,11 @@ class LocalApic(InterruptAcceptance):
         self._timer.write_tsc_deadline(value)
         self._timer_changed()
 
+    def stall_timer(self, duration_ns: int) -> None:
+        """Let the timer stand still for some virtual ns, as a fault of its clock would."""
+        self._timer.stall(duration_ns)
+        self._timer_changed()
+
     def tick(self, now_ns: int) -> None:
         """Raise the timer's interrupt if its deadline has passed."""
         if self._timer.tick(now_ns):

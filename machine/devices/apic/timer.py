@@ -80,6 +80,15 @@ class ApicTimer(Stateful):
             self._tsc_deadline = value
             self._schedule()
 
+    def stall(self, duration_ns: int) -> None:
+        """Let a running count stand still for some virtual ns, or move a deadline, as a fault of its clock would."""
+        self._catch_up()
+        if self._loaded_ns is not None:
+            self._loaded_ns += duration_ns
+        if self._tsc_deadline:
+            self._tsc_deadline += duration_ns
+        self._schedule()
+
     def divide_by(self, configuration: int) -> None:
         """Set DIVIDE_CONFIGURATION (bits 3, 1 and 0). A running count continues from its value."""
         self._catch_up()

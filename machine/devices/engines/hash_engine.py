@@ -57,6 +57,10 @@ class HashEngine(Device):
         elif offset == _GO and value == 1:
             self._run(self._registers[_BASE], self._registers[_LENGTH])
 
+    def invert(self, register: str, bits: int) -> None:
+        """Invert bits of `base` or `length`, as a fault of the device would."""
+        self._registers[_BASE if register == "base" else _LENGTH] ^= bits
+
     def _run(self, base: int, length: int) -> None:
         if base + length > self._ram.size:
             self._registers[_STATUS], self._digest = DONE | BAD_RANGE, bytes(32)

@@ -68,6 +68,10 @@ class ScrubEngine(Device):
         elif register == 8 and value in (_FILL, _VERIFY):
             self._run(*self._channels[channel], fill=value == _FILL)
 
+    def invert(self, channel: int, register: str, bits: int) -> None:
+        """Invert bits of a channel's `base` or `length`, as a fault of the device would."""
+        self._channels[channel][("base", "length").index(register)] ^= bits
+
     def _run(self, base: int, length: int, *, fill: bool) -> None:
         if base + length > self._ram.size:
             self._status = DONE | BAD_RANGE

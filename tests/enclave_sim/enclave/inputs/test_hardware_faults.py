@@ -7,10 +7,14 @@ import pytest
 import firmware
 from enclave_sim import Enclave, Template
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.guarantees import isolated, jitter_free, observe
+from enclave_sim.events import Woken
+from enclave_sim.guarantees import isolated, jitter_free, observe, zero_trace
 from enclave_sim.inputs import HARDWARE_FAULTS, AfterEvent, ExternalInterrupt, HardwareFault
 from enclave_sim.time_travel.replay import replay
+from machine.devices.engines.hash_engine import HashEngine
+from machine.devices.engines.scrub_engine import ScrubEngine
 
+OTHERS = ("xmm0_low", "xmm15_high", "mxcsr", "scrub0_base", "scrub15_length", "hash_base", "hash_length")
 TRIPLE_FAULT, NMI = "KERNEL_STOPPED", 2
 
 
@@ -63,7 +67,7 @@ def test_a_table_register_that_changed_during_the_boot_is_right_when_a_guest_run
 
 
 def test_it_is_inverted_and_nothing_else(template: Template) -> None:
-    for part in ("rax", "r15", "rip", "rflags", "cr0", "cr2", "cr3", "cr4", "gs_base", "tsc"):
+    for part in ("rax", "r15", "rip", "rflags", "cr0", "cr2", "cr3", "cr4", "gs_base", "tsc", *OTHERS):
         allowed = HARDWARE_FAULTS[part]["flip"]
         assert isinstance(allowed, int)
         bit = allowed & -allowed
@@ -81,7 +85,39 @@ def _registers(template: Template, faults: list[HardwareFault]) -> dict[str, int
     names = [f"r{n}" for n in range(8, 16)] + "rax rbx rcx rdx rsi rdi rbp rsp rip".split()
     found = {name: int(getattr(cpu.registers, name)) for name in names}
     found |= {name: cpu.read_register(name.upper()) for name in ("cr0", "cr2", "cr3", "cr4", "rflags")}
+    for number in range(16):
+        vector = cpu.context.read_vector(number)
+        found |= {f"xmm{number}_low": vector & (1 << 64) - 1, f"xmm{number}_high": vector >> 64}
+    for device in enclave.machine.bus.devices:
+        if isinstance(device, ScrubEngine):
+            for at in range(32):
+                found[f"scrub{at // 2}_{('base', 'length')[at % 2]}"] = device.read(
+                    0x100 + 16 * (at // 2) + 4 * (at % 2), 4
+                )
+        elif isinstance(device, HashEngine):
+            found |= {"hash_base": device.read(8, 4), "hash_length": device.read(12, 4)}
+    found |= {"mxcsr": cpu.context.mxcsr}
     return found | {"gs_base": cpu.registers.gs.base, "tsc": cpu.time_stamp_counter.value}
+
+
+def test_a_channel_whose_range_changed_leaves_traces() -> None:
+    entered = AfterEvent("ring_transition", {"to_ring": 3})
+    moved = [
+        HardwareFault(at_ns=0, after=entered, part=f"scrub{channel}_base", effect="flip", value=1 << 20)
+        for channel in range(16)
+    ]
+    run = observe("counter", inputs=moved, cycles=2)
+    assert run.result.clean  # annihilation sets each range anew
+    assert zero_trace([run]).findings
+
+
+@pytest.mark.parametrize("ns", [1, 1000])
+def test_a_timer_that_stood_still_wakes_the_processor_later(ns: int) -> None:
+    later = HardwareFault(at_ns=0, after=AfterEvent("halted"), part="timer", effect="stall", value=ns)
+    runs = [observe("counter", inputs=inputs, cycles=2) for inputs in ([], [later])]
+    first, second = ([event.at_ns for event in run.events if isinstance(event, Woken)] for run in runs)
+    assert [at + ns for at in first] == second
+    assert jitter_free(runs).findings
 
 
 def test_a_skipped_instruction_takes_its_time_and_changes_nothing(template: Template) -> None:

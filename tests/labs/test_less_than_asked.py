@@ -11,7 +11,7 @@ from tests.labs.solving import workplace
 GATE, JITTER, PAYLOAD, SANDBOX = (find_lab(name) for name in ("gate", "jitter", "payload", "sandbox"))
 RETURN = "iretq"
 IN_RING_0 = """
-    __asm__ volatile("lidt %0" :: "m"(pointer));
+    __asm__ volatile("lidt %0" :: "m"(idt_pointer));
     __asm__ volatile("int $VECTOR" ::: "rax");
 """
 

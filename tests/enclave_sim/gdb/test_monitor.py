@@ -112,7 +112,7 @@ def test_transition_shows_and_goes(session: Session) -> None:
         assert one_line(client, "transition sideways") == "transition takes nothing, next, or previous"
         client.monitor("go 0")
         assert one_line(client, "transition") == "the ring has not changed yet"
-        assert one_line(client, "transition previous") == "no event ring_transition lies before 0 ns"
+        assert one_line(client, "transition previous") == "no ring transition lies before 0 ns"
         assert session.now == Position(0)
 
 

@@ -263,7 +263,7 @@ def test_where_there_is_nothing_one_stays() -> None:
     session = Session("counter")
     session.run_to(event="phase_completed")
     here = everything(session)
-    with pytest.raises(NoSuchPosition, match="no event host_called lies before"):
+    with pytest.raises(NoSuchPosition, match="no host call lies before"):
         session.previous_host_call()
     with pytest.raises(NoSuchPosition, match="does not lie before"):
         session.reverse_to(at_ns=session.now.at_ns)

@@ -90,7 +90,7 @@ def compiled(_files: Files, place: Workplace) -> Files:
     files = built(place, source(place), key(place))
     secret, anchor = place.directory / f"{key(place)}.key.json", place.directory / f"{key(place)}.anchor.json"
     module, goal = place.directory / "payload.wasm", place.directory / "payload.aot.wasm"
-    done = command("payload", "compile", module, "--key", secret, "--anchor", anchor, "-o", goal)
+    done = command("payload", "compile", module, "--key", secret, "--trust-anchor", anchor, "-o", goal)
     assert done.code == 0, done.error
     return {**files, "payload.wasm": goal.read_bytes()}
 

@@ -110,7 +110,7 @@ SOLUTION = Solution(
         kernel(
             "parameters forgotten",
             lambda place: mended(place, CHECK.replace("d->parameters.count + ", "")),
-            "refuses a module that uses only locals which its function has",
+            "does not serve a module that uses all of its locals",
         ),
         kernel(
             "another reason",

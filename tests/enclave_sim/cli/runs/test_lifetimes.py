@@ -54,7 +54,7 @@ def test_it_follows_bytes_of_a_kernel(tmp_path: Path) -> None:
         (["counter"], "--of"),
         (["counter", "--of", "secret"], "'secret' is not a register, a symbol of the kernel, a region or an address"),
         (["counter", "--of", "data"], "payload 0 has no data segment"),
-        (["counter", "--of", "nonce:7"], "the run has only"),
+        (["counter", "--of", "nonce:7"], "there is no nonce 7 in this run"),
         (["counter", "--of", "nonce", "--until", "1ns"], "the secret is there from"),
         (["counter", "--of", "rax", "--at", "1h"], "the run ends"),
         (["counter", "--of", "rax", "--append", "x"], "--append is for a kernel image; this is payloads"),

@@ -17,7 +17,7 @@ from enclave_sim.strategies import WasmGuest, wasm_guests
 from enclave_sim.time_travel import Session
 from enclave_sim.time_travel.navigation.provenance.answers import End, Value
 from enclave_sim.time_travel.navigation.provenance.guest.program import UnsupportedError, program_of
-from enclave_sim.time_travel.navigation.provenance.guest.replay import Replay
+from enclave_sim.time_travel.navigation.provenance.guest.replay import Replay, TooLongError
 from machine.bus.host_memory import HostMemory
 from machine.execution.deferred_signals import SignalsHeld
 from tests.enclave_sim.conftest import signed
@@ -163,7 +163,7 @@ def test_the_repeated_run_is_that_of_wasmtime(guest: WasmGuest) -> None:
     try:
         replay = Replay(program_of(guest.module), len(run.memory))
         replay.run(run.answers, None)
-    except UnsupportedError:
+    except (UnsupportedError, TooLongError):  # such as a function that calls itself until the stack is exhausted
         return
     assert [0 if item is None else replay.items[item].value for item in replay.arguments] == run.arguments
     assert bytes(replay.memory.content) == run.memory

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from enclave_sim.labs.grade_formats import FORMATS
 from enclave_sim.labs.grades import Grade, statistics, unique
 from enclave_sim.labs.judging import Judgement, PartMark
-from tests.enclave_sim.labs.test_grades import GRADESCOPE_TEST, JUNIT_ATTRIBUTES, JUNIT_CHILDREN
+from tests.enclave_sim.labs.consumers import GRADESCOPE_TEST, assert_junit
 
 jsonschema = pytest.importorskip("jsonschema")
 SCHEMA = json.loads(
@@ -85,14 +85,7 @@ def test_json_is_as_its_schema_says(book: list[Grade]) -> None:
 @given(BOOKS)
 def test_junit_is_as_its_schema_says(book: list[Grade]) -> None:
     root = ElementTree.fromstring(written("junit", book).encode())
-    for element in root.iter():
-        required, optional = JUNIT_ATTRIBUTES[element.tag]
-        assert required <= set(element.keys()) <= required | optional
-        assert {child.tag for child in element} <= JUNIT_CHILDREN.get(element.tag, set())
-    for suite in root:
-        for name, tag in (("failures", "failure"), ("errors", "error")):
-            assert suite.get(name) == str(len(suite.findall(f"testcase/{tag}")))
-        assert suite.get("tests") == str(len(suite))
+    assert_junit(root)
     judged = sum(1 if one.judgement is None else len(one.judgement.parts) for one in book)
     assert len(root.findall("testsuite/testcase")) == judged
 

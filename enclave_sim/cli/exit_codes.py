@@ -42,7 +42,7 @@ class ExitCode(IntEnum):
     KERNEL_STOPPED = 14
     """The kernel stopped before annihilation, by a memory fault from `--inputs` or a mistake of its own."""
     HOST_LIMIT = 16
-    """The host-time limit `--host-limit` expired: there is no result and no recording."""
+    """The host-time limit `--host-limit` expired: there is no result. A recording has the events until then."""
     UNSIGNED = 18
     """`lab verify`: judging again gives the same, but the receipt is signed by nobody whom you named."""
     DEFECT = 70

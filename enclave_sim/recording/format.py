@@ -61,7 +61,7 @@ class Trailer(msgspec.Struct, frozen=True, tag_field="kind", tag="trailer", omit
     limit_ns: int | None = None
     """The limit of virtual time at which the run ended, in ns, or None. The digest includes it like a line."""
     interrupted: bool = False
-    """The run was interrupted, as by Ctrl-C: these are its first events."""
+    """The run was interrupted, as by Ctrl-C or a host limit: these are its first events."""
 
 
 class Digest(Stateful):

@@ -16,7 +16,7 @@ from typing import BinaryIO, Self
 
 from msgspec.structs import replace
 
-from enclave_sim.errors import EnclaveError
+from enclave_sim.errors import EnclaveError, HostLimitReached
 from enclave_sim.files.writing import output_file
 from enclave_sim.recording.format import BATCH, Digest, Header, encode_line, encode_lines
 from machine.events import Event
@@ -45,9 +45,9 @@ class RecordingWriter:
     def open(cls, path: Path, header: Header | None = None) -> Iterator[Self]:
         """Open a file, which appears under its name, with a trailer, when the `with` block ends.
 
-        Ctrl-C (KeyboardInterrupt) in the block ends the recording there: it has the events so far, which can be
-        replayed, and a trailer marked `interrupted`. Any other exception discards it, and an existing file is
-        unchanged.
+        Ctrl-C (KeyboardInterrupt) in the block, or a host limit, ends the recording there: it has the events so far,
+        which can be replayed, and a trailer marked `interrupted`. Any other exception discards it, and an existing
+        file is unchanged.
 
         Args:
             path: The file. An existing one is replaced; a pipe or a device is written to directly.
@@ -59,13 +59,14 @@ class RecordingWriter:
         Raises:
             ConfigurationError: The file cannot be written.
             KeyboardInterrupt: The block raised it.
+            HostLimitReached: The block raised it.
         """
-        interruption: KeyboardInterrupt | None = None
+        interruption: BaseException | None = None
         with output_file(path, "record to") as file:
             writer = cls(file, header)
             try:
                 yield writer
-            except KeyboardInterrupt as error:
+            except (KeyboardInterrupt, HostLimitReached) as error:
                 if not writer.has_begun:
                     raise
                 interruption = error

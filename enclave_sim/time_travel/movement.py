@@ -74,6 +74,11 @@ class Movement(Generic[S]):
         return self._timeline.events
 
     @property
+    def known(self) -> list[Event]:
+        """All events seen so far, including those after the current position. The list only grows."""
+        return self._timeline.monitor.events
+
+    @property
     def line(self) -> SourceLine | None:
         """The current line of the kernel's source, or None."""
         return self._timeline.line

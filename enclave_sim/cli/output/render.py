@@ -17,6 +17,7 @@ from rich.text import Text
 import firmware
 from enclave_sim.cli.output.drawing import ASCII, UNICODE, Glyphs, draw, facts_table, headed_table
 from enclave_sim.cli.output.memory_map import memory_map
+from enclave_sim.cli.output.rejection import REJECTED
 from enclave_sim.payload.errors import PayloadCheck
 from enclave_sim.recording.hex_lines import LINE_BYTES, hex_lines
 from enclave_sim.recording.outcome.summary import PhaseSummary, RunResult
@@ -33,7 +34,7 @@ _IN_WORDS = {
     "COMPLETED": "the payload ran all its cycles",
     "SHRED_SELF": "the payload asked to be destroyed",
     "GUEST_FAULT": "the payload raised an exception in ring 3",
-    "PAYLOAD_REJECTED": "a payload failed a check and was never run",
+    "PAYLOAD_REJECTED": REJECTED,
     "ATTESTATION_REFUSED": "attestation is required and was refused",
     "KERNEL_FAULT": "the kernel raised an exception or failed a check",
     "TAMPER": "the tamper line was pulled",

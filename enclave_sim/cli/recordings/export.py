@@ -10,6 +10,7 @@ import click
 from enclave_sim.cli.command import command, option
 from enclave_sim.cli.options.types import FILE, Choice
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
+from enclave_sim.cli.output.rejection import Rejections
 from enclave_sim.cli.output.written import keep, saving
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.recording.exports.formats import Format
@@ -58,17 +59,19 @@ def export(file: Path, to: Format, output: Path | None) -> None:
     except OSError as error:
         raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
     keep({file: "the recording"}, goal)
-    line = ProgressLine(terminal_of(sys.stderr))
+    line, rejections = ProgressLine(terminal_of(sys.stderr)), Rejections()
     try:
         with saving(goal, "export to") as output_stream:
-            write(header, _with_progress(checked(read_events(file)), line), output_stream)
+            write(header, _observed(checked(read_events(file)), line, rejections), output_stream)
     finally:
         line.erase()
+    rejections.note()
 
 
-def _with_progress(events: "Iterable[Event]", line: ProgressLine) -> "Iterator[Event]":
-    """Yield the same events, and show their count on the line."""
+def _observed(events: "Iterable[Event]", line: ProgressLine, rejections: Rejections) -> "Iterator[Event]":
+    """Yield the same events, show their count on the line, and keep the rejections."""
     for event in events:
         if event.seq % _CHECK_EVERY == 0 and line.is_due:
             line.draw(f"{event.seq:,} events, {event.at_ns / 1e9:.3f} s of virtual time")
+        rejections.record(event)
         yield event

@@ -14,6 +14,7 @@ from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
 from enclave_sim.cli.options.types import FILE
+from enclave_sim.cli.output.rejection import note_rejection
 from enclave_sim.recording.text import plural, printable
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def replay(
 
     with limited(host_limit):
         found = repeat(file, payload, firmware)
+    if found.result is not None and found.result.outcome == "PAYLOAD_REJECTED":
+        note_rejection(found.result.detail)
     write(_as_json(found) if as_json else _as_text(file, found))
     return ExitCode.OK if found.equal else ExitCode.DIVERGED
 

@@ -8,12 +8,12 @@ import msgspec
 from enclave_sim.cli.command import MACHINE, OUTPUT, command, option
 from enclave_sim.cli.options.common import write
 from enclave_sim.cli.options.types import FILE, POSITIVE_TIME
+from enclave_sim.cli.output.rejection import Rejections
 from enclave_sim.cli.runs.travel import ANY, Subject, of_subject
 from enclave_sim.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from enclave_sim.coverage import CoverageReport
-    from machine.events import Event
 
 _OWN = dict.fromkeys(("limit_ns", "output", "html", "as_json"), ANY)
 
@@ -56,13 +56,6 @@ def coverage(*, subject: Subject, limit_ns: int | None, output: Path | None, htm
         write(f"{report}\n".encode())
 
 
-class _Discarding:
-    """A recorder that keeps nothing."""
-
-    def record(self, event: "Event") -> None:
-        """Ignore an event."""
-
-
 def _save(path: Path, text: str, *, as_json: bool) -> None:
     from enclave_sim.cli.output.written import replacing, save  # noqa: PLC0415
     from enclave_sim.files.writing import write_file  # noqa: PLC0415
@@ -79,13 +72,15 @@ def _covered(subject: Subject, limit_ns: int | None) -> "CoverageReport":
     from enclave_sim.coverage import Coverage  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
     from enclave_sim.enclave.enclave import Enclave  # noqa: PLC0415
 
-    run: Any = subject.maker()(_Discarding())
+    rejections = Rejections()
+    run: Any = subject.maker()(rejections)
     if limit_ns is None and not isinstance(run, Enclave):
         raise ConfigurationError("--limit-ns is missing: a kernel may run forever")
     collected = Coverage(run.program)
     collected.attach(run.machine)
     if isinstance(run, Enclave):
         run.run(limit_ns)
+        rejections.note()
         return collected.report()
     from machine.machine import Outcome  # noqa: PLC0415
 

@@ -11,6 +11,7 @@ from enclave_sim.cli.options.place import at as at_option
 from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.types import FILE, NUMBER, TIME
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
+from enclave_sim.cli.output.rejection import note_rejections
 from enclave_sim.cli.runs.provenance import place_asked
 from enclave_sim.cli.runs.travel import ANY, Subject, of_subject
 
@@ -78,6 +79,7 @@ def lifetimes(
             answer, drawn = _answer(session, of, count, until_ns, draws=svg is not None, as_json=as_json)
     finally:
         line.erase()
+        note_rejections(session.known)
     if svg is not None:
         _save(svg, drawn.encode(), as_json=as_json)
     write(answer)

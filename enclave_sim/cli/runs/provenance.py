@@ -13,6 +13,7 @@ from enclave_sim.cli.options.place import at as at_option
 from enclave_sim.cli.options.place import go_to_place
 from enclave_sim.cli.options.types import POSITIVE, Parsed, number
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
+from enclave_sim.cli.output.rejection import note_rejections
 from enclave_sim.cli.runs.travel import ANY, Subject, of_subject
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.similar import did_you_mean
@@ -105,6 +106,7 @@ def provenance(
                 answer = _value(value, as_json=as_json)
     finally:
         line.erase()
+        note_rejections(session.known)
     write(answer)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from enclave_sim.cli.output.written import STANDARD_OUTPUT
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.errors import ConfigurationError, HostLimitReached
 from enclave_sim.recording.format import Header, is_recording
 from enclave_sim.recording.text import plural, printable
 from enclave_sim.recording.writer import RecordingWriter
@@ -15,7 +15,7 @@ from enclave_sim.recording.writer import RecordingWriter
 
 @contextmanager
 def recording_to(path: Path, header: Header | None = None) -> Iterator[RecordingWriter]:
-    """A scope that records a run in a file. Ctrl-C keeps the events so far; see `RecordingWriter.open`.
+    """A scope that records a run in a file. Ctrl-C and a host limit keep the events so far; see `RecordingWriter.open`.
 
     Args:
         path: The file. A recording is replaced, with a note; no other file is.
@@ -27,6 +27,7 @@ def recording_to(path: Path, header: Header | None = None) -> Iterator[Recording
     Raises:
         ConfigurationError: There is another file of this name, it cannot be written, or `-` is given.
         KeyboardInterrupt: The run was interrupted.
+        HostLimitReached: The host limit expired.
     """
     if path == STANDARD_OUTPUT:
         raise ConfigurationError("cannot record to -: a recording needs a file, not standard output")
@@ -42,9 +43,10 @@ def recording_to(path: Path, header: Header | None = None) -> Iterator[Recording
                 yield writer
             finally:
                 events = writer.events if writer.has_begun else 0
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, HostLimitReached) as error:
         if events:
-            click.echo(f"note: {name} has the {plural(events, 'event')} until the interruption", err=True)
+            until = "interruption" if isinstance(error, KeyboardInterrupt) else "host limit"
+            click.echo(f"note: {name} has the {plural(events, 'event')} until the {until}", err=True)
         raise
     if replaced:
         click.echo(f"note: replaced the recording in {name}", err=True)

@@ -17,6 +17,7 @@ from enclave_sim.cli.options.common import write
 from enclave_sim.cli.options.firmware import firmware as firmware_option
 from enclave_sim.cli.options.types import FILE, POSITIVE, TIME, Choice
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
+from enclave_sim.cli.output.rejection import note_rejection
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -116,6 +117,8 @@ def interrupts(
         table = chosen.run(jobs=jobs, state=state, progress=show)
     finally:
         line.erase()
+    for detail in {one.outcome.detail for one in table.entries if one.outcome.outcome == "PAYLOAD_REJECTED"}:
+        note_rejection(detail)
     repeat = _repeating(names)
     if as_json:
         from enclave_sim.sweeps.objects import sweep_object  # noqa: PLC0415

@@ -16,6 +16,7 @@ from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
 from enclave_sim.cli.options.types import NUMBER, POSITIVE_TIME, Parsed
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
+from enclave_sim.cli.output.rejection import REJECTED
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import printable
@@ -165,8 +166,8 @@ def _as_table(names: list[str], reports: "list[Report]") -> bytes:
         if not report.holds:
             pictures += [Text(), *(Text(printable(line), "red") for line in str(report).splitlines())]
         if "rejected" in report.looked_at:
-            why = f"A payload was rejected ({report.looked_at['rejected by']}), so no guest ran there; enclave-sim run"
-            pictures += [Text(), Text(f"{why} shows what was wrong with it.", "yellow")]
+            why = f"{REJECTED}: {report.looked_at['rejected by']}; enclave-sim run shows what was wrong with it"
+            pictures += [Text(), Text(why, "yellow")]
     return draw(lambda _width, unicode: Group(*lines, table, *(p if unicode else _ascii(p) for p in pictures)))
 
 

@@ -27,11 +27,6 @@ class InspectedRun(Travel[Subject]):
         return self.subject if isinstance(self.subject, Enclave) else None
 
     @property
-    def known(self) -> list[Event]:
-        """All events seen so far, including those after the current position. The list only grows."""
-        return self._timeline.monitor.events
-
-    @property
     def seen(self) -> int:
         """The number of events before the current position."""
         return self._timeline.seen

@@ -323,6 +323,27 @@ def test_an_interrupted_run_keeps_its_recording_so_far(number: signal.Signals, c
     assert again.output == f"equal: {count:,} events until the run was interrupted, digest {file.trailer.sha256}\n"
 
 
+def test_a_host_limit_keeps_the_recording_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.jsonl"
+
+    def clock() -> float:
+        return 2.0 if any(file.stat().st_size > 100_000 for file in tmp_path.iterdir()) else 0.0
+
+    monkeypatch.setattr("machine.host_limit.monotonic", clock)
+    ended = run("spinner", "--cycles", "10000", "--host-limit", "1s", "--record", path)
+    file = RecordingFile(path)
+    count = len(list(file))
+    note, stopped = ended.error.splitlines()
+    assert (ended.code, ended.output) == (ExitCode.HOST_LIMIT, "")
+    assert note == f"note: {path} has the {count:,} events until the host limit"
+    assert stopped.startswith("stopped: the host limit is reached at ")
+    assert file.trailer is not None
+    assert file.trailer.interrupted
+    monkeypatch.undo()
+    again = command("replay", path)
+    assert again.output == f"equal: {count:,} events until the run was interrupted, digest {file.trailer.sha256}\n"
+
+
 def test_a_recording_is_replaced_and_that_is_said_and_no_other_file_is(tmp_path: Path) -> None:
     path, other = tmp_path / "run.jsonl", tmp_path / "notes.txt"
     path.touch()

@@ -96,7 +96,7 @@ def test_a_payload_of_ones_own_is_judged_with_its_trust_anchor_and_otherwise_sai
     arguments = [str(path), "--runs", "2", "--cycles", "1"]
     code, out, _ = verify(capsys, *arguments)
     assert (code, "rejected 8" in out) == (ExitCode.OK, True)
-    assert "A payload was rejected (UNKNOWN_KEY), so no guest ran there;" in out
+    assert "a payload failed a check and was never run: UNKNOWN_KEY;" in out
     code, out, _ = verify(capsys, *arguments, "--trust-anchor", str(tmp_path / "alice.anchor.json"), "--production")
     assert (code, "rejected" in out, "stays in ring 3" in out) == (ExitCode.OK, False, True)
     assert "DEVELOPMENT_KEY" in verify(capsys, "beacon", "--production", "--json", "--runs", "2")[1]

@@ -23,6 +23,7 @@ from enclave_sim.inspector.actions.history import History
 from enclave_sim.inspector.actions.keys import COMMON, KEYS, Group, key_text
 from enclave_sim.inspector.actions.navigation import Navigation
 from enclave_sim.inspector.actions.origins import Origins
+from enclave_sim.inspector.actions.palette import Palette
 from enclave_sim.inspector.actions.queries import Queries
 from enclave_sim.inspector.actions.text_search import TextSearch
 from enclave_sim.inspector.actions.walk import WalkKeeper
@@ -93,6 +94,7 @@ class Inspector(App[None]):
         self.text_search = TextSearch(self.desk, self.history)
         self.queries = Queries(self.desk)
         self.origins = Origins(self.desk, self.history)
+        self._palette = Palette(self.desk, self.history, self.bookmarks, self.text_search)
 
     def _notify(self, update: Update) -> None:
         """Post an update to the app's thread. The session's thread calls this."""
@@ -304,16 +306,18 @@ class Inspector(App[None]):
         self.push_screen(Page(f"{pane.KEY} {pane.TITLE}", "\n".join(text)))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Yield the palette commands: the key actions of this pane and of all panes, and two of Textual's."""
+        """Yield the palette commands: the actions that have an object, of this pane and of all, and two of Textual's."""
         if screen is not self.desk.screen:
             return  # a question is open
         pane = self.desk.pane
         for binding in pane.own_keys():
-            words = f"{pane.TITLE}: {binding.description} ({key_text(binding.key)})"
-            yield SystemCommand(words, "", partial(self._act, binding.action, pane))
+            if self._palette.offers(binding.action):
+                words = f"{pane.TITLE}: {binding.description} ({key_text(binding.key)})"
+                yield SystemCommand(words, "", partial(self._act, binding.action, pane))
         for one in KEYS:
-            words = f"{one.group.value}: {one.words} ({key_text(one.key)})"
-            yield SystemCommand(words, "", partial(self._act, one.action, self))
+            if self._palette.offers(one.action):
+                words = f"{one.group.value}: {one.words} ({key_text(one.key)})"
+                yield SystemCommand(words, "", partial(self._act, one.action, self))
         yield SystemCommand(f"{Group.INSPECTOR.value}: choose other colours", "", self.action_change_theme)
         yield SystemCommand(f"{Group.INSPECTOR.value}: save a picture of the screen", "", self.deliver_screenshot)
 

@@ -257,7 +257,8 @@ class Desk:
             self.broken = update.error
             self._app.exit(return_code=1)
         elif isinstance(update, Working):
-            self.say(f"{update.what}: {update.at_ns:,} ns reached; Escape cancels")
+            reached = " ..." if update.at_ns is None else f": {update.at_ns:,} ns reached"
+            self.say(f"{update.what}{reached}; Escape cancels")
         else:
             self._show_seen(update)
 

@@ -31,6 +31,11 @@ class Bookmarks:
         self._path = path
         self._links: tuple[Link, ...] = () if path is None else read_bookmarks(path)
 
+    @property
+    def is_any(self) -> bool:
+        """True if there is a mark."""
+        return bool(self._links)
+
     def mark(self, note: str = "") -> None:
         """Mark the current moment."""
         pane = self._desk.pane.NAME

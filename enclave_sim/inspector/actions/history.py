@@ -35,6 +35,16 @@ class History:
         self._past: list[_Place] = []
         self._future: list[_Place] = []
 
+    @property
+    def has_past(self) -> bool:
+        """True if there is a place to go back to."""
+        return bool(self._past)
+
+    @property
+    def has_future(self) -> bool:
+        """True if there is a place to go forward to."""
+        return bool(self._future)
+
     def jump(self, what: str, go: Callable[[InspectedRun], object], *, searches: bool = False) -> None:
         """Move the run, and keep the place it leaves.
 

@@ -28,8 +28,8 @@ class Navigation:
         """Make one of the movements in `steps`."""
         movement = BY_NAME[name]
         what = movement.words.partition(":")[0]
-        if movement.kind is Kind.STEP:
-            self._desk.ask(what, moved(movement.go))
+        if movement.kind in (Kind.STEP, Kind.NEAR):
+            self._desk.ask(what, moved(movement.go, searches=movement.kind is Kind.NEAR))
         else:
             self._history.jump(what, movement.go, searches=movement.kind is Kind.SEARCH)
 
@@ -110,8 +110,8 @@ class Navigation:
         elif target.pane is not None:
             name = target.pane
             self._history.show(lambda: self._desk.show_pane(name))
-        elif target.code is not None and not (isinstance(pane, CodePane) and target.jump is None):
-            self._show_memory(target.code if target.jump is None else target.jump, code=True)
+        elif (code := _code_shown(pane, target)) is not None:
+            self._show_memory(code, code=True)
         elif target.memory is not None:
             self._show_memory(target.memory)
         else:
@@ -130,3 +130,14 @@ class Navigation:
             self._desk.say("this row is not a place in the run", failed=True)
             return
         self._history.jump("running to the row", lambda run: goals.go(run, goal, back=back), searches=True)
+
+
+def leads_on(pane: Pane, target: Target) -> bool:
+    """Return whether a row of a pane has a target to go to."""
+    goals = (target.event, target.pane, target.memory, _code_shown(pane, target))
+    return any(one is not None for one in goals)
+
+
+def _code_shown(pane: Pane, target: Target) -> int | None:
+    """Return the address that Enter shows as code; the code pane already shows an instruction itself."""
+    return target.jump if target.jump is not None or isinstance(pane, CodePane) else target.code

@@ -3,12 +3,20 @@
 from enclave_sim.inspector.actions.history import History
 from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.inspector.model.rows import Target
 from enclave_sim.inspector.screens import Choice
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.navigation.provenance.answers import located_lines
 from enclave_sim.time_travel.navigation.provenance.places import REGISTERS
 
 _Lines = list[tuple[str, Position | None]]
+
+
+def place_of(target: Target) -> str | int | None:
+    """Return the register or the physical address of a row, if the origin of its value is known; else None."""
+    if target.register is not None:
+        return target.register if target.register in REGISTERS else None
+    return target.memory
 
 
 class Origins:
@@ -21,11 +29,10 @@ class Origins:
     def find(self) -> None:
         """Find where the value of the row came from, and show the tree."""
         target = self._desk.pane.target
-        register = target.register if target.register in REGISTERS else None
-        if register is None and (target.register is not None or target.memory is None):
+        what = place_of(target)
+        if what is None:
             self._desk.say("this row has no value whose origin is known", failed=True)
             return
-        what: str | int = register if register is not None else target.memory or 0
 
         def job(moment: Moment) -> str:
             value = moment.run.where_from(what, target.size)

@@ -13,6 +13,8 @@ class Kind(Enum):
 
     STEP = auto()
     """A small movement. It is not a jump, so back does not revisit it."""
+    NEAR = auto()
+    """A small movement to a goal. If there is no such position, the run stays where it is."""
     RUN = auto()
     """To the next hit, or finally the end or the beginning."""
     SEARCH = auto()
@@ -28,6 +30,11 @@ class Movement:
     kind: Kind
     words: str
     go: Callable[[InspectedRun], object]
+
+    @property
+    def of_wasm(self) -> bool:
+        """True if it needs a guest that the machine itself interprets."""
+        return "wasm" in self.name
 
 
 def _to_beginning(run: InspectedRun) -> Position:
@@ -56,7 +63,7 @@ def _by_part(direction: int) -> Callable[[InspectedRun], Position]:
 
 
 _PARTS = 20
-_STEP, _RUN, _SEARCH = Kind.STEP, Kind.RUN, Kind.SEARCH
+_STEP, _NEAR, _RUN, _SEARCH = Kind.STEP, Kind.NEAR, Kind.RUN, Kind.SEARCH
 MOVEMENTS = (
     Movement(
         "step", "s", _STEP, "one step: an instruction, an interrupt, a stay in the guest, a sleep", lambda r: r.step()
@@ -72,16 +79,16 @@ MOVEMENTS = (
     Movement("out", "u", _SEARCH, "up: out of the function or handler", lambda r: r.step_out()),
     Movement("back_out", "U", _SEARCH, "back to before the call of the function or handler", lambda r: r.back_out()),
     Movement(
-        "wasm", "right_curly_bracket", _STEP, "one WebAssembly instruction of a resident guest", lambda r: r.wasm.step()
+        "wasm", "right_curly_bracket", _NEAR, "one WebAssembly instruction of a resident guest", lambda r: r.wasm.step()
     ),
-    Movement("back_wasm", "left_curly_bracket", _STEP, "one WebAssembly instruction back", lambda r: r.wasm.back()),
+    Movement("back_wasm", "left_curly_bracket", _NEAR, "one WebAssembly instruction back", lambda r: r.wasm.back()),
     Movement(
-        "wasm_over", "vertical_line", _STEP, "one WebAssembly instruction over calls", lambda r: r.wasm.step_over()
+        "wasm_over", "vertical_line", _NEAR, "one WebAssembly instruction over calls", lambda r: r.wasm.step_over()
     ),
     Movement(
         "back_wasm_over",
         "backslash",
-        _STEP,
+        _NEAR,
         "one WebAssembly instruction back over calls",
         lambda r: r.wasm.back_over(),
     ),

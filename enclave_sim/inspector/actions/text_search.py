@@ -21,6 +21,11 @@ class TextSearch:
         self._history = history
         self._text = ""
 
+    @property
+    def has_begun(self) -> bool:
+        """True once there is a text to search for."""
+        return bool(self._text)
+
     def search(self) -> None:
         """Ask for a text, and search the pane for it."""
         pane = self._desk.pane
@@ -41,12 +46,12 @@ class TextSearch:
             self._desk.say("nothing to search for yet; / asks for a text", failed=True)
             return
 
-        search = pane.searching(text, direction)
+        search, place = pane.searching(text, direction), pane.searched
 
         def look(moment: Moment) -> str:
             found = search(moment)
             if found is None:
-                raise ConfigurationError(f"{text!r} is not in {pane.TITLE}")
+                raise ConfigurationError(f"{text!r} is not in {place}; nothing has moved")
             self._desk.call_later(self._history.show, found.show)
             return f"{text!r}: {found.words}"
 

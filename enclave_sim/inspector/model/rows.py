@@ -48,6 +48,11 @@ class Target:
     pane: str | None = None
     """The name of a pane that shows more."""
 
+    @property
+    def is_in_run(self) -> bool:
+        """True if the run can go there."""
+        return any(one is not None for one in (self.event, self.code, self.at_ns))
+
 
 NOWHERE = Target()
 Part = tuple[str, Meaning]

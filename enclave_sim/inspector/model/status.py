@@ -6,6 +6,7 @@ from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.phases import latest_activity, phase_marks
 from enclave_sim.recording.activity import activity
 from enclave_sim.recording.text import plural
+from enclave_sim.specification import EngineName
 from enclave_sim.time_travel import Position
 
 
@@ -28,6 +29,8 @@ class Standing:
     """True if all events of the run are known, as far as they are looked for."""
     recording: str = ""
     """The state of the comparison with the replayed recording."""
+    engine: EngineName | None = None
+    """The engine of the enclave's guests; None for a bare kernel."""
 
     @property
     def ring_text(self) -> str:
@@ -69,4 +72,5 @@ def standing(moment: Moment) -> Standing:
         run.at_end,
         moment.opened.comparison is not None or run.is_explored,
         "" if moment.opened.comparison is None else moment.opened.comparison.words(over=run.at_end),
+        None if run.enclave is None else run.enclave.configuration.engine,
     )

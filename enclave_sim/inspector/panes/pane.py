@@ -103,6 +103,11 @@ class Pane(Scrolling, can_focus=True):
         """The target of the row under the cursor."""
         return self.row_at(self.cursor).target if self.view.rows else NOWHERE
 
+    @property
+    def searched(self) -> str:
+        """What `searching` looks through, in words."""
+        return self.TITLE
+
     def searching(self, text: str, direction: int) -> Search:
         """Return a function that finds the next row with a text, ignoring case; after the last one, the first.
 

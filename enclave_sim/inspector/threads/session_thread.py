@@ -65,7 +65,8 @@ class Working:
     """A job is still running."""
 
     what: str
-    at_ns: int
+    at_ns: int | None
+    """The virtual time reached; None while the job has not moved the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,8 @@ class SessionThread:
         self.shown = 0
         """The number of `Seen` sent."""
         self._reported_at = 0.0
+        self._began_at: Position | None = None
+        """The position at the beginning of the current job."""
         self._moment: Moment | None = None
         self._thread = threading.Thread(target=self._work, name="session", daemon=True)
         self.wishes: Wishes = {}
@@ -177,7 +180,8 @@ class SessionThread:
         if now - self._reported_at >= _PROGRESS_S and self._moment is not None:
             self._reported_at = now
             self._moment.log.follow()  # index events as they come, not a million at the end
-            self._notify(Working(self._what, self._moment.run.now.at_ns))
+            now_at = self._moment.run.now
+            self._notify(Working(self._what, None if now_at == self._began_at else now_at.at_ns))
 
     def _work(self) -> None:
         try:
@@ -206,6 +210,7 @@ class SessionThread:
             self._what = asked.what
             acts = acts or bool(asked.what)
             self._reported_at, before = monotonic(), moment.run.now
+            self._began_at = before
             try:
                 words = self._do(moment, job)
                 said, failed = (words, False) if words is not None else (said, failed)

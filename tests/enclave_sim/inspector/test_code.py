@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.machine.code import code_view, find_code
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.syntax import Syntax
@@ -75,3 +76,27 @@ def test_slash_in_code_finds_what_is_far_from_rip_and_y_changes_the_syntax(size:
         assert driven.rows("code")[driven.app.desk.pane.cursor].startswith(" >")
 
     drive(script, size)
+
+
+@pytest.mark.slow
+def test_a_search_in_code_says_what_it_does_and_finds_and_shows_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enclave_sim.inspector.threads.session_thread._PROGRESS_S", 0)
+    said: list[str] = []
+    say = Desk.say
+
+    def keep(desk: Desk, words: str, *, failed: bool = False) -> None:
+        said.append(words)
+        say(desk, words, failed=failed)
+
+    monkeypatch.setattr(Desk, "say", keep)
+
+    async def script(driven: Driven) -> None:
+        await driven.press("4")
+        said.clear()
+        await driven.pilot.press("slash")
+        await driven.type("no such text")
+        assert driven.said == "! 'no such text' is not in Code, in the whole program; nothing has moved"
+        assert "searching ...; Escape cancels" in said
+        assert not [words for words in said if "reached" in words]
+
+    drive(script)

@@ -6,6 +6,7 @@ from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.actions.steps import MOVEMENTS, Kind, Movement
 from enclave_sim.inspector.session.inspected_run import InspectedRun
+from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.session import enclave_of
 from tests.enclave_sim.inspector.driving import NARROW, SIZES, Driven, Size, drive
@@ -38,7 +39,7 @@ def _go(run: InspectedRun, movement: Movement) -> None:
     try:
         movement.go(run)
     except (NoSuchPosition, ConfigurationError):  # the machine executes no WebAssembly
-        if movement.kind is Kind.SEARCH:
+        if movement.kind in (Kind.SEARCH, Kind.NEAR):
             run.go_to(here)
 
 
@@ -58,6 +59,18 @@ def test_a_search_that_finds_nothing_stays_where_it_was_and_says_so(size: Size) 
         assert driven.standing.position == here
 
     drive(script, size)
+
+
+def test_a_step_of_webassembly_that_does_not_exist_stays_where_it_was() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("right_square_bracket", "left_curly_bracket")
+        here = driven.standing.position
+        await driven.press("right_curly_bracket")
+        assert driven.said.startswith("! no WebAssembly instruction before the run ends at ")
+        assert driven.said.endswith("; nothing has moved")
+        assert driven.standing.position == here
+
+    drive(script, source=source_of(("beacon",), EnclaveOptions.of(engine="resident")))
 
 
 @SIZES

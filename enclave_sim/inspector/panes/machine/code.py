@@ -40,6 +40,11 @@ assembly in the other syntax only the comments are shown."""
         """See `Pane`."""
         return partial(code_view, address=self.address, syntax=self.syntax)
 
+    @property
+    def searched(self) -> str:
+        """See `Pane`."""
+        return f"{self.TITLE}, in the whole program"
+
     def searching(self, text: str, direction: int) -> Search:
         """See `Pane`. Searches the whole program, unless the rows show other code."""
         start, syntax = self.target.code, self.syntax

@@ -75,7 +75,7 @@ class WasmSteps:
             if self._cpu.registers.cpl:
                 self._step()
             elif self._timeline.run(wanted=_enters_ring_3) is None:
-                raise NoSuchPosition(f"no WebAssembly instruction comes before the run ends at {self._timeline.now}")
+                raise NoSuchPosition(f"no WebAssembly instruction before the run ends at {self._timeline.now}")
         return self._timeline.now
 
     def step_over(self) -> Position:

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.actions.keys import COMMON, KEYS, Group, key_text
-from enclave_sim.inspector.actions.steps import MOVEMENTS
+from enclave_sim.inspector.actions.steps import BY_NAME, MOVEMENTS
 from enclave_sim.inspector.app import Inspector
 from enclave_sim.inspector.desk import WELCOME
 from enclave_sim.inspector.panes import OVERVIEW, OVERVIEW_WIDE, PANES
@@ -68,11 +68,19 @@ def _bindings() -> Iterator[Binding]:
     yield from (binding for binding in Inspector.BINDINGS if isinstance(binding, Binding))
 
 
+WITHOUT_OBJECT = {
+    *("search_next(1)", "search_next(-1)", "history_back", "history_forward", "marks", "points", "cancel"),
+    *(f"move('{name}')" for name in BY_NAME if "wasm" in name),
+}
+"""Actions that have no object in the overview at the beginning of a run of AetherHost's guest."""
+
+
 @SIZES
-def test_the_command_palette_has_every_key(size: Size) -> None:
+def test_the_command_palette_has_every_key_whose_object_is_there(size: Size) -> None:
     async def script(driven: Driven) -> None:
         commands = list(driven.app.get_system_commands(driven.app.screen))
-        assert all(any(b.description in c.title for c in commands) for b in _bindings())
+        lacking = {b.action for b in _bindings() if not any(b.description in c.title for c in commands)}
+        assert lacking == WITHOUT_OBJECT
         assert all(any(c.title.startswith(f"{group.value}: ") for c in commands) for group in Group)
         (step,) = (c for c in commands if ": one step: " in c.title)
         await step.callback()
@@ -83,6 +91,46 @@ def test_the_command_palette_has_every_key(size: Size) -> None:
         assert driven.standing.ring == 3
 
     drive(script, size)
+
+
+def _offered(driven: Driven) -> set[str]:
+    titles = [command.title for command in driven.app.get_system_commands(driven.app.screen)]
+    keys = [*_bindings(), *driven.app.desk.pane.own_keys()]
+    return {key.action for key in keys if any(f": {key.description} (" in title for title in titles)}
+
+
+def test_the_palette_offers_what_has_got_its_object() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("p", "m", "slash")
+        await driven.type("push")
+        await driven.pilot.press("b")
+        await driven.type("host_call")
+        await driven.press("less_than_sign", "4")
+        got = {action for action in WITHOUT_OBJECT if "wasm" not in action}
+        assert got <= _offered(driven)
+        await driven.press("2")
+        assert not {"writer", "origins"} & _offered(driven)
+        await driven.press("3", "home", "down", "down")
+        assert {"origins"} <= _offered(driven)
+        await driven.press("end")
+        assert not {"origins", "follow", "run_here"} & _offered(driven)
+
+    drive(script)
+
+
+def test_the_palette_offers_what_the_engine_has() -> None:
+    seen: dict[str, set[str]] = {}
+
+    async def script(driven: Driven) -> None:
+        assert driven.standing.engine is not None
+        await driven.press("5")
+        seen[driven.standing.engine.value] = _offered(driven)
+
+    for payload, engine in (("beacon", "resident"), ("forger", "native")):
+        drive(script, source=source_of((payload,), EnclaveOptions.of(engine=engine)))
+    assert "move('wasm')" in seen["resident"]
+    assert "move('wasm')" not in seen["native"]
+    assert not any("app.find_guest" in offered for offered in seen.values())
 
 
 @pytest.mark.parametrize("pane", PANES, ids=lambda pane: pane.NAME)

@@ -46,6 +46,28 @@ def test_a_payload_without_end_is_stopped(body: str) -> None:
     assert "ended as LIMIT" in judgement.parts[3].messages[0]
 
 
+def test_a_payload_that_takes_all_the_time_of_the_boot_is_judged() -> None:
+    """Its virtual time ends before its first cycle."""
+    lab = find_lab("payload")
+    place = workplace(lab, "ada")
+    text = payload.source(place).rstrip().removesuffix(")") + f'(memory 1) (data (i32.const 0) "{"x" * 55_000}"))'
+    judgement = cheaply(lambda: judge(lab, "ada", payload.built(place, text, payload.key(place))))
+    assert [mark.points for mark in judgement.parts] == [2, 0, 0, 0]
+
+
+@pytest.mark.slow
+def test_a_payload_whose_compilation_does_not_end_is_refused() -> None:
+    lab = find_lab("payload")
+    place = workplace(lab, "ada")
+    count = 400
+    steps = "".join(f"(local.set {at} (i64.add (local.get {at}) (i64.const 1)))" for at in range(count))
+    again = "(br_if 0 (i64.eqz (local.get 0))))" * 200
+    text = f'(module (func (export "_start") (local {"i64 " * count}) {"(loop " * 200} {steps} {again}))'
+    judgement = cheaply(lambda: judge(lab, "ada", payload.built(place, text, payload.key(place))))
+    assert judgement.points == 0
+    assert "Compiling the module takes more than" in judgement.parts[0].messages[0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("body", ["(call $emit (i32.const 1))", ""])
 def test_an_exploit_without_end_is_stopped(body: str) -> None:

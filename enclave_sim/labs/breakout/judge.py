@@ -176,14 +176,23 @@ def _privileged(mine: Targets, code: bytes, raised: InterruptRaised) -> str:
     found = code[raised.rip - _CODE :] if raised.rip >= _CODE else b""
     if not found.startswith(bytes.fromhex(_PRIVILEGED[mine.instruction])):
         return f"Exception {raised.vector} stopped another instruction than {mine.instruction}."
-    return ""
+    return _refused(mine.instruction, raised)
 
 
 def _called(mine: Targets, code: bytes, raised: InterruptRaised) -> str:
     found = code[raised.rip - _CODE :] if raised.rip >= _CODE else b""
     if not found.startswith(bytes([0xCD])):
         return f"Exception {raised.vector} stopped an instruction that is not INT."
-    return "" if found[1:2] == bytes([mine.vector]) else "It calls another vector than yours."
+    if found[1:2] != bytes([mine.vector]):
+        return "It calls another vector than yours."
+    return _refused("INT", raised)
+
+
+def _refused(instruction: str, raised: InterruptRaised) -> str:
+    """Return a problem if the instruction was not executed: a trap of the one before it names its address, too."""
+    if raised.vector == _GENERAL_PROTECTION:
+        return ""
+    return f"Exception {raised.vector} stopped it before it executed {instruction}."
 
 
 def _predicted(answers: Answers, part: str, mine: Targets, raised: InterruptRaised) -> Iterator[Check]:

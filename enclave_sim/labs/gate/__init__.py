@@ -6,7 +6,7 @@ from enclave_sim.labs.lab import Lab
 
 LAB = Lab(
     "gate",
-    2,
+    3,
     values,
     start,
     judge,

@@ -15,11 +15,13 @@ KEPT = (
     *(name for name in _GENERAL if name != "RAX"),
     *_FRAME,
     *(name.upper() for name in SEGMENT_REGISTERS if name not in ("cs", "ss")),
-    *("ST0", "FPTAG", "MXCSR", *_VECTORS),
+    *("FS base", "GS base", "x87", "MXCSR", *_VECTORS),
 )
-"""The registers that a handler must keep."""
+"""The registers that a handler must keep; x87 is the whole state of the unit."""
 _PRESENT_FOR_RING_3 = 0xE0
 """In the byte of attributes: present, and DPL 3."""
+TYPE, INTERRUPT_GATE = 0x0F, 0x0E
+"""The bits of the type in that byte, and the type."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Crossings(Bounds):
         super().__init__()
         self._vector = vector
         self.calls: list[Call] = []
-        self.open: set[int] = set()
-        """The vectors that ring 3 might have called, at any time at which it was entered."""
+        self.open: dict[int, int] = {}
+        """The vectors that ring 3 might have called, at any time, with the byte of attributes of the gate."""
 
     def record(self, event: Event) -> None:
         """Take one event as it happens."""
@@ -64,20 +66,23 @@ class Crossings(Bounds):
     def _registers(self, frame: int | None = None) -> dict[str, int]:
         """Return ring 3's registers: those that an interrupt has pushed are in its frame."""
         cpu = self._enclave.machine.cpu
-        found = {name: cpu.read_register(name) for name in ("RAX", *KEPT)}
+        found = {name: cpu.read_register(name) for name in ("RAX", *KEPT) if name not in ("FS base", "GS base", "x87")}
+        found |= {"FS base": cpu.registers.fs.base, "GS base": cpu.registers.gs.base}
+        found["x87"] = int.from_bytes(cpu.context.x87, "little")
         if frame is not None:
             pushed = self._enclave.machine.ram.read(frame, len(_FRAME) * _WORD)
             for at, name in enumerate(_FRAME):
                 found[name] = int.from_bytes(pushed[at * _WORD : (at + 1) * _WORD], "little")
         return found
 
-    def _open(self) -> set[int]:
-        """Return the vectors whose gates are present and open to ring 3."""
+    def _open(self) -> dict[int, int]:
+        """Return the vectors whose gates are present and open to ring 3, each with its byte of attributes."""
         machine = self._enclave.machine
         _, base, limit = machine.cpu.read_table_register("IDTR")
         size = min(limit + 1, 256 * _DESCRIPTOR) // _DESCRIPTOR * _DESCRIPTOR
         if not 0 <= base <= machine.ram.size - size:
-            return set()
-        table = machine.ram.read(base, size)
-        attributes = table[5::_DESCRIPTOR]
-        return {vector for vector, one in enumerate(attributes) if one & _PRESENT_FOR_RING_3 == _PRESENT_FOR_RING_3}
+            return {}
+        attributes = machine.ram.read(base, size)[5::_DESCRIPTOR]
+        return {
+            vector: one for vector, one in enumerate(attributes) if one & _PRESENT_FOR_RING_3 == _PRESENT_FOR_RING_3
+        }

@@ -1,6 +1,7 @@
 """The judge of lab `gate`: it boots the kernel that was handed in, and calls the gate from ring 3.
 
-The numbers that the guest passes depend on the image, so a kernel cannot know the answers in advance.
+The numbers that the guest passes, and all else in its registers, depend on the image, so a kernel cannot know them in
+advance.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,8 @@ from enclave_sim.events import AnnihilationBegan
 from enclave_sim.labs.bounded import NoResult, piece
 from enclave_sim.labs.case import Case
 from enclave_sim.labs.check import RIGHT, Check
-from enclave_sim.labs.gate.crossings import Crossings
+from enclave_sim.labs.gate.caller import caller
+from enclave_sim.labs.gate.crossings import INTERRUPT_GATE, KEPT, TYPE, Crossings
 from enclave_sim.labs.kernel import IMAGE, handed_in_kernel
 from enclave_sim.labs.lab import Judged
 from enclave_sim.recording.outcome.summary import RunResult
@@ -25,9 +27,6 @@ _PARTS = ("gate", "handler", "safe")
 _LIMIT_NS = 2_000_000
 _CALLS = 3
 _GENERAL_PROTECTION = 13
-_RSP = 4
-_FILLED = 0x0101_0203_0405_0607
-"""Each register has a multiple of it, so that both halves differ."""
 _BUILT_IN = "beacon"
 
 
@@ -50,7 +49,7 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
     numbers = [int.from_bytes(digest[4 * at : 4 * at + 4], "little") | 1 for at in range(_CALLS)]
     try:
         with piece():
-            called = _run(kernel, _calling(vector, numbers), vector)
+            called = _run(kernel, caller(vector, numbers, digest), vector)
     except NoResult as error:
         return _nothing(str(error))
     gate = tuple(_gate(called, vector))
@@ -61,7 +60,7 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
     others: list[_Ran] = []
     try:
         with piece():
-            others += [_run(kernel, _calling(_other(vector, digest), numbers)), _run(kernel, _BUILT_IN)]
+            others += [_run(kernel, caller(_other(vector, digest), numbers, digest)), _run(kernel, _BUILT_IN)]
             safe = tuple(_safe(called, others, vector))
     except NoResult as error:
         safe = (Check(False, f"safe: {error}"),)
@@ -87,24 +86,6 @@ def _nothing(problem: str) -> Judged:
     return Judged(dict.fromkeys(_PARTS, (Check(False, problem),)))
 
 
-def _calling(vector: int, numbers: Sequence[int]) -> bytes:
-    """Return a guest that passes each number to the gate in EAX, with something in each register, and emits EAX."""
-    filled = b"".join(
-        bytes([0x48 | number >> 3, 0xB8 | number & 7]) + (_FILLED * (number + 1)).to_bytes(8, "little")
-        for number in range(1, 16)
-        if number != _RSP
-    )  # movabs of each general register but RAX and RSP
-    filled += b"".join(
-        bytes([0x66, 0x48 | number >> 3 << 2, 0x0F, 0x6E, 0xC3 | (number & 7) << 3]) for number in range(16)
-    )  # movq of RBX to each XMM register
-    code = b""
-    for number in numbers:
-        code += filled + b"\xd9\xe8\xf9\xfd"  # fld1; stc; std
-        code += b"\xb8" + number.to_bytes(4, "little") + bytes([0xCD, vector, 0xFC])  # mov eax, number; int; cld
-        code += b"\x89\xc7\xb8\x01\x00\x00\x00\xcd\x80"  # emit EAX
-    return code + b"\xb8\x03\x00\x00\x00\xcd\x80\x0f\x0b"
-
-
 @dataclass(frozen=True)
 class _Ran:
     """A run of the kernel."""
@@ -128,6 +109,8 @@ def _gate(called: _Ran, vector: int) -> Iterator[Check]:
     raised = called.enclave.recording.of_kind(InterruptRaised)
     if not entered:
         yield Check(False, "gate: The kernel does not come to its guest: look at the recording of a run of beacon.")
+    elif called.crossings.calls and called.crossings.open.get(vector, 0) & TYPE != INTERRUPT_GATE:
+        yield Check(False, "gate: It is no interrupt gate: interrupts stay enabled in your handler. Look at its type.")
     elif called.crossings.calls:
         yield RIGHT
     elif any(one.vector == _GENERAL_PROTECTION and one.error_code == vector * 8 + 2 for one in raised):
@@ -152,7 +135,7 @@ def _handler(called: _Ran, numbers: Sequence[int], mask: int) -> Iterator[Check]
         yield Check(False, "handler: EAX comes back as zero: leaving the kernel, it is cleared.")
     else:
         yield Check(False, "handler: RAX does not come back as EAX XOR your mask, in every call.")
-    lost = list(dict.fromkeys(name for one in returned for name in one.lost))
+    lost = [name for name in KEPT if any(name in one.lost for one in returned)]
     what = f"handler: After the call {', '.join(lost[:8])} {'is' if len(lost) == 1 else 'are'} not as before. "
     yield Check(False, f"{what}Keep what you do not need, or do not touch it.") if lost else RIGHT
 

@@ -56,15 +56,16 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
     try:
         with piece():
             runs = {wake_ns: _run(kernel, wake_ns) for wake_ns in (short, short + 1_001, long, long + 5)}
-            beats = next(_heartbeats(list(runs.values()), mine), "") or _imitated(kernel, mine, number)
+            unknown, payloads = _unknown(kernel, number, short)
+            beats = next(_heartbeats(list(runs.values()), mine), "") or _imitated(unknown, payloads, mine)
     except NoResult as error:
         return _nothing(str(error))
     digests = [run.result.digest for run in runs.values()]
     if beats:
         return _nothing(beats, tuple(digests))
-    checks = {"window": (_window(list(runs.values())),), "steady": (_steady([runs[long], runs[long + 5]]),)}
+    checks = {"window": (_window([*runs.values(), unknown]),), "steady": (_steady([runs[long], runs[long + 5]]),)}
     if checks["steady"] == (RIGHT,):
-        checks["steady"] = (_longest(kernel, number, digests),)
+        checks["steady"] = (_longer(kernel, number, digests),)
     if checks["window"] == checks["steady"] == (RIGHT,):
         checks |= _careful(kernel, runs, (short, long), mine, digests)
     else:
@@ -72,17 +73,19 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
     return Judged(checks, tuple(digests))
 
 
-def _longest(kernel: Firmware, number: int, digests: list[str]) -> Check:
-    """Judge a sleep near the longest that can be configured: what divides sleeps, or counts otherwise, shows there."""
-    wake_ns = _LONGEST_NS - number % 1_000_000_000
-    try:
-        with piece(_SECONDS):
-            options = EnclaveOptions.of(attestation=Attestation.OFF, cycles=2, wake_ns=wake_ns, firmware=kernel)
-            run = observe_scenario(Scenario(_PAYLOADS, options, (), _LIMIT_NS + wake_ns))
-    except NoResult as error:
-        return Check(False, f"steady: With a sleep of {wake_ns} ns: {error}")
-    digests.append(run.result.digest)
-    return _steady([run])
+def _longer(kernel: Firmware, number: int, digests: list[str]) -> Check:
+    """Judge a sleep of any length, and one near the longest: what divides sleeps, or counts otherwise, shows there."""
+    middle = (120_000 << number // 27_000_000 % 15) + number // 9_000 % 3_000 * 16 + 7
+    runs = []
+    for wake_ns in (middle, _LONGEST_NS - number % 1_000_000_000):
+        try:
+            with piece(_SECONDS):
+                options = EnclaveOptions.of(attestation=Attestation.OFF, cycles=2, wake_ns=wake_ns, firmware=kernel)
+                runs.append(observe_scenario(Scenario(_PAYLOADS, options, (), _LIMIT_NS + wake_ns)))
+        except NoResult as error:
+            return Check(False, f"steady: With a sleep of {wake_ns} ns: {error}")
+        digests.append(runs[-1].result.digest)
+    return _steady(runs)
 
 
 def _careful(
@@ -146,13 +149,19 @@ def _heartbeats(runs: Sequence[Run], mine: Heartbeat) -> Iterator[str]:
             yield "A heartbeat has another checksum than that of the payload of the cycle before."
 
 
-def _imitated(kernel: Firmware, mine: Heartbeat, number: int) -> str:
-    """Return what is wrong with the heartbeat for a payload that nobody knows in advance."""
-    payload = unknown_payload(number.to_bytes(32, "big"), 0x400 + number % 0x400)
-    options = EnclaveOptions.of(attestation=Attestation.OFF, cycles=2, wake_ns=50_000, firmware=kernel)
-    run = observe_scenario(Scenario(payload, options, limit_ns=_LIMIT_NS))
+def _unknown(kernel: Firmware, number: int, wake_ns: int) -> tuple[Run, list[bytes]]:
+    """Run payloads that nobody knows in advance, of different sizes, and return them, too. The run's digest varies."""
+    sizes = (0x400 + number % 0x400, 0x800 + number // 0x400 % 0x400)
+    payloads = [unknown_payload(number.to_bytes(32, "big") + bytes([at]), size) for at, size in enumerate(sizes)]
+    options = EnclaveOptions.of(attestation=Attestation.OFF, cycles=3, wake_ns=wake_ns, firmware=kernel)
+    return observe_scenario(Scenario(payloads, options, limit_ns=_LIMIT_NS)), payloads
+
+
+def _imitated(run: Run, payloads: Sequence[bytes], mine: Heartbeat) -> str:
+    """Return what is wrong with the heartbeats for payloads that nobody knows in advance."""
     found = [event.value for event in run.events if isinstance(event, SignalEmitted)]
-    return "" if found == [mine.of_payload(payload)] else "The heartbeat is not calculated: another payload shows it."
+    right = [mine.of_payload(one) for one in payloads]
+    return "" if found == right else "The heartbeat is not calculated: another payload shows it."
 
 
 def _window(runs: Sequence[Run]) -> Check:

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.engine.admission import admit
 from enclave_sim.enclave.engine.profile import GuestProfile
+from enclave_sim.enclave.engine.trial_compilation import TRIAL_LIMITS, compiles_within_limits
 from enclave_sim.events import CycleBegan, HostReturned, SignalEmitted
 from enclave_sim.inputs import AfterEvent, ExternalInterrupt
 from enclave_sim.labs.bounded import Bounds, NoResult, piece
@@ -159,6 +161,8 @@ def _admitted(mine: Order, files: Mapping[str, bytes]) -> tuple[TrustAnchor | No
         return None, f"The trust anchor is of another signer: make your own key by the name {mine.key}."
     if _holds_native_code(files[MODULE]):
         return None, "The module holds compiled code, which nothing can check: hand in the plain signed module."
+    if not compiles_within_limits(files[MODULE]):
+        return None, f"Compiling the module takes more than {TRIAL_LIMITS}."
     try:
         profile = GuestProfile(region("heap").size, frozenset())
         admit(files[MODULE], [anchor], profile, production=True)
@@ -188,7 +192,7 @@ def _run(module: bytes, anchor: TrustAnchor, attestation: Attestation) -> tuple[
 
 def _cycles(events: Sequence[Event]) -> Iterator[Cycle]:
     starts = [number for number, one in enumerate(events) if isinstance(one, CycleBegan)]
-    for begin, end in zip(starts, [*starts[1:], len(events)], strict=True):
+    for begin, end in pairwise([*starts, len(events)]):
         within = events[begin:end]
         asked = [one.result for one in within if isinstance(one, HostReturned) and one.number == _GET_STATUS]
         yield Cycle([one.value for one in within if isinstance(one, SignalEmitted)], asked[-1] if asked else None)

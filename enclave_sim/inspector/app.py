@@ -120,6 +120,7 @@ class Inspector(App[None]):
         """Show the overview, and start the session."""
         if self._lab is not None:
             self.bind(TaskPane.KEY, f"pane('{TaskPane.NAME}')", description=TaskPane.TITLE, show=False)
+        self.app_resume_signal.subscribe(self, lambda _app: self.refresh(layout=True))
         self.desk.find(CodePane).syntax = self._syntax
         self.desk.arrange()
         self.desk.session.start()
@@ -294,6 +295,20 @@ class Inspector(App[None]):
         """Return to the place left by going back."""
         self.history.forward()
 
+    def action_leave_terminal(self) -> None:
+        """Stop the process, and give the terminal back to the shell until it continues."""
+        if self.desk.can_leave_terminal:
+            self.action_suspend_process()
+        else:
+            self.desk.say("there is no shell to return to", failed=True)
+
+    def action_help_quit(self) -> None:
+        """Cancel the running job, as Escape does, or say how to quit. Textual calls this for Ctrl+C."""
+        if self.desk.session.busy:
+            self.desk.session.cancel()
+        else:
+            self.desk.say("q quits the inspector")
+
     def action_help(self) -> None:
         """Show the help of the pane, and all keys."""
         pane = self.desk.pane
@@ -306,7 +321,7 @@ class Inspector(App[None]):
         self.push_screen(Page(f"{pane.KEY} {pane.TITLE}", "\n".join(text)))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Yield the palette commands: the actions that have an object, of this pane and of all, and two of Textual's."""
+        """Yield the palette commands: the actions with an object, of this pane and of all, and two of Textual's."""
         if screen is not self.desk.screen:
             return  # a question is open
         pane = self.desk.pane

@@ -218,6 +218,12 @@ class Desk:
         return self._app.set_timer(seconds, action)
 
     @property
+    def can_leave_terminal(self) -> bool:
+        """True if there is a shell to return to; a browser has none."""
+        driver = self._app._driver
+        return driver is not None and driver.can_suspend
+
+    @property
     def is_open(self) -> bool:
         """True if there is a screen; there is none while the app starts and ends."""
         return bool(self._app.screen_stack)

@@ -56,6 +56,7 @@ KEYS = (
     Key("f", "filter", "filter the events", Group.ROWS),
     Key("escape", "cancel", "cancel what is running; else show the overview", Group.INSPECTOR),
     Key("question_mark", "help", "help on the pane, and all keys", Group.INSPECTOR),
+    Key("ctrl+z", "leave_terminal", "suspend the inspector, until fg in the shell", Group.INSPECTOR),
     Key("q", "quit", "quit the inspector", Group.INSPECTOR),
 )
 _NAMES = {
@@ -65,7 +66,7 @@ _NAMES = {
     "less_than_sign": "<", "greater_than_sign": ">", "question_mark": "?", "slash": "/", "full_stop": ".",
     "escape": "Esc", "backspace": "Backspace", "enter": "Enter", "space": "Space",
     "pageup": "PageUp", "pagedown": "PageDown", "home": "Home", "end": "End",
-    "up": "Up", "down": "Down", "left": "Left", "right": "Right",
+    "ctrl+z": "Ctrl+Z", "up": "Up", "down": "Down", "left": "Left", "right": "Right",
 }  # fmt: skip
 COMMON = "s step  o over  h host call  t ring  p phase  c continue  g goto  < back  1-= panes"
 """The part of the footer common to all panes."""

@@ -46,6 +46,7 @@ class Palette:
             "find_guest": engine is not None and engine.is_coprocessor,
             "verify": engine is not None,
             "cancel": self._desk.session.busy or self._desk.page is not None,
+            "leave_terminal": self._desk.can_leave_terminal,
         }
         return has.get(name, True)
 

@@ -200,6 +200,15 @@ def test_the_frame_of_a_page_fault_has_its_error_code_in_words() -> None:
     assert any("error code" in text and "user" in text for text in rows)
 
 
+def test_an_empty_stack_is_no_unmapped_one() -> None:
+    moment = moment_of()
+    moment.run.next_transition()
+    moment.follow()
+    view = stack_view(moment)
+    assert [row.text for row in view.rows] == ["the stack is empty: RSP, 0x17d000, is its end"]
+    assert view.subtitle == "guest_stack"
+
+
 def test_stack_and_phases_name_a_vector_alike() -> None:
     moment = moment_of("trespasser", cycles=1)
     moment.run.run_to(event="interrupt_delivered", when=lambda event: event.vector == 14)

@@ -69,7 +69,10 @@ def stack_view(moment: Moment) -> View:
     state = machine.cpu.registers
     width = 8 if state.in_64_bit_code else 4
     top = state.rsp if width == 8 else state.ss.base + state.rsp & 0xFFFF_FFFF
-    base = translation(machine)(top)
+    physical = translation(machine)
+    base, below = physical(top), physical(top - 1)
+    if base is None and below is not None and (empty := program.region_at(below)) is not None:
+        return View((note(f"the stack is empty: RSP, {top:#x}, is its end"),), None, empty.name)
     if base is None:
         return View((note(f"nothing is mapped at RSP, {top:#x}"),))
     where = program.region_at(base)

@@ -70,6 +70,7 @@ def _bindings() -> Iterator[Binding]:
 
 WITHOUT_OBJECT = {
     *("search_next(1)", "search_next(-1)", "history_back", "history_forward", "marks", "points", "cancel"),
+    "leave_terminal",
     *(f"move('{name}')" for name in BY_NAME if "wasm" in name),
 }
 """Actions that have no object in the overview at the beginning of a run of AetherHost's guest."""
@@ -106,7 +107,7 @@ def test_the_palette_offers_what_has_got_its_object() -> None:
         await driven.pilot.press("b")
         await driven.type("host_call")
         await driven.press("less_than_sign", "4")
-        got = {action for action in WITHOUT_OBJECT if "wasm" not in action}
+        got = {action for action in WITHOUT_OBJECT if "wasm" not in action and action != "leave_terminal"}
         assert got <= _offered(driven)
         await driven.press("2")
         assert not {"writer", "origins"} & _offered(driven)
@@ -253,6 +254,22 @@ def test_the_cursor_goes_by_row_page_and_edge_and_v_by_heading(size: Size) -> No
         await driven.press("right", "left")
 
     drive(script, size)
+
+
+@SIZES
+def test_ctrl_c_cancels_or_says_how_to_quit_and_ctrl_z_that_there_is_no_shell(size: Size) -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("ctrl+c")
+        assert driven.said == "q quits the inspector"
+        await driven.press("ctrl+z")
+        assert driven.said == "! there is no shell to return to"
+        await driven.pilot.press("c")
+        await driven.pilot.press("ctrl+c")
+        await driven.settle()
+        assert driven.said.startswith("cancelled ")
+        assert not driven.standing.at_end
+
+    drive(script, size, source=source_of(("spinner",), EnclaveOptions.of(cycles=100_000)))
 
 
 @SIZES

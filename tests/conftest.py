@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from tests.collecting import nothing_runs
 from tests.profiles import QUICK, register, scale, seeded
+from tests.releasing import release
 from tests.sampling import shorten
 
 register()
@@ -34,6 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # the thousands of tests themselves are not traversed at every garbage collection
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    module = item.getparent(pytest.Module)
+    if module is not None and (nextitem is None or nextitem.getparent(pytest.Module) is not module):
+        release(module.obj)
 
 
 @pytest.fixture(scope="session")

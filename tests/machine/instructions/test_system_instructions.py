@@ -9,7 +9,7 @@ import pytest
 
 from machine.events import ModeSwitched, RegisterWritten, RingTransition
 
-UD, GP, PF, SS = 6, 13, 14, 12
+DB, UD, GP, PF, SS = 1, 6, 13, 14, 12
 UMIP, SMEP, SMAP, DE, TSD, PCE, FSGSBASE = 1 << 11, 1 << 20, 1 << 21, 1 << 3, 1 << 2, 1 << 8, 1 << 16
 NOWHERE = "movabsq $0x800000000000, %rax;"
 
@@ -209,6 +209,34 @@ def test_syscall_and_sysret(kernel: Any) -> None:
     changes = [(e.from_ring, e.to_ring, e.cause) for e in ran.events if isinstance(e, RingTransition)]
     assert changes == [(0, 3, "fast_system_call"), (3, 0, "fast_system_call")]
     assert [t.vector for t in ran.taken] == [UD]
+
+
+@pytest.mark.parametrize(("before", "after", "taken"), [(0x2, 0x302, (DB, 0x20_0000)), (0x102, 0x202, (UD, 0x20_0001))])
+def test_sysret_traps_by_the_flag_that_it_loads(kernel: Any, before: int, after: int, taken: tuple[int, int]) -> None:
+    """RFLAGS.TF, after SYSRET and before the first instruction in ring 3; the flag before it causes nothing."""
+    ran = kernel(
+        SYSTEM_CALLS
+        + f"movl $0x000B0F90, 0x200000; movl $0x200000, %ecx; movl ${after:#x}, %r11d;"
+        + f"pushq ${before:#x}; popfq; sysretq; 8: 9:"
+    )
+    first = ran.taken[0]
+    assert (first.vector, first.rip, first.cs) == (*taken, 0x23)
+
+
+@pytest.mark.parametrize(("mask", "vector"), [(0x300, UD), (0x200, DB)])
+def test_syscall_traps_unless_it_masks_the_flag(kernel: Any, mask: int, vector: int) -> None:
+    """TF is set in ring 3 by the POPFQ before SYSCALL; IA32_FMASK clears it or leaves it to ring 0."""
+    ran = kernel(
+        SYSTEM_CALLS
+        + msr(0xC0000084, mask)
+        + """movabsq $0x0F9D0101244C809C, %rax; movq %rax, 0x200000; movb $5, 0x200008
+        movl $0x200000, %ecx; movl $2, %r11d; movl $0x240000, %esp; sysretq
+        8: ud2
+        9:"""
+    )
+    first = ran.taken[0]
+    assert (first.vector, first.cs) == (vector, 8)
+    assert ran.machine.ram.read(first.rip, 2) == b"\x0f\x0b"
 
 
 def test_sysenter_and_sysexit(kernel: Any) -> None:

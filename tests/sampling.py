@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-MOST = 4
+MOST = 3
 """How many cases of one test function are in the fast set."""
 
 

@@ -35,7 +35,7 @@ def table(count: int) -> list[Any]:
     return [Case(row=row) for row in range(count)]
 
 
-@pytest.mark.parametrize(("cases", "tried"), [(3, 3), (MOST, MOST), (MOST + 1, MOST), (500, MOST)])
+@pytest.mark.parametrize(("cases", "tried"), [(2, 2), (MOST, MOST), (MOST + 1, MOST), (500, MOST)])
 def test_a_long_table_has_a_sample_in_the_fast_set(cases: int, tried: int) -> None:
     assert len(fast(table(cases))) == tried
 

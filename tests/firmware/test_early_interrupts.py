@@ -115,6 +115,7 @@ def test_a_fault_on_the_way_to_annihilation_halts() -> None:
     assert result.detail.startswith("halted for good")
 
 
+@pytest.mark.slow
 def test_a_plain_pc_annihilates_too() -> None:
     machine: Machine = pc()
     payload = b"\xb8\x02\x00\x00\x00\xcd\x80"  # mov eax, 2; int 80h

@@ -161,6 +161,7 @@ CHEATS: dict[str, Cheat] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.complete
 @pytest.mark.parametrize("cheat", CHEATS.values(), ids=CHEATS)
 def test_a_cheat_gets_nothing(cheat: Cheat, mallory: Path, ada: Path) -> None:
@@ -185,6 +186,7 @@ def test_the_work_of_another_under_the_own_name_gets_nothing(mallory: Path, ada:
         assert sum("another directory is of student ada" in one.problem for one in both) == 1
 
 
+@pytest.mark.slow
 def test_a_copied_assignment_takes_nothing_from_its_owner(mallory: Path, ada: Path) -> None:
     (mallory / "lab.json").write_bytes((ada / "lab.json").read_bytes())
     for order in ((mallory, ada), (ada, mallory)):
@@ -222,6 +224,7 @@ def test_answers_changed_after_the_receipt_are_noticed(mallory: Path, ada: Path)
     assert "files: the receipt claims" in command("lab", "verify", mallory / "receipt.json").output
 
 
+@pytest.mark.slow
 def test_a_receipt_needs_the_signature_of_the_course(mallory: Path, tmp_path: Path) -> None:
     keys = {name: SigningKey.generate(name, development=False) for name in ("course", "mine")}
     for name, key in keys.items():

@@ -35,6 +35,7 @@ def test_an_attempt_without_end_is_stopped_by_virtual_time(code: str) -> None:
     assert judgement == judge(lab, "ada", {ANSWERS: toml(answers)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", ["(call $emit_signal (i32.const 1))", "(drop (call $get_status))", ""])
 def test_a_payload_without_end_is_stopped(body: str) -> None:
     lab = find_lab("payload")
@@ -98,6 +99,7 @@ def test_a_kernel_of_slow_instructions_costs_only_the_parts_that_need_it(name: s
     assert "seems to have no end" in judgement.parts[-1].messages[0]
 
 
+@pytest.mark.slow
 def test_only_what_is_too_slow_loses_its_points(monkeypatch: pytest.MonkeyPatch) -> None:
     """An attempt may reach the limit of processor time before that of virtual time."""
     lab = find_lab("breakout")
@@ -110,6 +112,7 @@ def test_only_what_is_too_slow_loses_its_points(monkeypatch: pytest.MonkeyPatch)
     assert "write: It takes more than 0.5 s of processor time" in judgement.parts[0].messages[0]
 
 
+@pytest.mark.slow
 def test_the_whole_judgement_has_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Work without end in every part takes no longer than that, and the last part says why it is not judged."""
     lab = find_lab("breakout")

@@ -25,6 +25,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.complete
 @pytest.mark.parametrize("lab", labs(slow=SLOW))
 def test_an_answer_that_no_part_asks_for_is_noted(lab: Lab) -> None:

@@ -30,6 +30,7 @@ def test_the_exploit_works_on_the_vulnerable_kernel_only() -> None:
     assert (refused.outcome, hole.REASON in refused.detail) == ("PAYLOAD_REJECTED", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 12345, 10**30])
 def test_the_built_in_validator_refuses_and_accepts_the_judges_modules(number: int) -> None:
     for one in modules.refused(number)[:: 1 if number else 3]:

@@ -154,6 +154,7 @@ def test_a_worker_without_our_code_is_one_error(
     assert "only_here" in error
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_cannot_be_used_is_one_error(
     expected: tuple[Path, list[Row]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

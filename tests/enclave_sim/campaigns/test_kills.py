@@ -147,6 +147,7 @@ class DeadlyExecutor:
         self.given.clear()
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_worker_is_a_named_outcome_and_harms_no_other(tmp_path: Path) -> None:
     plan = read_plan(plan_file(tmp_path, 10))
     with Store(tmp_path / "a.campaign", create=True) as store:

@@ -53,6 +53,7 @@ def check(bench: Bench, injection: Injection, known: str) -> None:
     assert left == known.endswith("still there"), injection
 
 
+@pytest.mark.slow
 def test_what_is_not_activated_changes_nothing_in_a_window(bench: Bench) -> None:
     injections = [
         Injection(MemoryBits(address, 1 << address % 8), AtInstruction(at))
@@ -109,6 +110,7 @@ def compare(window: range, addresses: list[int]) -> tuple[int, int]:
     return pilots, sum(by_force.values())
 
 
+@pytest.mark.slow
 def test_pilots_with_weights_equal_brute_force() -> None:
     stack = region("call_stack")
     pilots, runs = compare(range(116_940, 116_955), list(range(stack.end - 72, stack.end, 24)))

@@ -147,6 +147,7 @@ def test_triggers_meet_at_one_moment(bench: Bench) -> None:
     assert (visited.rip, visited.outcome) == (by_event.rip, by_event.outcome)
 
 
+@pytest.mark.slow
 def test_a_run_is_that_of_a_fresh_enclave_whatever_ran_before(bench: Bench) -> None:
     start = at_start(bench)
     injections = [

@@ -32,6 +32,7 @@ def test_a_warm_boot_finds_what_the_guest_held(bench: Bench) -> None:
     assert "bytes of data survived" in text  # the kernel's, which is no secret
 
 
+@pytest.mark.slow
 def test_what_survives_decays_with_the_seed(bench: Bench) -> None:
     def run(decay: int, seed: int) -> tuple[Outcome, tuple[str, ...]]:
         record = bench.run(Injection(PowerLoss(decay, seed), SIGNALLED))

@@ -53,6 +53,7 @@ def test_the_version_needs_no_command() -> None:
     assert not any(name.startswith(("enclave_sim.cli.runs", "machine.machine", "msgspec")) for name in modules)
 
 
+@pytest.mark.slow
 def test_a_quiet_run_imports_what_it_runs_and_little_else() -> None:
     """Imports once took half of a short run: most modules besides ours are unicorn's and wasmtime's."""
     modules = command("run", "beacon", "-q")
@@ -65,6 +66,7 @@ def test_a_quiet_run_imports_what_it_runs_and_little_else() -> None:
     assert x87 == {"clearing", "extended", "forms", "fxsave", "mmx", "runs", "state", "unit", "words"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profiled", [False, True])
 def test_the_process_ends_at_once_unless_it_is_profiled(profiled: bool) -> None:
     """Functions that were registered for the end are called before, and nothing printed is lost."""

@@ -150,6 +150,7 @@ def test_every_command_is_here() -> None:
     assert {name for name in found if not any(line.startswith(f"{name} ") for line in lines)} == SERVING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("words", [*COMMANDS, *(pytest.param(words, marks=pytest.mark.slow) for words in SLOW)])
 def test_a_command_whose_output_is_lost(words: str, output: str, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,7 @@ def test_a_kernel_without_lines_is_refused() -> None:
     assert program_of("kernel", b"", kernel.loaded).lines.image == b""
 
 
+@pytest.mark.slow
 def test_collectors_can_be_joined(beacon: CoverageReport) -> None:
     joined, other = Coverage(), by("trespasser")
     for one in (by("beacon"), other):

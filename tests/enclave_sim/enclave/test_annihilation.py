@@ -184,6 +184,7 @@ def way_down() -> tuple[int, int]:
     return began, step_4 - began
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(part=st.floats(0, 1))
 def test_a_fault_on_the_way_down_goes_on_where_it_was(part: float) -> None:

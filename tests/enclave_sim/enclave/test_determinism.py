@@ -36,6 +36,7 @@ def reference() -> dict[str, str]:
 NAMES, SEEDS = ("counter", "digest", "abyss"), ("0", "1", "4242")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "seed"),
     sampled(product(NAMES, SEEDS), ("digest", "1")),

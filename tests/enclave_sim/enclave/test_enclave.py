@@ -81,6 +81,7 @@ def test_greedy_is_never_given_memory() -> None:
     assert 0xFFFF_FFFF in result.signals
 
 
+@pytest.mark.slow
 def test_the_spinner_is_preempted_and_goes_on_correctly() -> None:
     _, often = run("spinner", quantum_ns=1_000_000)
     _, seldom = run("spinner", quantum_ns=300_000_000)
@@ -89,6 +90,7 @@ def test_the_spinner_is_preempted_and_goes_on_correctly() -> None:
     assert 1 <= seldom.preemptions <= 5
 
 
+@pytest.mark.slow
 def test_preemption_comes_at_the_same_points_each_time() -> None:
     first, second = (run("spinner", quantum_ns=10_000_000)[0] for _ in range(2))
     points = [
@@ -268,6 +270,7 @@ def test_a_time_slice_that_ends_with_the_guest_does_not_end_the_sleep(quantum_ns
     assert [w.latency_ns for w in kinds(enclave, events.Woken)] == [0] * (cycles - 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(before_ns=st.integers(0, 400))
 def test_a_sleep_is_ended_once_by_what_comes_first(before_ns: int) -> None:

@@ -50,6 +50,7 @@ def of_kind(enclave: Enclave, kind: type) -> list[Any]:
     return [event for event in enclave.recording.events if isinstance(event, kind)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "name", sampled([name for name in payloads.names() if name != "spinner"], "counter", "trespasser")
@@ -163,6 +164,7 @@ def test_the_evidence_of_such_a_run_is_accepted() -> None:
     assert run("counter", attestation="require")[0].outcome == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_a_recording_of_such_a_run_can_be_replayed(tmp_path: Path) -> None:
     _, enclave = run("counter", cycles=2)
     assert enclave.recording is not None

@@ -96,6 +96,7 @@ def test_a_traced_run_replays_and_the_portable_hook_traces_the_same(name: str, t
     assert Enclave("counter", cycles=2, trace_memory=name, portable=True).run().digest == result.digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["heap", "kernel_stack"])
 def test_a_traced_run_goes_back_and_is_the_same_again(name: str) -> None:
     session = Session("counter", cycles=2, trace_memory=name)

@@ -199,6 +199,7 @@ def test_a_snapshot_file_holds_a_guest_in_the_middle_of_its_work(tmp_path: Path)
     assert load(tmp_path / "a.snapshot").run().digest == enclave.run().digest
 
 
+@pytest.mark.slow
 def test_a_session_goes_back_into_the_interpreter_and_names_the_writer_of_a_value() -> None:
     session = Session("counter", engine="resident")
     session.run_to(event="signal_emitted")

@@ -61,6 +61,7 @@ def test_any_moment_can_be_gone_back_to(first_ns: int, second_ns: int) -> None:
     assert enclave.run() == whole("runner", None, **options)[0]
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.sampled_from(["digest", "spinner", "counter", "beacon"]), st.integers(1, 12_000_000), st.integers(1, 900_000))
 def test_a_suspended_guest_is_gone_back_to(payload: str, first_ns: int, second_ns: int) -> None:

@@ -160,6 +160,7 @@ def test_residue_is_shown_with_who_wrote_it() -> None:
     assert re.search(r"last written at \d+ ns by [a-z_]+(\+0x[0-9a-f]+)? \([a-z_]+\.[cS]:\d+\)", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "payload", "what"),
     [
@@ -187,6 +188,7 @@ def test_declared_output_may_depend_on_the_secret() -> None:
     assert noninterference(first, second).holds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "what"),
     [

@@ -103,6 +103,7 @@ def test_there_is_no_such_secret(made: Made) -> None:
     assert made.scenarios == []
 
 
+@pytest.mark.slow
 def test_a_flat_guest_runs_on_the_host_each_time(made: Made) -> None:
     flat = Scenario("surveyor", EnclaveOptions.of(engine="native"))
     made.verify(flat, runs=3)

@@ -48,6 +48,7 @@ def undisturbed() -> InspectedRun:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", sampled(range(len(_LONG)), 1, 4))
 @settings(max_examples=10)
 @given(after=st.integers(0, 30))
@@ -89,6 +90,7 @@ def _is(kind: str) -> Callable[[Event], bool]:
     return lambda event: event.__struct_config__.tag == kind
 
 
+@pytest.mark.slow
 def test_the_first_event_of_a_run_is_at_its_beginning() -> None:
     run = InspectedRun(enclave_of("counter", EnclaveOptions.of(cycles=1)))
     run.next_host_call()

@@ -100,6 +100,7 @@ def test_a_click_and_a_drag_on_the_strip_go_there_and_the_header_names_the_ring(
     drive(script, size)
 
 
+@pytest.mark.slow
 def test_the_strip_is_as_wide_as_the_terminal_after_each_resize() -> None:
     async def script(driven: Driven) -> None:
         await driven.press("right_square_bracket")

@@ -54,6 +54,7 @@ def started(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
+@pytest.mark.slow
 def test_the_task_of_a_directory_has_the_case_the_points_and_the_hints(started: Path) -> None:
     lab = OpenLab(started)
     task = lab.judged()

@@ -60,6 +60,7 @@ def test_they_shrink_to_few_and_early_ones() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [interrupt_schedules, host_answers, memory_faults])
 def test_half_of_the_times_are_near_those_given(strategy: Callable[..., st.SearchStrategy[list[AnyInput]]]) -> None:
     end, near, drawn = 1 << 60, (1 << 60) // 7, list[int]()

@@ -49,6 +49,7 @@ def test_a_step_that_is_left_out_is_seen() -> None:
         run_state_machine_as_test(life_cycle("beacon"), settings=FIRST)
 
 
+@pytest.mark.slow
 def test_a_region_that_is_not_scrubbed_is_seen() -> None:
     genuine = ScrubEngine._run
 

@@ -209,6 +209,7 @@ def test_after_going_back_only_what_is_in_the_recording_counts(tmp_path: Path) -
     assert_replays(enclave, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", sampled(["0", "1"], "1"))
 def test_in_another_process_place_and_locale(seed: str, tmp_path: Path) -> None:
     inputs: list[AnyInput] = [ExternalInterrupt(at_ns=500_000), Tamper(at_ns=2_000_000)]

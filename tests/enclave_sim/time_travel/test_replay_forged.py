@@ -41,6 +41,7 @@ def last(path: Path) -> int:
     return replay(path).events
 
 
+@pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_forged_event_is_shown_beside_its_neighbours(path: Path, last: int, data: st.DataObject) -> None:

@@ -57,6 +57,7 @@ def everything(session: Session) -> tuple[Any, ...]:
     return (session.now, general, state, machine.cpu.context.vector_registers, devices, ram, session.events)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 @settings(max_examples=15)
 @given(data=st.data())

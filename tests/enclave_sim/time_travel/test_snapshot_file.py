@@ -77,6 +77,7 @@ def test_a_guest_that_waits_for_its_host_call_gets_the_answer(tmp_path: Path) ->
     assert calls > 0
 
 
+@pytest.mark.slow
 def test_another_process_goes_on_too(tmp_path: Path) -> None:
     enclave = Enclave("counter", cycles=2)
     enclave.boot()

@@ -46,6 +46,7 @@ def test_white_space_is_free(packed: bytes) -> None:
     assert host_accepts(packed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "packed",
     [

@@ -43,6 +43,7 @@ def start(body: str, rest: str = "") -> str:
     return f'(memory 1) {rest} (func (export "_start") {body})'
 
 
+@pytest.mark.slow
 def test_host_calls_have_their_numbers_arguments_and_results(harness: Harness) -> None:
     found = events(harness, start("(call $emit (call $status)) (call $shred)"))
     assert [event[:3] for event in found] == [("C", 0, 0), ("C", 1, STATUS), ("C", 2, 0), ("R", 0, 0)]

@@ -102,6 +102,7 @@ def test_an_instruction_computes_the_bits_that_wasmtime_computes(harness: Harnes
     assert harness.run(module)[1] == reference.run(module)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sampled(_TRAPPING, "i32.div_s"))
 def test_an_instruction_that_may_trap_traps_where_wasmtime_does(harness: Harness, name: str) -> None:
     types, result = OPERATORS[name]

@@ -177,6 +177,7 @@ VEX = {
 """Operands are EBX or memory at ESI, and ECX by VEX.vvvv."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", NARROW)
 @pytest.mark.parametrize("name", VEX)
 def test_vex_has_eight_registers_of_32_bits_outside_64_bit_mode(name: str, mode: Mode) -> None:

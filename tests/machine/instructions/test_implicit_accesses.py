@@ -258,6 +258,7 @@ def refused_as_the_manual_says(name: str, place_name: str, mode: Mode, ring: int
 _SAMPLE = 11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_a_sample_of_accesses_is_refused_as_the_manual_says(name: str) -> None:
     """A different one for each instruction, so that together they cover every place, mode and ring."""

@@ -70,6 +70,7 @@ def accessing() -> tuple[tuple[Form, bool], ...]:
     return tuple(found())
 
 
+@pytest.mark.slow
 def test_hundreds_of_forms_access_memory() -> None:
     assert len(accessing()) > 600
     assert sum(writes for _, writes in accessing()) > 150

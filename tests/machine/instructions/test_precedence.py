@@ -74,11 +74,13 @@ def is_x87(form: Form) -> bool:
     return form.row.map is Map.ONE_BYTE or images
 
 
+@pytest.mark.slow
 def test_there_are_hundreds_of_forms() -> None:
     assert len(floating_point_forms()) > 300
     assert sum(map(is_x87, floating_point_forms())) > 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("ts", [0, TS])
 def test_em_makes_all_of_mmx_and_sse_undefined_whatever_ts_is_and_x87_absent(ts: int, mode: Mode) -> None:
@@ -120,6 +122,7 @@ def test_em_and_ts_do_not_matter_to_instructions_on_general_registers(mode: Mode
                     assert other.registers | {"CR0": plain.registers["CR0"]} == plain.registers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cause", CAUSES)
 @pytest.mark.parametrize("place", ["misaligned", "null segment"])
 def test_what_forbids_an_instruction_precedes_alignment_and_limits(place: str, cause: str) -> None:

@@ -106,6 +106,7 @@ def test_an_exception_saves_the_flags_that_its_instruction_found(
     assert taken.rflags & all_but_af == flags & all_but_af
 
 
+@pytest.mark.slow
 def test_a_handler_that_faults_at_once_for_ever_comes_to_the_limit(kernel: Any) -> None:
     """Nothing retires: only the deliveries take time."""
     body = "movw $0x3000, idt + 14*16; movw $0x40, idt + 14*16 + 6; movb $1, idt + 14*16 + 4; movb 0x403000, %al"

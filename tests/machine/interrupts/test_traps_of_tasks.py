@@ -34,6 +34,7 @@ def gate(selector: int) -> bytes:
     return struct.pack("<II", selector << 16, 0xE500)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("portable", [False, True])
 def test_a_run_ends_although_each_trap_leads_to_another_task(assembler: Assembler, portable: bool) -> None:
     """#DB enters one task by its T flag, whose own trap finds that task busy: #GP enters the other one, and so on."""

@@ -53,6 +53,7 @@ def at_the_end(code: bytes, *, ring: int, cr0: int) -> Program:
     return Program(COPY_AND_JUMP, ring=ring, registers=tuple(values.values()), data=code, cr0=cr0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ring", "cr0", "kind"),
     [

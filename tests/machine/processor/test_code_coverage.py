@@ -86,6 +86,7 @@ def test_an_instruction_that_was_not_executed_is_not_covered() -> None:
     assert not coverage.marks[9] & Mark.IN_SEQUENCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", EngineName)
 def test_the_kernel_is_covered_alike_in_every_way_and_its_digest_stays(engine: EngineName) -> None:
     payload = "quitter" if engine is EngineName.NATIVE else "beacon"

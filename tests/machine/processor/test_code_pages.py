@@ -62,6 +62,7 @@ def test_a_guarded_page_is_left_for_another(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(entered) < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [PAGE_SIZE, 2 * PAGE_SIZE, 5 * PAGE_SIZE])
 def test_permissions_change_less_often_the_more_pages_there_are(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unicorn's time for each change grows with the number of earlier changes."""

@@ -24,6 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "plan.campaign"
 
 
+@pytest.mark.slow
 def test_a_campaign_that_is_done_runs_nothing(store: Path) -> None:
     before = store.read_bytes()
     ended = command("campaign", "run", store.with_name("plan.toml"))

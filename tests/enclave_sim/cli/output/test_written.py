@@ -68,6 +68,7 @@ def test_every_output_option_is_listed() -> None:
     assert found == COMMANDS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @pytest.mark.complete
 def test_a_recording_is_not_replaced(folder: Path, words: tuple[str, str]) -> None:

@@ -12,6 +12,7 @@ from tests.enclave_sim.cli.test_schema import validator
 from tests.machine.boot import images
 
 
+@pytest.mark.slow
 def test_it_prints_a_table_and_writes_files(tmp_path: Path) -> None:
     tracefile, page = tmp_path / "beacon.info", tmp_path / "beacon.html"
     said = command("coverage", "beacon", "-o", str(tracefile), "--html", str(page)).output.splitlines()

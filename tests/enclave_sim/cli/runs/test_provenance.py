@@ -23,6 +23,7 @@ def test_it_prints_the_tree_and_the_uses() -> None:
     assert "overwritten" in last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--forwards"]])
 def test_its_json_is_as_its_schema_says(more: list[str]) -> None:
     found = json.loads(command("provenance", "counter", "--of", "status", "--bytes", "4", *AT, *more, "--json").output)
@@ -77,6 +78,7 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:
     assert_refused(command("provenance", *arguments), message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asking", [("provenance", "--of", "esi", *AT), ("lifetimes", "--of", "answer:0")])
 def test_a_recording_answers_as_its_run(asking: tuple[str, ...], tmp_path: Path) -> None:
     recording = tmp_path / "counter.jsonl"

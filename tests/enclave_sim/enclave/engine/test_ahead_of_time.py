@@ -36,6 +36,7 @@ def test_compiled_code_runs_as_the_module_does(bench: Make) -> None:
     assert len(runs[0]) > 10
 
 
+@pytest.mark.slow
 def test_code_is_the_same_in_every_process() -> None:
     script = (
         "import sys, hashlib; from enclave_sim.enclave.engine.wasmtime_engine import compile_ahead;"

@@ -50,6 +50,7 @@ def outputs() -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_trap_is_a_fault_of_the_guest(outputs: dict[str, list[str]], order: str) -> None:
     runs = sum(line in (RUN, RUN_THE_FIRST) for line in ORDERS[order])

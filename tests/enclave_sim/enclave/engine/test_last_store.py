@@ -23,6 +23,7 @@ def shared(request: pytest.FixtureRequest, bench: Make) -> Any:
     return bench(guarded=request.param)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(program=programs, budgets=st.lists(st.integers(1, 200), max_size=50))
 @example(
@@ -123,6 +124,7 @@ def test_a_guest_whose_segments_trap_has_stored_nothing(shared: Any) -> None:
     assert shared.engine.store_finder(range(shared.size))() is None
 
 
+@pytest.mark.slow
 def test_a_module_too_large_to_note_its_stores_quickly_is_not_compiled(shared: Any) -> None:
     stores = "(i32.store (i32.const 0) (i32.const 1))" * 10_000
     shared.start(f'(memory 1) (func (export "_start") {stores})')

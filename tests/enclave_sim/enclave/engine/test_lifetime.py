@@ -184,6 +184,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stderr", ["open", "closed"])
 def test_suspended_guests_at_exit_do_no_harm_and_faults_are_traps_without_a_standard_error(stderr: str) -> None:
     out = '(memory 1) (func (export "_start") (drop (i32.load (i32.const -1))))'

@@ -48,6 +48,7 @@ def test_every_kind_of_input_can_wait_for_an_event(one: AnyInput) -> None:
     assert (taken.at_ns, taken.scheduled_ns) == (timed.at_ns, timed.at_ns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("payload", "options"), [("spinner", {}), ("runner", {"engine": "native"})])
 def test_also_while_a_guest_computes(payload: str, options: dict[str, Any]) -> None:
     (first, *_) = [e for e in events_of(payload, **options) if isinstance(e, PhaseCompleted) and e.phase == "EXEC_LOOP"]

@@ -316,6 +316,7 @@ def test_an_input_due_while_the_dormant_kernel_halts_is_taken_with_a_limit_as_wi
         assert limited.run() == Enclave("counter", inputs=[ExternalInterrupt(at_ns=at_ns)]).run()
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.builds(ExternalInterrupt, at_ns=delays, after=moments()))
 def test_a_template_refuses_what_was_due_before_its_start(one: AnyInput) -> None:

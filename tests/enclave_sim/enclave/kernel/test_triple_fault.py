@@ -64,6 +64,7 @@ def test_addresses_have_the_symbols_of_the_image() -> None:
     assert lines[at + 1] == f"  {START:#x} entry -> {START + 4:#x} broken"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ns", [1, 7])
 def test_the_last_instructions_are_those_before_the_fault_in_order(ns: int) -> None:
     lines = explained(b"\xb9\xd0\x07\x00\x00\xe2\xfe" + b"\x90" * 9 + UD2, ns_per_instruction=ns)  # movl, loop, nop

@@ -118,6 +118,7 @@ def test_time_travel_with_a_verifier_elsewhere_and_a_broken_quote() -> None:
     assert verdicts == ["accepted", "refused", "accepted"]
 
 
+@pytest.mark.slow
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at_ns=st.integers(0, END_NS))
 def test_a_snapshot_file_goes_on_with_the_same_quotes(at_ns: int, tmp_path: Path) -> None:

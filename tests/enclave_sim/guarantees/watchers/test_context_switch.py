@@ -187,6 +187,7 @@ def test_a_byte_that_a_fresh_guest_could_find_is_found(name: str) -> None:
     assert found(enters_ring_3, byte(where.base)) == [f"{name} is not zero when a fresh guest is entered"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wanted", "payload", "name", "what"),
     [

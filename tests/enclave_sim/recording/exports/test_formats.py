@@ -44,6 +44,7 @@ def test_the_same_recording_gives_the_same_bytes(run: Run, to: Format) -> None:
     assert run.export(to) == run.export(to)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", sampled(Format, Format.PERFETTO))
 def test_another_process_gives_the_same_bytes(tmp_path: Path, to: Format) -> None:
     recording = tmp_path / "run.jsonl"

@@ -23,6 +23,7 @@ def test_with_its_own(enclave):
 """
 
 
+@pytest.mark.slow
 def test_the_option_limits_each_test_and_a_marker_says_otherwise(run: Runner) -> None:
     run(TESTS).assert_outcomes(passed=4)
     result = run(TESTS, "--enclave-host-limit", SOON)

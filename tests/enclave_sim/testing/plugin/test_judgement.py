@@ -29,6 +29,7 @@ def test_it(observed):
     assert len(result.outlines) < 35
 
 
+@pytest.mark.slow
 def test_enclaves_are_judged_after_the_test_by_the_guarantees_of_its_marker(run: Runner) -> None:
     tests = f"""{PRELUDE}
 at = 1

@@ -19,6 +19,7 @@ def stops(session: Session, *, backwards: bool = False) -> list[tuple[Position, 
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snapshots", [False, True], ids=["", "with a snapshot at each stop"])
 @pytest.mark.parametrize(("payload", "options"), [("counter", {"cycles": 2}), ("runner", {"engine": "native"})])
 def test_stops_are_met_in_both_directions(payload: str, options: dict[str, Any], snapshots: bool) -> None:

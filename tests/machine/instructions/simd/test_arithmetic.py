@@ -100,6 +100,7 @@ def test_the_arithmetic_is_the_hosts() -> None:
         assert differences(expected(program, immediate, operation), end) == {}, program
 
 
+@pytest.mark.slow
 @host_only
 @pytest.mark.parametrize("memory", [False, True])
 def test_the_machine_is_the_host(user_machine: UserMachine, memory: bool) -> None:
@@ -111,6 +112,7 @@ def test_the_machine_is_the_host(user_machine: UserMachine, memory: bool) -> Non
         assert found == {}, program
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [False, True])
 def test_the_machine_keeps_to_the_arithmetic(user_machine: UserMachine, memory: bool) -> None:
     """Even without a host processor, and even if Unicorn computes."""

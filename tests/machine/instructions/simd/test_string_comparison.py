@@ -3,6 +3,8 @@
 import random
 from collections.abc import Iterator
 
+import pytest
+
 from machine.instructions.simd.string_comparison import StringComparison, compare, explicit_length, implicit_length
 from tests.machine.instructions.programs import Program, State, UserMachine, differences, host_only, on_host
 
@@ -68,6 +70,7 @@ def strings(rng: random.Random) -> tuple[int, int]:
     return int.from_bytes(a, "little"), int.from_bytes(b, "little")
 
 
+@pytest.mark.slow
 def test_every_immediate_compares_as_the_text_says() -> None:
     rng = random.Random(1)
     for immediate in range(128):

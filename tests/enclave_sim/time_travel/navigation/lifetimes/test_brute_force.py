@@ -153,6 +153,7 @@ def test_every_copy_in_a_complete_run_is_reported(engine: str, what: str) -> Non
     assert watched.steps > (50_000 if what == "data" else 2_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "what"),
     [

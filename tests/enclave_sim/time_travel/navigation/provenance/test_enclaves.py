@@ -29,6 +29,7 @@ def test_the_ends_are_the_labelled_ones(case: Case) -> None:
     assert found >= labelled if case.some else found == labelled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_step_is_at_the_position_after_its_write(case: Case) -> None:
     session = case.run()

@@ -1,7 +1,10 @@
-"""Nothing runs while tests are collected."""
+"""Nothing runs while tests are collected, and test files do not need one another."""
 
+import ast
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -32,3 +35,15 @@ def test_a_test_file_cannot_choose_the_profile_of_all_tests() -> None:
             settings.load_profile("own")
     finally:
         settings.load_profile(profile)
+
+
+def test_no_test_file_imports_another() -> None:
+    """What two of them need has a module of its own."""
+    root = Path(__file__).parent
+    found = [
+        f"{path.relative_to(root)}: {node.module}"
+        for path in sorted(root.rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and re.match(r"tests\..*\btest_", f"{node.module}")
+    ]
+    assert not found

@@ -1,15 +1,10 @@
 """Data does not change: every dataclass and every msgspec structure is frozen, except those that hold state."""
 
 import dataclasses
-import importlib
-import inspect
-import pkgutil
-from collections.abc import Iterator
 
 import msgspec
 
-import enclave_sim
-import machine
+from tests.all_classes import classes
 
 CHANGING = {
     "enclave_sim.inspector.model.event_log._Filtered",
@@ -32,17 +27,6 @@ READ = {
     "enclave_sim.time_travel.snapshot_file._File",
 }
 """File structures, which exist only while one is read."""
-
-
-def classes() -> Iterator[tuple[str, type]]:
-    for package in (machine, enclave_sim):
-        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if found.name.endswith("__main__"):
-                continue
-            module = importlib.import_module(found.name)
-            for name, each in vars(module).items():
-                if inspect.isclass(each) and each.__module__ == module.__name__:
-                    yield f"{module.__name__}.{name}", each
 
 
 def changes(each: type) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_names_in_documents import OURS, ROOMS, ROOT, files
+from tests.names import OURS, ROOMS, ROOT, files
 
 PYTHON, C = (".py",), (".c", ".h", ".S", ".ld", ".zig")
 _PATH = re.compile(rf"(?<![\w./-])((?:{'|'.join(ROOMS)})/[\w./-]*[\w/])")

@@ -10,20 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_data import classes
+from tests.all_classes import classes
+from tests.names import OURS, ROOMS, ROOT, files
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
-ROOMS = ("docs", "enclave_sim", "firmware", "machine", "payloads", "tests")
-OURS = re.compile(r"[\w-]+\.(py|c|h|S|ld|bin)")
-"""A file name without its folder."""
 OTHERS = {"Phase.explain", "cause.py", "enclave_sim.header", "hello.c"}
 """Names that only look like ours: of Hypothesis, of the metadata of Parquet files, of files that the reader writes."""
-
-
-@cache
-def files() -> frozenset[str]:
-    return frozenset(path.name for room in ROOMS for path in (ROOT / room).rglob("*"))
 
 
 @cache

@@ -4,25 +4,17 @@ from typing import Any
 
 import pytest
 
-from machine.boot import loader
 from machine.errors import MachineError
 from machine.events import InterruptRaised
 from machine.execution.deferred_signals import SignalsHeld
 from machine.machine import Machine, MachineConfiguration, Outcome
-from tests.machine.conftest import Log
+from tests.machine.booted import booted
 from tests.machine.execution.alignment import FLAG_AC, SET_AM, TO_RING_3
 from tests.machine.whole_state import TICKING, everything
 from tests.sampling import sampled
 
 PORTABLE = sampled([False, True], False)
 COUNTED = "movl $5, %ecx; 1: .globl here; here: incl 0x240000; loop 1b; int $0x21; hlt"
-
-
-def booted(image: bytes, *, portable: bool = False) -> tuple[Machine, Log]:
-    log = Log()
-    machine = Machine(MachineConfiguration(16 << 20, portable=portable), log)
-    loader.load(machine, image)
-    return machine, log
 
 
 def test_what_a_machine_is_not_made_with() -> None:

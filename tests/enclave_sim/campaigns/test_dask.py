@@ -25,7 +25,7 @@ from enclave_sim.campaigns.store import Row, Store
 from enclave_sim.campaigns.work import Batch, Identity, emulator
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from tests.enclave_sim.campaigns import deadly
-from tests.enclave_sim.campaigns.test_kills import plan_file, table, undisturbed
+from tests.enclave_sim.campaigns.small_campaign import plan_file, table, undisturbed
 from tests.enclave_sim.cli.command import assert_refused, command
 
 ROOT = Path(__file__).parents[3]

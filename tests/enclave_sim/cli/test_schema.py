@@ -11,23 +11,10 @@ import payloads
 from enclave_sim.cli.schema import Output, schema_of
 from enclave_sim.payload.signature import strip
 from tests.enclave_sim.cli.command import command
+from tests.enclave_sim.cli.schemas import check, validator
 
-jsonschema = pytest.importorskip("jsonschema")
 PUBLISHED = Path(__file__).parents[3] / "docs" / "schemas"
 NONCE = "00" * 32
-
-
-def validator(output: Output) -> Any:
-    schema = json.loads(command("schema", output.value).output)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    return jsonschema.Draft202012Validator(schema)
-
-
-def check(output: Output, *arguments: str | Path) -> Any:
-    """Run a command; its output must be one object that matches the schema."""
-    document = json.loads(command(*arguments, "--json").output)
-    validator(output).validate(document)
-    return document
 
 
 @pytest.mark.parametrize("output", Output)

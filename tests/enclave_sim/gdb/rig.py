@@ -142,3 +142,13 @@ def run_gdb(script: str, directory: Path) -> str:
     )
     output = ended.stdout.replace(_CHECKED_OUT_LATER, "")
     return _NEWER.sub("No more reverse-execution history.\n", output)
+
+
+def document(client: Client, name: bytes, piece: int) -> bytes:
+    whole = b""
+    while True:
+        answer = client.ask(b"qXfer:%b:%x,%x" % (name, len(whole), piece))
+        whole += answer[1:]
+        if answer[:1] == b"l":
+            return whole
+        assert answer[:1] == b"m"

@@ -13,11 +13,9 @@ from enclave_sim.enclave.kernel.bare_kernel import BareKernel, KernelOptions
 from enclave_sim.gdb.registers import I386, X86_64, Architecture
 from enclave_sim.time_travel.travel import Travel
 from tests.c_kernel import compiled
-from tests.enclave_sim.cli.runs.boot_command import write
-from tests.enclave_sim.cli.runs.test_boot_serial import typed
+from tests.enclave_sim.cli.runs.boot_command import typed, write
 from tests.enclave_sim.enclave.kernel.serial_kernels import ECHO, RECEIVE_AND_LEAVE, on_interrupt
-from tests.enclave_sim.gdb.rig import needs_gdb, run_gdb, served
-from tests.enclave_sim.gdb.test_state import document
+from tests.enclave_sim.gdb.rig import document, needs_gdb, run_gdb, served
 from tests.machine.boot import images
 from tests.sampling import sampled
 

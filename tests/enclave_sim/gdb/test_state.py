@@ -11,7 +11,7 @@ from enclave_sim.gdb.registers import X86_64
 from enclave_sim.memory_map import region, regions
 from enclave_sim.time_travel import Session
 from machine.architecture.processor_state import GENERAL_REGISTERS
-from tests.enclave_sim.gdb.rig import Client, served
+from tests.enclave_sim.gdb.rig import Client, document, served
 
 
 @cache
@@ -25,16 +25,6 @@ GUARD = region("irq_stack").end
 def read(client: Client, address: int, length: int) -> bytes | None:
     answer = client.ask(f"m{address:x},{length:x}".encode())
     return None if answer == b"E0e" else bytes.fromhex(answer.decode())
-
-
-def document(client: Client, name: bytes, piece: int) -> bytes:
-    whole = b""
-    while True:
-        answer = client.ask(b"qXfer:%b:%x,%x" % (name, len(whole), piece))
-        whole += answer[1:]
-        if answer[:1] == b"l":
-            return whole
-        assert answer[:1] == b"m"
 
 
 @settings(max_examples=25)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.bookmark_file import MOST, read_bookmarks, write_bookmarks
 from enclave_sim.time_travel import Link, Session, link_to_here
-from tests.enclave_sim.time_travel.test_link import LINKS
+from tests.enclave_sim.time_travel.links import LINKS
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from enclave_sim.inspector.model.rows import Meaning
 from enclave_sim.inspector.session.sources import source_of
 from tests.enclave_sim.cli.command import assert_refused, command
 from tests.enclave_sim.cli.runs.boot_command import HALT
-from tests.enclave_sim.cli.runs.test_boot_screen import GRAPHICS, SCROLL, draw
+from tests.enclave_sim.cli.runs.screen_code import GRAPHICS, SCROLL, draw
 from tests.enclave_sim.enclave.kernel.serial_kernels import ECHO
 from tests.enclave_sim.inspector.driving import Driven, drive
 from tests.enclave_sim.inspector.moments import moment_of

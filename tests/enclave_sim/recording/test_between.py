@@ -1,33 +1,15 @@
 """A part of a recording is read without the rest, and is what a search through all of it finds."""
 
-import functools
-import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enclave_sim import Enclave
 from enclave_sim.recording import reader
 from enclave_sim.recording.format import RecordingError
-from enclave_sim.recording.reader import RecordingFile, read_events
-from machine.events import Event
-
-
-@functools.cache
-def directory() -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory()
-
-
-@functools.cache
-def recorded() -> tuple[Path, bytes, list[Event]]:
-    enclave = Enclave("counter", cycles=40)
-    enclave.run()
-    assert enclave.recording is not None
-    path = Path(directory().name) / "counter.jsonl"
-    enclave.recording.save(path)
-    return path, path.read_bytes(), list(read_events(path))
+from enclave_sim.recording.reader import RecordingFile
+from tests.enclave_sim.recording.recorded_file import recorded
 
 
 def times() -> st.SearchStrategy[int]:

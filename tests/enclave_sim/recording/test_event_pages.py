@@ -13,7 +13,7 @@ from enclave_sim.recording.event_pages import EventPages, KindIndex
 from enclave_sim.recording.format import RecordingError
 from enclave_sim.recording.reader import RecordingFile
 from machine.events import Event
-from tests.enclave_sim.recording.test_between import recorded
+from tests.enclave_sim.recording.recorded_file import recorded
 
 PLACES = st.integers(-2200, 2200)
 

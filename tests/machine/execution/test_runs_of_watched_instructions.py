@@ -8,7 +8,7 @@ import pytest
 from machine.machine import Outcome
 from machine.processor.engine import Engine
 from machine.processor.step_hook import Stop
-from tests.machine.test_stepping import booted
+from tests.machine.booted import booted
 from tests.machine.whole_state import everything
 from tests.sampling import sampled
 

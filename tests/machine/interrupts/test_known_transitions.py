@@ -11,7 +11,7 @@ from machine.events import InterruptDelivered, InterruptRaised
 from machine.execution.deferred_signals import SignalsHeld
 from machine.machine import Machine, Outcome
 from machine.processor.step_hook import Stop
-from tests.machine.test_stepping import booted
+from tests.machine.booted import booted
 from tests.machine.whole_state import everything, ram
 
 LIMIT_NS = 20_000

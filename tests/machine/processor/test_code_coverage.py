@@ -13,9 +13,9 @@ from machine.errors import MachineError
 from machine.machine import Machine, MachineConfiguration
 from machine.processor.block_clock import NEVER_WARM
 from machine.processor.code_coverage import CodeCoverage, Mark
-from tests.machine.processor.test_block_clock import SNIPPETS, SNIPPETS_32, loop, loop_32
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
+from tests.machine.programs.loops import SNIPPETS, SNIPPETS_32, loop, loop_32
 from tests.machine.programs.program import Mode, Program, Result
 
 WHERE = range(layout.CODE, layout.CODE + 0x2000)

@@ -11,7 +11,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.schema import Output
 from tests.enclave_sim.cli.campaigns.plans import PLAN
 from tests.enclave_sim.cli.command import assert_refused, command
-from tests.enclave_sim.cli.test_schema import check
+from tests.enclave_sim.cli.schemas import check
 
 
 @pytest.fixture(scope="module")

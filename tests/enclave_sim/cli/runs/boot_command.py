@@ -56,3 +56,8 @@ def write(directory: Path, code: bytes, *, multiboot: int = 1) -> Path:
     path = directory / "kernel.elf"
     path.write_bytes(images.kernel1(code=code) if multiboot == 1 else images.kernel2(code=code))
     return path
+
+
+def typed(data: bytes, *arguments: str | Path) -> Ended:
+    done = subprocess.run(command(*arguments), input=data, capture_output=True, check=False, timeout=300)
+    return Ended(done.returncode, done.stdout, done.stderr.decode())

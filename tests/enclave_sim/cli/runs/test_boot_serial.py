@@ -11,15 +11,10 @@ import pytest
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.enclave.kernel.serial_input import typed_in
 from enclave_sim.recording.reader import read_events
-from tests.enclave_sim.cli.runs.boot_command import Ended, boot, command, say, spawn, write
+from tests.enclave_sim.cli.runs.boot_command import Ended, boot, command, say, spawn, typed, write
 from tests.enclave_sim.enclave.kernel.serial_kernels import ECHO, RECEIVE_AND_FAIL, RECEIVE_AND_LEAVE, on_interrupt
 
 pytestmark = pytest.mark.slow
-
-
-def typed(data: bytes, *arguments: str | Path) -> Ended:
-    done = subprocess.run(command(*arguments), input=data, capture_output=True, check=False, timeout=300)
-    return Ended(done.returncode, done.stdout, done.stderr.decode())
 
 
 def test_what_is_typed_reaches_the_kernel_and_the_recording_repeats_it(tmp_path: Path) -> None:

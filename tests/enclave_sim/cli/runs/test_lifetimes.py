@@ -9,7 +9,7 @@ import pytest
 
 from enclave_sim.cli.schema import Output
 from tests.enclave_sim.cli.command import assert_refused, command
-from tests.enclave_sim.cli.test_schema import validator
+from tests.enclave_sim.cli.schemas import validator
 from tests.machine.boot import images
 
 NONCE = ("lifetimes", "beacon", "--of", "nonce", "--until", "976000ns")

@@ -8,7 +8,7 @@ import pytest
 
 from enclave_sim.cli.schema import Output
 from tests.enclave_sim.cli.command import assert_refused, command
-from tests.enclave_sim.cli.test_schema import validator
+from tests.enclave_sim.cli.schemas import validator
 from tests.enclave_sim.forging import forge
 from tests.machine.boot import images
 

@@ -9,7 +9,7 @@ import pytest
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.schema import Output
 from tests.enclave_sim.cli.command import assert_refused, command
-from tests.enclave_sim.cli.test_schema import validator
+from tests.enclave_sim.cli.schemas import validator
 
 WINDOW = ("--from", "1376450", "--to", "1376460ns")
 

@@ -1,7 +1,14 @@
 """Guests made of random statements, and what traps in them."""
 
+import ctypes
+from collections.abc import Iterable
+from itertools import chain, repeat
+from typing import Any
+
 from hypothesis import strategies as st
 from wasmtime import ValType, wat2wasm
+
+from enclave_sim.enclave.engine.contract import Departure, Returned, Trapped
 
 STATUS = 0x8000_001F
 I32 = ValType.i32()
@@ -81,3 +88,13 @@ def module(body: str) -> bytes:
         {body}
         (i32.store (i32.const 0) (local.get $a)) (i32.store (i32.const 4) (local.get $b))))""")
     )
+
+
+def depart(b: Any, wasm: bytes, budgets: Iterable[int]) -> Iterable[Departure]:
+    ctypes.memset(b.memory.address, 0, b.size)
+    b.engine.instantiate(b.engine.admit(wasm, None))
+    for budget in chain(budgets, repeat(1 << 40)):
+        departure = b.engine.resume(STATUS, budget)
+        yield departure
+        if isinstance(departure, Returned | Trapped):
+            return

@@ -1,8 +1,7 @@
 """A guest's backtrace: exactly at the instruction where it is suspended, without a change to the guest."""
 
 import ctypes
-from collections.abc import Callable, Iterable
-from itertools import chain, repeat
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from enclave_sim.enclave.engine.contract import (
 from enclave_sim.payload.wasm.disassembler import WasmInstruction, disassembly
 from enclave_sim.payload.wasm.sections import bodies
 from enclave_sim.specification import HostFunction
-from tests.enclave_sim.enclave.engine.generated_guests import STATUS, module, programs, traps
+from tests.enclave_sim.enclave.engine.generated_guests import depart, module, programs, traps
 
 Make = Callable[..., Any]
 IMPORTED = 2
@@ -38,16 +37,6 @@ def instruction(backtrace: Backtrace, frame: int = 0) -> WasmInstruction | None:
     (body,) = (body for body in bodies(backtrace.module) if body.function == one.function)
     code = {one.offset: one for one in disassembly(backtrace.module, body)}
     return None if one.offset is None or body.start <= one.offset < min(code) else code[one.offset]
-
-
-def depart(b: Any, wasm: bytes, budgets: Iterable[int]) -> Iterable[Departure]:
-    ctypes.memset(b.memory.address, 0, b.size)
-    b.engine.instantiate(b.engine.admit(wasm, None))
-    for budget in chain(budgets, repeat(1 << 40)):
-        departure = b.engine.resume(STATUS, budget)
-        yield departure
-        if isinstance(departure, Returned | Trapped):
-            return
 
 
 def assert_there(b: Any, wasm: bytes, departure: Departure) -> None:

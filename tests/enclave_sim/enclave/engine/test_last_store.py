@@ -12,8 +12,7 @@ from enclave_sim.payload.wasm.disassembler import disassembly
 from enclave_sim.payload.wasm.places import store_text
 from enclave_sim.payload.wasm.sections import bodies
 from tests.enclave_sim.enclave.engine.conftest import PAGE
-from tests.enclave_sim.enclave.engine.generated_guests import module, programs
-from tests.enclave_sim.enclave.engine.test_backtrace import depart
+from tests.enclave_sim.enclave.engine.generated_guests import depart, module, programs
 
 Make = Callable[..., Any]
 

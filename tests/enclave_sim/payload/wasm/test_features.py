@@ -13,7 +13,7 @@ from enclave_sim.payload.wasm.features import BULK_MEMORY, FUNCTION_REFERENCES, 
 from enclave_sim.payload.wasm.opcodes import OPCODES, TYPES, Immediate, encode_opcode
 from enclave_sim.payload.wasm.sections import MODULE_HEADER, SectionId, bodies
 from enclave_sim.strategies import WasmGuest, wasm_guests
-from tests.enclave_sim.payload.wasm.test_disassembler import assembled, codes, plain
+from tests.enclave_sim.payload.wasm.generated_code import assembled, codes, plain
 
 BULK = ("memory.init", "data.drop", "table.init", "elem.drop", "table.copy")
 REFERENCES = (

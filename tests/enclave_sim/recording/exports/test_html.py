@@ -24,6 +24,7 @@ from enclave_sim.recording.format import Digest, Header
 from enclave_sim.specification import Phase, Step
 from machine import events as machine
 from machine.events import Event
+from tests.enclave_sim.recording.exports.html_tables import tables, words
 from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, Run, exported, host_calls
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -40,23 +41,6 @@ def opened(page: str) -> Any:
             assert "url(" not in value
     assert not re.search(r"url\(|@import", page)
     return tree
-
-
-def words(element: Any) -> str:
-    return " ".join(" ".join(element.itertext()).split())
-
-
-def tables(page: str) -> dict[str, list[list[str]]]:
-    """The rows of each table, by the heading above."""
-    found: dict[str, list[list[str]]] = {}
-    body = ElementTree.fromstring(page.partition("<body>")[2].partition("</body>")[0])
-    heading = ""
-    for element in body:
-        if element.tag == "h2":
-            heading = words(element)
-        elif element.tag == "table":
-            found[heading] = [[words(cell) for cell in row] for row in element]
-    return found
 
 
 def test_the_report_is_well_formed_and_needs_nothing(run: Run) -> None:

@@ -7,8 +7,8 @@ from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.exports.picture.figures import Figures
 from machine import events as machine
 from machine.events import Event
+from tests.enclave_sim.recording.exports.html_tables import tables
 from tests.enclave_sim.recording.exports.runs import HEADER, exported
-from tests.enclave_sim.recording.exports.test_html import tables
 
 
 def began(at_ns: int = 5) -> Event:

@@ -174,8 +174,9 @@ class Travel(Movement[S]):
 
         Args:
             what: The secret: `data:0` for the data segments of the first payload, `nonce:0` for the first nonce of the
-                verifier, `input:0` for what the first input writes, `answer:0` for the answer to the first host call;
-                or bytes at the current position, as for `where_from`.
+                verifier, `key:0` for the secret of the key of the first quote, `input:0` for what the first input
+                writes, `answer:0` for the answer to the first host call; or bytes at the current position, as for
+                `where_from`.
             size: The number of bytes in memory.
             linear: The address is a linear one, mapped as it is here.
             until: The position to which to follow it; None for the end of the run.

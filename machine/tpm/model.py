@@ -12,6 +12,7 @@ from machine.tpm.buffers import TpmError, Unmarshaller, in_handle, in_parameter
 from machine.tpm.commands import COMMANDS, Command
 from machine.tpm.constants import Alg, Code, Rc, Tag
 from machine.tpm.failure_mode import respond_failed
+from machine.tpm.keys import Key
 from machine.tpm.messages import error_response, message
 from machine.tpm.sessions import Password, authorize, response_area
 from machine.tpm.tpm_state import TpmState
@@ -48,6 +49,11 @@ class TpmModel(Stateful):
     def seed(self) -> bytes:
         """The TPM's seed."""
         return self._state.seed
+
+    @property
+    def loaded_keys(self) -> tuple[Key, ...]:
+        """The loaded keys, with their secrets, in the order of their handles."""
+        return tuple(self._state.key(handle) for handle in sorted(self._state.loaded))
 
     def power_on(self) -> None:
         """Execute _TPM_Init: unload all keys, end failure mode, and accept only TPM2_Startup."""

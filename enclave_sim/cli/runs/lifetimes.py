@@ -33,7 +33,8 @@ _QUESTION = "The question"
     "--of",
     required=True,
     metavar="SECRET",
-    help="data[:PAYLOAD], nonce[:N], input[:N], answer[:N]; or a register, a linear address or a symbol, at --at.",
+    help="data[:PAYLOAD], nonce[:N], key[:N], input[:N], answer[:N]; or a register, a linear address or a symbol, "
+    "at --at.",
     heading=_QUESTION,
 )
 @option("--bytes", "count", type=NUMBER, metavar="N", default=1, help="Number of bytes in memory.", heading=_QUESTION)
@@ -54,7 +55,8 @@ def lifetimes(
 ) -> None:
     """Show every place that held a copy or a derivative of a secret: from when to when, who made it, who erased it.
 
-    The secret is a payload's data segments, a verifier's nonce, what an input writes, or the answer to a host call;
+    The secret is a payload's data segments, a verifier's nonce, a key of the TPM, what an input writes, or the
+    answer to a host call;
     N counts from 0. Or it is any bytes at --at, or at the beginning of the run.
 
     Example: enclave-sim lifetimes beacon --of nonce

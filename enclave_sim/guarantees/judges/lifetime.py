@@ -9,7 +9,7 @@ from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.guarantees.report import Finding, Report
 from enclave_sim.similar import did_you_mean
 from enclave_sim.time_travel.navigation.lifetimes.answers import Kind, Lifetimes, Row
-from enclave_sim.time_travel.navigation.lifetimes.rows import AETHER_HOST, names
+from enclave_sim.time_travel.navigation.lifetimes.rows import OUTSIDE, names
 from enclave_sim.time_travel.navigation.provenance.places import is_register
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.session import enclave_of
@@ -69,7 +69,7 @@ def short_lived(
     """Judge where a secret was in a run of a scenario, and for how long.
 
     Copies and derivatives count, and what something that is not modelled may have made of it. AetherHost's copies of
-    payloads do not, unless `only_in` is given: they are outside the machine.
+    payloads and the keys of the TPM do not, unless `only_in` is given: they are outside the machine.
 
     Args:
         scenario: The scenario, which is run once.
@@ -106,7 +106,7 @@ def _findings(found: Lifetimes, within_ns: int | None, only_in: Collection[str] 
         what = f"{_WORDS[row.kind]} of {found.name}"
         if only_in is not None and not _allowed(row, only_in):
             yield Finding(f"{what} were in {row.where}", row.since.at_ns, _evidence(row))
-        elif within_ns is not None and row.longest_ns > within_ns and row.where != AETHER_HOST:
+        elif within_ns is not None and row.longest_ns > within_ns and row.where not in OUTSIDE:
             text = f"{what} were in {row.where} for {row.longest_ns} ns, longer than {within_ns} ns"
             yield Finding(text, row.since.at_ns, _evidence(row))
 
@@ -121,7 +121,7 @@ def _evidence(row: Row) -> tuple[str, ...]:
 
 
 def _looked_at(found: Lifetimes) -> dict[str, int | str]:
-    longest = max((row.longest_ns for row in found.rows if row.where != AETHER_HOST), default=0)
+    longest = max((row.longest_ns for row in found.rows if row.where not in OUTSIDE), default=0)
     return {
         "secret": found.name,
         "bytes": len(found.secret),

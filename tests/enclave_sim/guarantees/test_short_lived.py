@@ -37,6 +37,11 @@ def test_a_copy_in_another_place_is_a_finding() -> None:
         report.check()
 
 
+def test_a_key_never_leaves_the_tpm() -> None:
+    assert short_lived(BEACON, "key", within_ns=1, only_in=["tpm"]).verdict == "holds"
+    assert short_lived(BEACON, "key", only_in=PLACES).verdict == "BROKEN"
+
+
 def test_single_registers_can_be_places() -> None:
     report = short_lived(BEACON, "nonce", only_in=[*PLACES[1:], "rax", "rsi", "r8"])
     assert {one.what for one in report.findings} == {"copies of nonce were in r9"}

@@ -18,6 +18,8 @@ BUFFERS = {
     "attestation_nonce": Place(MEMORY, attestation_port.ADDRESS + attestation_port.NONCE, attestation_port.NONCE_SIZE),
 }
 """Bytes of devices that software reads as they are stored there."""
+TPM = "tpm"
+"""The space of the secrets that a TPM keeps."""
 _DEVICES = {tpm_crb.ADDRESS: tpm_crb.TpmCrb, attestation_port.ADDRESS: attestation_port.AttestationPort}
 _ANSWERS = {tpm_crb.ADDRESS: "the TPM", attestation_port.ADDRESS: "the attestation port"}
 
@@ -38,9 +40,13 @@ class Buffers:
         }
 
     def holds(self, address: int) -> bool:
-        """Report whether a device of the page of an address holds labelled bytes."""
+        """Report whether a device of the page of an address holds labelled bytes, in registers or as a secret."""
         page = address & -PAGE_SIZE
-        return page in self._devices and any(byte & -PAGE_SIZE == page for byte in self._taint.in_devices)
+        if page not in self._devices:
+            return False
+        if page == tpm_crb.ADDRESS and self._taint.spaces.get(TPM):
+            return True
+        return any(byte & -PAGE_SIZE == page for byte in self._taint.in_devices)
 
     @property
     def holding(self) -> frozenset[int]:

@@ -5,23 +5,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from enclave_sim.attestation.formats.algorithms import ECDSA_P256, ML_DSA_65
 from enclave_sim.enclave.attester import attestation_port
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.events import HostReturned, InputTaken, VerifierChallenged
+from enclave_sim.events import HostReturned, InputTaken, Quoted, VerifierChallenged
 from enclave_sim.inputs import MemoryWrite, RegisterWrite
 from enclave_sim.payload.errors import MalformedModule
 from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
-from enclave_sim.time_travel.navigation.lifetimes.buffers import Buffers
+from enclave_sim.time_travel.navigation.lifetimes.buffers import TPM, Buffers
 from enclave_sim.time_travel.navigation.provenance.content import content
 from enclave_sim.time_travel.navigation.provenance.places import MEMORY, REGISTERS, Place
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
+from machine.devices.tpm_crb import TpmCrb
 from machine.events import Event
+from machine.tpm.constants import Alg
+from machine.tpm.model import TpmModel
 
-FORMS = "data[:PAYLOAD], nonce[:N], input[:N] or answer[:N]"
+FORMS = "data[:PAYLOAD], nonce[:N], key[:N], input[:N] or answer[:N]"
 """Secrets with a name; a number counts from 0."""
-_FORM = re.compile(r"(data|nonce|input|answer)(?::(\d+))?")
+_KEY_TYPES = {ECDSA_P256: Alg.ECC, ML_DSA_65: Alg.MLDSA}
+_FORM = re.compile(r"(data|nonce|key|input|answer)(?::(\d+))?")
 _ACTIVE, _WITH_INDEX = 0, 2
 _END, _CONTINUES = 0x0B, 0x80
 
@@ -59,6 +64,9 @@ def named_secret(timeline: Timeline[Any], what: str) -> Secret:
     found = _FORM.fullmatch(what)
     assert found is not None
     number = int(found[2] or 0)
+    if found[1] == "key":
+        secret = _key(timeline, number)
+        return Secret(what, (Place(TPM, 0, len(secret)),), secret, Position(0))
     places = _FINDERS[found[1]](timeline, number)
     return marked(timeline, what, places)
 
@@ -120,6 +128,16 @@ def _after_expression(module: bytes, at: int) -> int:
 def _nonce(timeline: Timeline[Any], number: int) -> tuple[Place, ...]:
     _run_to(timeline, VerifierChallenged, "nonce", number)
     return (Place(MEMORY, attestation_port.ADDRESS + attestation_port.NONCE, attestation_port.NONCE_SIZE),)
+
+
+def _key(timeline: Timeline[Any], number: int) -> bytes:
+    """Return the secret of the key that made a quote: the TPM derives it, and so has it from the beginning."""
+    event = _run_to(timeline, Quoted, "key", number)
+    kind = _KEY_TYPES[event.algorithm]
+    for device in timeline.machine.bus.devices:
+        if isinstance(device, TpmCrb) and isinstance(device.tpm, TpmModel):
+            return next(key.secret for key in device.tpm.loaded_keys if key.public.type == kind)
+    raise ConfigurationError("only the model of a TPM shows the secrets of its keys")
 
 
 def _answer(timeline: Timeline[Any], number: int) -> tuple[Place, ...]:

@@ -4,13 +4,15 @@ from collections.abc import Iterable
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.time_travel.navigation.lifetimes.answers import Kind, Lifetime, Maker, Row
-from enclave_sim.time_travel.navigation.lifetimes.buffers import BUFFERS, buffer_name
+from enclave_sim.time_travel.navigation.lifetimes.buffers import BUFFERS, TPM, buffer_name
 from enclave_sim.time_travel.navigation.lifetimes.guests import HOST
 from enclave_sim.time_travel.navigation.provenance.places import Place, is_register
 from enclave_sim.time_travel.position import Position
 
 AETHER_HOST = "aether_host"
 """The payloads that AetherHost has read, outside the machine."""
+OUTSIDE = frozenset([AETHER_HOST, TPM])
+"""Places outside the machine, where a secret may stay."""
 GUEST_VALUES = "guest_values"
 """The operand stacks, locals and globals of guests on the coprocessor."""
 OTHER_RAM = "other_ram"
@@ -41,6 +43,8 @@ def where_is(place: Place, program: Program, ram_bytes: int) -> str:
     """Name the region of memory, the register, or the device in which bytes are."""
     if place.space == HOST:
         return AETHER_HOST
+    if place.space == TPM:
+        return TPM
     if not place.in_memory:
         return place.space if is_register(place.space) else GUEST_VALUES
     if place.start >= ram_bytes:
@@ -51,7 +55,7 @@ def where_is(place: Place, program: Program, ram_bytes: int) -> str:
 
 def names(program: Program) -> list[str]:
     """Return all names that `where_is` gives but those of registers."""
-    return [*(region.name for region in program.regions), *BUFFERS, AETHER_HOST, GUEST_VALUES, OTHER_RAM]
+    return [*(region.name for region in program.regions), *BUFFERS, TPM, AETHER_HOST, GUEST_VALUES, OTHER_RAM]
 
 
 def _row(where: str, kind: Kind, members: list[Lifetime], end: Position) -> Row:

@@ -12,6 +12,8 @@ from enclave_sim.time_travel import Session
 from enclave_sim.time_travel.navigation.lifetimes.answers import Kind, Lifetimes, Met
 from enclave_sim.time_travel.navigation.provenance.places import Place
 from enclave_sim.time_travel.position import Position
+from machine.tpm.constants import Code
+from machine.tpm.model import TpmModel
 
 SECRET = bytes.fromhex("deadbeef123456789abcdef011223344")
 START_NS = 1_417_000
@@ -123,9 +125,37 @@ def test_a_register_that_an_input_writes_can_be_marked() -> None:
     assert run.lifetimes("input:0", until=Position(1100)).secret[0] == 77
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_key_of_the_tpm_stays_there(number: int) -> None:
+    found = Session("beacon", post_quantum=bool(number)).lifetimes(f"key:{number}")
+    assert (found.name, len(found.secret), found.marked) == (f"key:{number}", 40, Position(0))
+    (row,) = found.rows
+    assert (row.where, row.kind, row.since, row.until) == ("tpm", Kind.COPY, Position(0), None)
+    assert not found.not_modelled
+
+
+def test_a_tpm_that_answers_with_its_key_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 16 bytes of it in place of the name of the created key, which the firmware does not look at."""
+    secret = Session("beacon").lifetimes("key").secret
+
+    def execute(tpm: TpmModel, command: bytes, locality: int) -> bytes:
+        answer = genuine(tpm, command, locality)
+        created = int.from_bytes(command[6:10], "big") == Code.CREATE_PRIMARY and answer[6:10] == bytes(4)
+        return answer[:-32] + secret[8:24] + answer[-16:] if created else answer
+
+    genuine = TpmModel.execute
+    monkeypatch.setattr(TpmModel, "execute", execute)
+    found = Session("beacon").lifetimes("key")
+    leaked = next(row for row in found.rows if row.where == "tpm_buffer")
+    assert leaked.made_by.by.startswith("the TPM, at ")
+    assert {place.size for place in leaked.places} == {16}
+    assert leaked.until is not None
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [
+        ("key:5", "there is no key 5 in this run; it has "),
         ("data:1", "there is no payload 1 in this run; it has 1"),
         ("data", "payload 0 has no data segment"),
         ("nonce:9", "there is no nonce 9 in this run; it has 1, counted from 0"),

@@ -12,12 +12,12 @@ ACTIVITY_KINDS = (CycleBegan, CycleEnded, WakeScheduled, Woken, AnnihilationBega
 
 
 def activity(last: Event) -> str:
-    """Return the activity after `last`, the latest event of ACTIVITY_KINDS. Cycles are counted from 1, as in `run`."""
+    """Return the activity after `last`, the latest event of ACTIVITY_KINDS. Cycles are counted from 0, as in events."""
     match last:
         case CycleBegan(cycle=cycle):
-            return f"running: cycle {cycle + 1:,}"
+            return f"running: cycle {cycle:,}"
         case CycleEnded(cycle=cycle):
-            return f"cycle {cycle + 1:,} ended"
+            return f"cycle {cycle:,} ended"
         case WakeScheduled():
             return "asleep"
         case Woken(source=source):

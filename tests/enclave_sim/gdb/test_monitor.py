@@ -48,7 +48,7 @@ def test_where_and_phase_and_thread(session: Session) -> None:
         *phases, doing = client.monitor("phase").splitlines()
         assert [line.split()[1] for line in phases] == ["PROT_ENTRY", "MEM_MAP", "WASM_INIT", "EXEC_LOOP"]
         assert phases[-1].endswith("Active Execution")
-        assert doing == "running: cycle 1"
+        assert doing == "running: cycle 0"
         told = bytes.fromhex(client.ask(b"qThreadExtraInfo,1").decode()).decode()
         assert told == f"ring 0, EXEC_LOOP, {now} ns"
         client.ask(b"c")

@@ -141,7 +141,7 @@ def test_a_phase_says_that_its_target_state_is_reached_not_before_it_is() -> Non
         rows = [row.text for row in phase_view(moment).rows[:4]]
         assert [row[0] for row in rows] == ["+" if other <= phase else "." for other in Phase]
         assert rows[phase - 1].endswith(f"{phase.target_state} reached")
-    assert [row.text.split("  ")[0] for row in phase_view(moment).rows[4:5]] == ["> running: cycle 1"]
+    assert [row.text.split("  ")[0] for row in phase_view(moment).rows[4:5]] == ["> running: cycle 0"]
     moment.run.run_to(event="wake_scheduled")
     assert _activity(moment) == "asleep"
     moment.run.run_to(event="annihilation_began")

@@ -10,8 +10,8 @@ from machine.events import Event
 @pytest.mark.parametrize(
     ("last", "shown"),
     [
-        (CycleBegan(0, 5, 1), "running: cycle 2"),
-        (CycleEnded(0, 5, 1), "cycle 2 ended"),
+        (CycleBegan(0, 5, 1), "running: cycle 1"),
+        (CycleEnded(0, 5, 1), "cycle 1 ended"),
         (WakeScheduled(0, 5, 9), "asleep"),
         (Woken(0, 5, "timer", 9, 0), "woken: timer"),
         (AnnihilationBegan(0, 5, "COMPLETED", 0, ""), "annihilation: COMPLETED"),

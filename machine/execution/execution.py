@@ -111,7 +111,7 @@ class Execution(Stateful):
         self.ring_and_mode.watch()
         watch_cli_and_sti(self._cpu.hook)
         self._known.forget()
-        self._cpu.engine.flush_translations()
+        self._cpu.engine.paging.flush_translations()
 
     def take_reached(self) -> Reached:
         """Return the place where the processor has stopped, and reset it to ANYWHERE."""
@@ -422,10 +422,10 @@ class Execution(Stateful):
         stop = self._execute_one(instruction) if done is Done.NATIVE else None
         if before is not None and self._observed.look() != before:
             registers.cr[0] &= CR0_BITS
-            cpu.engine.follow_paging(before[0])
+            cpu.engine.paging.follow(before[0])
             self._observed.record_changes(before, rip)
             ring_and_mode.watch()
-            cpu.engine.flush_translations()
+            cpu.engine.paging.flush_translations()
         if registers.cpl != ring:
             cause = _LEFT_BY[instruction.opcode] if registers.tr.selector == task else "task_switch"
             ring_and_mode.left_ring(ring, cause)

@@ -188,7 +188,7 @@ class SystemInstructions:
         if number in (0, 4):
             check = control_registers.check_cr4 if number else control_registers.check_cr0
             check(registers, cpu.memory, value)
-            cpu.engine.directory_pointers.before_change(number, value)
+            cpu.engine.paging.directory_pointers.before_change(number, value)
             return Done.NATIVE
         if number == 8:
             if value >> 4:
@@ -198,7 +198,7 @@ class SystemInstructions:
             registers.cr[2] = value
         else:
             control_registers.check_cr3(registers, cpu.memory, value)
-            cpu.engine.load_cr3(value)
+            cpu.engine.paging.load_cr3(value)
         cpu.skip(instruction.length)
         return Done.COMPLETE
 
@@ -304,7 +304,7 @@ class SystemInstructions:
             raise Fault(UD)
         if instruction.extension == _INVLPG:
             self._check_ring_0()
-            self._cpu.engine.flush_tlb()
+            self._cpu.engine.paging.flush_tlb()
             self._cpu.skip(instruction.length)
             return Done.COMPLETE
         if instruction.extension in (_SGDT, _SIDT):

@@ -36,10 +36,10 @@ class WatchedInstructions:
     def following(self, page: int) -> Instruction | None:
         """Return the next instruction if the engine would only stop before it, because it is to be executed here.
 
-        Entering the engine takes longer than most instructions. See `Engine.next_in` for `page`.
+        Entering the engine takes longer than most instructions. See `Lookahead.next_in` for `page`.
         """
         cpu = self._cpu
-        found = cpu.engine.next_in(page)
+        found = cpu.engine.ahead.next_in(page)
         if found is None:
             return None
         if found.action & cpu.hook.watched or is_misplaced(cpu, found) or is_unusual(cpu, found):

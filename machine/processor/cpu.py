@@ -231,8 +231,8 @@ class Cpu:
         self.context.content = state["context"]
         ctypes.memmove(ctypes.addressof(self.hook), state["hook"], STATE_BYTES)
         self.time_stamp_counter.offset, self.time_stamp_counter.aux = state["tsc_offset"], state["tsc_aux"]
-        self.engine.directory_pointers.copy()
-        self.engine.flush_tlb()
+        self.engine.paging.directory_pointers.copy()
+        self.engine.paging.flush_tlb()
         if self.coverage is not None:
             self.coverage.resume()
         if self.engine.block_clock is not None:

@@ -14,11 +14,11 @@ from unicorn import (
     x86_const,
 )
 
-from machine.architecture.decoding import Instruction, misleading_prefixes
+from machine.architecture.decoding import misleading_prefixes
 from machine.architecture.paging import SupervisorMemory
-from machine.architecture.processor_state import HFLAG_BY_BLOCK, HFLAG_TF, SegmentRegister, SystemRegisters
+from machine.architecture.processor_state import HFLAG_BY_BLOCK, HFLAG_TF, SegmentRegister
 from machine.architecture.saved_context import SavedContext
-from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle
+from machine.architecture.unicorn_ffi import emu_start, engine_handle
 from machine.bus.bus import Bus
 from machine.bus.ram import PAGE_SIZE, Ram
 from machine.errors import UnicornStopped
@@ -27,9 +27,10 @@ from machine.processor.clock import Clock
 from machine.processor.code_coverage import CodeCoverage
 from machine.processor.code_pages import CodePages, map_ram
 from machine.processor.code_reader import CodeReader
-from machine.processor.directory_pointers import DirectoryPointers
 from machine.processor.engine_callbacks import Callbacks
 from machine.processor.fetch_faults import FetchFaults
+from machine.processor.lookahead import Lookahead
+from machine.processor.paging_caches import PagingCaches
 from machine.processor.stale_code import StaleCode
 from machine.processor.step_hook import STRINGS, HookInPython, HookState, StepHook, Steps, Stop
 from machine.processor.translations import Translations
@@ -68,7 +69,7 @@ class Engine:
         self._misled: tuple[str, str] | None = None
         """While a misleading instruction is executed: the segment that Unicorn takes, and the right one."""
         step_hook = StepHook(self.uc, ram, self.context, _portable_hook, portable=portable)
-        self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
+        self.native = step_hook.native
         self.hook = step_hook.state
         self._native_entry, self._hook_address = step_hook.enter, ctypes.addressof(step_hook.state)
         self._native_delivery = step_hook.deliver_known
@@ -76,8 +77,9 @@ class Engine:
         self._translations.charge_to(self.hook)
         self.clock = Clock(self.hook, ns_per_instruction)
         self.memory = SupervisorMemory(ram, self.registers)
-        self.directory_pointers = DirectoryPointers(self.uc, self.registers, self.memory)
+        self.paging = PagingCaches(self.uc, self.registers, self.memory, step_hook.forget_pages)
         self.code = CodeReader(self._handle, self.registers, self.hook, self.give_back)
+        self.ahead = Lookahead(ram, self.hook, self.registers, self.code)
         self._faults = FetchFaults(self.hook, self.registers, self.context, self.code)
         self._stale_code = StaleCode(
             ram,
@@ -87,7 +89,7 @@ class Engine:
             self.context,
             engine=self._handle,
             give_back=self.give_back,
-            flush_tlb=self.flush_tlb,
+            flush_tlb=self.paging.flush_tlb,
             stop=self.clock.stop,
         )
         self.callbacks = Callbacks(
@@ -189,41 +191,6 @@ class Engine:
             return self.execute()
         finally:
             self._misled = None
-
-    def next_in(self, page: int) -> Instruction | None:
-        """Return the next instruction if nothing but the instruction itself could stop the engine before it.
-
-        The processor must have stopped at an instruction that changed neither ring nor mapping.
-
-        Args:
-            page: The linear page of that instruction.
-
-        Returns:
-            The instruction; None if the engine must be entered.
-        """
-        at, hook = self.registers.linear_rip, self.hook
-        if at & -PAGE_SIZE != page or at == hook.breakpoint or not self._only_instructions_stop(1):
-            return None
-        return self.code.following(at)
-
-    def passes(self, addresses: range, count: int) -> bool:
-        """Report whether nothing but the instructions themselves would stop the engine.
-
-        Args:
-            addresses: The linear addresses of the next instructions.
-            count: Their number.
-
-        Returns:
-            True if `execute` would do nothing but stop at each of them that is watched.
-        """
-        return self.hook.breakpoint not in addresses and self._only_instructions_stop(count)
-
-    def _only_instructions_stop(self, count: int) -> bool:
-        """Report what `passes` does, but for the breakpoint."""
-        hook, ram = self.hook, self._ram
-        if hook.retired + count > hook.deadline or hook.stepping or hook.watch_if:
-            return False
-        return not (hook.addresses or hook.flow or hook.debugging or ram.stale_code or ram.rewritten)
 
     def _attempt(self) -> Stop | None:
         """Enter the engine once. Return why it stopped; None if it must be entered again. Raises UnicornStopped."""
@@ -415,30 +382,6 @@ class Engine:
         """Read the registers from the engine, after it stopped without the hook."""
         self.context.save()
         self.hook.rflags = self.uc.reg_read(x86_const.UC_X86_REG_RFLAGS)
-
-    def load_cr3(self, value: int) -> None:
-        """Set CR3 to a checked value, with all that a processor does then."""
-        self.directory_pointers.load_cr3(value)
-        self.flush_tlb()
-
-    def follow_paging(self, before: bytes) -> None:
-        """Load page-directory pointers if an instruction has changed CR0 or CR4 so that a processor loads them.
-
-        Args:
-            before: The `system_registers` before it.
-        """
-        if self.directory_pointers.after_change(SystemRegisters.from_buffer_copy(before)):
-            self.flush_tlb()
-
-    def flush_tlb(self) -> None:
-        """Flush all address translations, Unicorn's too, after the machine changed paging."""
-        control(self._handle, TLB_FLUSH)
-        self.flush_translations()
-
-    def flush_translations(self) -> None:
-        """Flush cached address translations, after a change of the paging mode or of the page tables."""
-        self.memory.flush()
-        self.forget_pages()
 
 
 def _portable_hook(uc: Uc, state: HookState) -> HookInPython:

@@ -25,4 +25,4 @@ def enter_flat_mode(cpu: Cpu, entry: int) -> None:
     hook.pass_once = hook.pass_watched = NEVER
     for name, value in _FLOATING_POINT_AT_RESET.items():
         cpu.write_register(name, value)
-    cpu.engine.flush_tlb()
+    cpu.engine.paging.flush_tlb()

@@ -9,7 +9,7 @@ def write(machine: Machine, one: MemoryWrite | RegisterWrite) -> None:
     """Write to a machine that is stopped before an instruction."""
     if isinstance(one, MemoryWrite):
         machine.ram.write(one.address, bytes.fromhex(one.data), INPUT)
-        machine.cpu.engine.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
+        machine.cpu.engine.paging.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
     elif one.register == "rflags":
         cpu = machine.cpu
         cpu.rflags = cpu.rflags & ~WRITABLE_FLAGS | one.value & WRITABLE_FLAGS

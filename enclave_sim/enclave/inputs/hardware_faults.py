@@ -118,4 +118,4 @@ def _flip(cpu: Cpu, part: str, bits: int) -> None:
         setattr(register, field, getattr(register, field) ^ bits)
     else:
         setattr(registers, part, getattr(registers, part) ^ bits)
-    cpu.engine.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
+    cpu.engine.paging.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores

@@ -58,7 +58,11 @@ class FloatingPointRuns:
         at = cpu.linear_rip
         code = _run_at_start(cpu.code.in_page(at, _MAX_BYTES))
         count = len(code) // _INSTRUCTION_BYTES
-        if count < 2 or registers.cr[0] & (CR0_EM | CR0_TS) or not cpu.engine.passes(range(at, at + len(code)), count):
+        if (
+            count < 2
+            or registers.cr[0] & (CR0_EM | CR0_TS)
+            or not cpu.engine.ahead.passes(range(at, at + len(code)), count)
+        ):
             return False
         before = state.save()
         result = _result(code, registers.cs.selector, registers.rip, before)

@@ -210,7 +210,7 @@ class TaskSwitch:
         elif registers.cr[0] & CR0_PG:
             cr3 = int.from_bytes(new[_CR3 : _CR3 + 4], "little")
             if cr3 != registers.cr3:  # else PAE paging keeps its pointers (SDM volume 3, 4.4.1)
-                cpu.engine.load_cr3(cr3)
+                cpu.engine.paging.load_cr3(cr3)
         cpu.rflags = flags & _LOADED_FLAGS | 2 | nested
         registers.rip = rip
         for name, value in zip(_REGISTERS, general, strict=True):
@@ -222,7 +222,7 @@ class TaskSwitch:
             cpu.debug.write(7, cpu.debug.dr7 & ~_DR7_LOCAL)
         cpu.set_privilege(registers.cs.selector & 3)
         if registers.cr[0] & CR0_PG:
-            cpu.engine.flush_tlb()
+            cpu.engine.paging.flush_tlb()
 
     @staticmethod
     def _selectors(new: bytes, wide: int) -> dict[str, int]:

@@ -160,7 +160,7 @@ class Msrs(Stateful):
         if (value ^ registers.efer) & EFER_LME and registers.cr[0] & CR0_PG:
             raise Fault(GP, 0)
         registers.efer = value & ~EFER_LMA | registers.efer & EFER_LMA
-        self._cpu.engine.flush_tlb()
+        self._cpu.engine.paging.flush_tlb()
 
 
 def _no_tracing(value: int) -> None:

@@ -73,7 +73,7 @@ def test_a_jump_that_can_no_longer_be_fetched_was_executed(bench: Bench, mode: M
         at for at in range(0, len(tables), 8) if tables[at : at + 4] == entry.to_bytes(4, "little")
     )
     machine.ram.write(at, bytes(8))
-    machine.cpu.engine.flush_tlb()
+    machine.cpu.engine.paging.flush_tlb()
     now, retired = machine.clock.now_ns, machine.cpu.hook.retired
     assert machine.step() is None
     assert bench._last.interrupt is not None

@@ -193,7 +193,7 @@ def swap_two_pages(machine: Machine, linear: int, physical: int) -> None:
     machine.ram.write(0x11000, b"".join(entry.to_bytes(4, "little") for entry in entries))
     machine.cpu.registers.cr[3] = 0x10000
     machine.cpu.registers.cr[0] |= 1 << 31
-    machine.cpu.engine.flush_tlb()
+    machine.cpu.engine.paging.flush_tlb()
 
 
 @given(st.sampled_from(sorted(STORES)), st.integers(-20, 4), st.binary(min_size=16, max_size=16), st.booleans())

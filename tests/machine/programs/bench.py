@@ -328,7 +328,7 @@ class Bench:
         for number in (4, 0):
             if registers.cr[number] != start.control[number]:
                 cpu.write_register(f"CR{number}", start.control[number])
-        cpu.engine.load_cr3(start.control[3])
+        cpu.engine.paging.load_cr3(start.control[3])
         cpu.set_privilege(0)
         registers.rip = startup.SAVE
         outcome = machine.run(machine.clock.now_ns + _SAVING)

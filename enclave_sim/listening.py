@@ -1,5 +1,6 @@
 """Listening sockets of the services. An address or a port that cannot be used raises ConfigurationError."""
 
+import errno
 import os
 import socket
 
@@ -33,4 +34,6 @@ def listen(host: str, port: int, backlog: int = 1) -> socket.socket:
         # The error's text repeats the address, so the plain reason is looked up; gaierror has its own codes.
         is_errno = error.errno is not None and not isinstance(error, socket.gaierror)
         reason = os.strerror(error.errno or 0) if is_errno else str(error.strerror)
+        if error.errno == errno.EADDRINUSE:
+            reason += "; port 0 chooses a free one"
     raise ConfigurationError(f"cannot listen at {host} port {port}: {reason}")

@@ -20,7 +20,7 @@ from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inspector.actions.bookmarks import Bookmarks
 from enclave_sim.inspector.actions.breakpoints import Breakpoints
 from enclave_sim.inspector.actions.history import History
-from enclave_sim.inspector.actions.keys import COMMON, KEYS, Group, key_text
+from enclave_sim.inspector.actions.keys import COMMON, COMMON_KERNEL, KEYS, Group, key_text
 from enclave_sim.inspector.actions.navigation import Navigation
 from enclave_sim.inspector.actions.origins import Origins
 from enclave_sim.inspector.actions.palette import Palette
@@ -138,8 +138,9 @@ class Inspector(App[None]):
     def on_descendant_focus(self) -> None:
         """Show the keys of the focused pane."""
         if self.desk.is_open and not self.desk.asks_user:
-            pane = self.desk.pane
-            self.desk.show_keys(f"{pane.TITLE}: {pane.FOOTER}  ? help  | {COMMON}")
+            pane, seen = self.desk.pane, self.desk.seen
+            common = COMMON_KERNEL if seen is not None and seen.standing.engine is None else COMMON
+            self.desk.show_keys(f"{pane.TITLE}: {pane.FOOTER}  ? help  | {common}")
 
     def on_key(self, event: Key) -> None:
         """Give a question what was typed ahead: such keys still reach the pane, which has no use for them."""
@@ -151,7 +152,10 @@ class Inspector(App[None]):
     def on_inspector_updated(self, message: Updated) -> None:
         """Show an update from the session's thread."""
         self.queries.wait_for_idleness()
+        is_first = self.desk.seen is None
         self.desk.show(message.update)
+        if is_first:
+            self.on_descendant_focus()  # now it is known what runs
 
     def on_pane_asks(self) -> None:
         """Remake the panes, because one of them must show something else."""

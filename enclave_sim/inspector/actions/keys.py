@@ -70,6 +70,8 @@ _NAMES = {
 }  # fmt: skip
 COMMON = "s step  o over  h host call  t ring  p phase  c continue  g goto  < back  1-= panes"
 """The part of the footer common to all panes."""
+COMMON_KERNEL = COMMON.replace("h host call  ", "").replace("p phase", "p mode")
+"""The same for a bare kernel, which has no host calls and no boot phases."""
 
 
 def key_text(keys: str) -> str:

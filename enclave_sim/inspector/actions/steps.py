@@ -100,9 +100,19 @@ MOVEMENTS = (
     Movement("back_call", "H", _SEARCH, "the previous host call", lambda r: r.previous_host_call()),
     Movement("transition", "t", _SEARCH, "the next ring transition", lambda r: r.next_transition()),
     Movement("back_transition", "T", _SEARCH, "the previous ring transition", lambda r: r.previous_transition()),
-    Movement("phase", "p", _SEARCH, "where the next boot phase reaches its target state", lambda r: r.next_phase()),
     Movement(
-        "back_phase", "P", _SEARCH, "where the last boot phase reached its target state", lambda r: r.previous_phase()
+        "phase",
+        "p",
+        _SEARCH,
+        "the next boot phase: where it reaches its target state; of a bare kernel, the next mode",
+        lambda r: r.next_phase(),
+    ),
+    Movement(
+        "back_phase",
+        "P",
+        _SEARCH,
+        "the last boot phase: where it reached its target state; of a bare kernel, the last mode",
+        lambda r: r.previous_phase(),
     ),
     Movement("continue", "c", _RUN, "run to a breakpoint or watchpoint, or the end", lambda r: r.resume()),
     Movement(

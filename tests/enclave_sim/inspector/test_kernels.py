@@ -11,6 +11,7 @@ import pytest
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.inspector.actions.keys import COMMON_KERNEL
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.recording.format import RecordingError
@@ -85,6 +86,20 @@ def test_what_only_an_enclave_has_is_reported_in_a_line(kernel: Path, size: Size
         assert driven.said.startswith("! no further host call before the run ends")
 
     drive(script, size, source=source_of((str(kernel),)))
+
+
+def test_footer_and_palette_offer_no_host_call_phase_or_guarantee(kernel: Path) -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("=")
+        footer = str(driven.app.query_one("#keys").render())
+        assert footer.endswith(f"  | {COMMON_KERNEL}")
+        assert "p mode" in footer
+        assert "host call" not in footer
+        offered = [command.title for command in driven.app.get_system_commands(driven.app.screen)]
+        assert not [title for title in offered if "host call" in title or "(V)" in title or "WebAssembly" in title]
+        assert any("of a bare kernel, the next mode (p)" in title for title in offered)
+
+    drive(script, source=source_of((str(kernel),)))
 
 
 @SIZES

@@ -172,6 +172,7 @@ def test_a_scheduler_without_workers_is_one_error(tmp_path: Path, monkeypatch: p
     process = start(tmp_path, "scheduler", "--host", "127.0.0.1", "--port", "0")
     try:
         while not (tmp_path / "scheduler.json").exists():
+            assert process.poll() is None
             time.sleep(0.1)
         address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
         with pytest.raises(ConfigurationError, match="has no workers; dask worker starts one"):

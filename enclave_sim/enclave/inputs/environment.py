@@ -80,7 +80,8 @@ class Environment(Stateful):
             case MemoryFault():
                 flipped = machine.ram.read(one.address, 1)[0] ^ one.bits
                 machine.ram.write(one.address, bytes([flipped]), INPUT)
-                machine.cpu.engine.paging.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
+                # Otherwise the content of the TLB would depend on earlier restores.
+                machine.cpu.engine.paging.flush_tlb()
             case HardwareFault():
                 hardware_faults.apply(machine, one)
             case MemoryWrite() | RegisterWrite():

@@ -272,7 +272,7 @@ class Walk:
                 return True
             if not any(taint.touches(one) for one in (*found.reads, *step.reads)):
                 return False
-            met = Met.SENT if found.name.startswith("out") else Met.COMPUTED
+            met = Met.SENT if found.name.startswith(("out", "wrmsr")) else Met.COMPUTED
             taint.meet(met, Maker(named(self._timeline, step.rip), found.text), step.after)
             return True
         read = tuple(Input((one,)) for one in step.reads)

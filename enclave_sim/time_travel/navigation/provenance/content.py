@@ -1,7 +1,8 @@
 """The content of places at the current position of a machine."""
 
-from enclave_sim.time_travel.navigation.provenance.places import MMX, Place, is_register, size_of
+from enclave_sim.time_travel.navigation.provenance.places import KERNEL_GS_BASE, MMX, Place, is_register, size_of
 from machine.instructions.floating_point.state import X87State
+from machine.instructions.system.msrs import IA32_KERNEL_GS_BASE
 from machine.machine import Machine
 
 _X87_PITCH = 16
@@ -17,5 +18,8 @@ def content(machine: Machine, place: Place) -> bytes:
         unit = X87State(machine.cpu.context.x87_state)
         at = (MMX.index(place.space) - unit.top & 7) * _X87_PITCH
         return unit.numbers[at + place.start : at + place.end]
-    number = machine.cpu.read_register(place.space.upper())
+    if place.space == KERNEL_GS_BASE:
+        number = machine.cpu.read_msr(IA32_KERNEL_GS_BASE)
+    else:
+        number = machine.cpu.read_register(place.space.upper())
     return number.to_bytes(max(size_of(place.space), 8), "little")[place.start : place.end]

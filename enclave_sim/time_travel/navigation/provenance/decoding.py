@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
 
-from enclave_sim.time_travel.navigation.provenance.places import MMX, REGISTERS, VECTORS, X87_BYTES, Place
+from enclave_sim.time_travel.navigation.provenance.places import BASES, MMX, REGISTERS, VECTORS, X87_BYTES, Place
 from enclave_sim.time_travel.navigation.provenance.roles import POPPED, PUSHED, ROLES, STACK, Effect, Term
 from machine.architecture.processor_state import GENERAL_REGISTERS
 
@@ -14,6 +14,7 @@ _PREFIXES = frozenset("lock rep repe repz repne repnz bnd notrack xacquire xrele
 _REPEATS = frozenset("rep repe repz repne repnz".split())
 _CONDITIONAL_MOVE = "cmov"
 _RETURNS_FROM_INTERRUPT = frozenset(["iret", "iretd", "iretq"])
+ACCESSING_MSRS = frozenset(["rdmsr", "wrmsr"])
 _WORDS = frozenset("fnstsw fnstcw fldcw fnstenv fldenv".split())
 """x87 instructions that access no register of the stack."""
 _X87 = tuple(Place(name, 0, X87_BYTES) for name in MMX)
@@ -75,6 +76,12 @@ class Decoded:
     def returns_from_interrupt(self) -> bool:
         """True for IRET, IRETD and IRETQ."""
         return self.name in _RETURNS_FROM_INTERRUPT
+
+    @property
+    def loaded_base(self) -> str | None:
+        """`fs` or `gs` if the instruction loads that register, and its base with it."""
+        first = self.operands[0].register if self.operands and self.name in ("mov", "pop") else None
+        return first.space if first is not None and first.space in ("fs", "gs") else None
 
     def register(self, word: str) -> Place:
         """Return a register of the table: outside 64-bit mode the lower half of `rsp`."""
@@ -174,6 +181,10 @@ def _with_writes(made: Decoded, effects: tuple[Effect, ...]) -> Decoded:
         found |= dict.fromkeys((_widened(made, made.accumulator("A")), REGISTERS["rflags"]))
     if made.repeats:
         found[REGISTERS["rcx"]] = None
+    if made.loaded_base:
+        found[REGISTERS[f"{made.loaded_base}_base"]] = None
+    if made.name in ACCESSING_MSRS:
+        found |= dict.fromkeys(REGISTERS[base] for base in BASES)
     if made.returns_from_interrupt:
         found = dict.fromkeys(REGISTERS[name] for name in ("rsp", "rflags", "cs", "ss", "ds", "es", "fs", "gs"))
     return replace(made, writes=tuple(found))
@@ -200,6 +211,8 @@ def _touched(name: str) -> tuple[Place, ...]:
     """Return the registers that an instruction which is not modelled may read and write although none is named."""
     if name.startswith(("fxsave", "fxrstor", "xsave", "xrstor")):
         return (*_X87, *(REGISTERS[one] for one in VECTORS))
+    if name in ("lfs", "lgs"):
+        return (REGISTERS[f"{name[1:]}_base"],)
     return _X87 if name.startswith("f") and name not in _WORDS else ()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from enclave_sim.time_travel.navigation.provenance.answers import End, Ending, Role
-from enclave_sim.time_travel.navigation.provenance.decoding import Address, Decoded, Operand
+from enclave_sim.time_travel.navigation.provenance.decoding import ACCESSING_MSRS, Address, Decoded, Operand
 from enclave_sim.time_travel.navigation.provenance.effects import Bytes, Effect, Input, Spread, cut, length
 from enclave_sim.time_travel.navigation.provenance.places import FLAGS, MEMORY, MMX, REGISTERS, X87_BYTES, Place
 from enclave_sim.time_travel.navigation.provenance.roles import BY_BIT, CLEARING, POPPED, PUSHED, ROLES, STACK, Term
@@ -19,6 +19,7 @@ _OUTSIDE = {
     "'cpuid'": End.PROCESSOR,
     "'time'": End.PROCESSOR,
     "'msr'": End.PROCESSOR,
+    "'descriptor'": End.PROCESSOR,
     "'system register'": End.PROCESSOR,
     "'port'": End.DEVICE,
     "'x87'": End.CONSTANT,
@@ -68,7 +69,10 @@ class InstructionEffects:
         if found.name in ("bsf", "bsr") and self._number(found, found.operands[1]):
             return ROLES["/scanned"]
         assert found.effects is not None
-        return found.effects
+        if found.name in ACCESSING_MSRS:
+            return ROLES.get(f"{found.name}/{self._register('rcx') & 0xFFFF_FFFF:#x}", found.effects)
+        loaded = found.loaded_base
+        return (*found.effects, *ROLES[f"/{loaded}"]) if loaded else found.effects
 
     # One row
 
@@ -169,7 +173,7 @@ class InstructionEffects:
             return f"CPUID {self._register('rax') & 0xFFFF_FFFF:#x}"
         if what == "'msr'":
             return f"MSR {self._register('rcx') & 0xFFFF_FFFF:#x}" if found.name == "rdmsr" else "TSC_AUX"
-        return {"'time'": "the time stamp counter"}.get(what, found.name)
+        return {"'time'": "the time stamp counter", "'descriptor'": "the descriptor"}.get(what, found.name)
 
     # Operands
 

@@ -13,13 +13,16 @@ MMX = tuple(f"mm{number}" for number in range(8))
 """The x87 registers by physical number: their lower 8 bytes are the MMX registers."""
 X87_BYTES = 10
 CONTROL = ("cr0", "cr2", "cr3", "cr4")
+KERNEL_GS_BASE = "kernel_gs_base"
+BASES = ("fs_base", "gs_base", KERNEL_GS_BASE)
+BREAKPOINTS = ("dr0", "dr1", "dr2", "dr3")
 _SIZES = {
     **dict.fromkeys(GENERAL_REGISTERS, 8),
     FLAGS: 8,
     **dict.fromkeys(VECTORS, 16),
     **dict.fromkeys(MMX, X87_BYTES),
     **dict.fromkeys(SEGMENT_REGISTERS, 2),
-    **dict.fromkeys(CONTROL, 8),
+    **dict.fromkeys((*CONTROL, *BASES, *BREAKPOINTS), 8),
 }
 
 
@@ -89,7 +92,7 @@ def _parts() -> dict[str, Place]:
 
 
 REGISTERS = _parts()
-"""Registers and their parts by name: `rax`, `eax`, `ax`, `al`, `ah`, `r8d`, `xmm0`, `rflags`, `cr3`, `ds`."""
+"""Registers and their parts by name: `rax`, `eax`, `ax`, `al`, `ah`, `r8d`, `xmm0`, `rflags`, `cr3`, `fs_base`."""
 _NAMES = {place: name for name, place in reversed(REGISTERS.items())}
 
 

@@ -108,6 +108,21 @@ scasb scasw scasd scasq | F=0 1 ; rdi=rdi< ?F
 insb insw insd | 0='port' @dx ; rdi=rdi< ?F
 outsb outsw outsd | rsi=rsi< ?F
 
+# bases of segments: rows with a number are for that MSR in ECX
+rdfsbase | 0=fs_base.
+rdgsbase | 0=gs_base.
+wrfsbase | fs_base=0.
+wrgsbase | gs_base=0.
+swapgs | gs_base=kernel_gs_base. ; kernel_gs_base=gs_base.
+rdmsr/0xc0000100 | eax=fs_base[0:4]. ; edx=fs_base[4:8].
+rdmsr/0xc0000101 | eax=gs_base[0:4]. ; edx=gs_base[4:8].
+rdmsr/0xc0000102 | eax=kernel_gs_base[0:4]. ; edx=kernel_gs_base[4:8].
+wrmsr/0xc0000100 | fs_base[0:4]=eax. ; fs_base[4:8]=edx.
+wrmsr/0xc0000101 | gs_base[0:4]=eax. ; gs_base[4:8]=edx.
+wrmsr/0xc0000102 | kernel_gs_base[0:4]=eax. ; kernel_gs_base[4:8]=edx.
+/fs | fs_base='descriptor'
+/gs | gs_base='descriptor'
+
 # the processor and devices
 in | 0='port' @1
 cpuid | eax='cpuid' @eax @ecx ; ebx='cpuid' @eax @ecx ; ecx='cpuid' @eax @ecx ; edx='cpuid' @eax @ecx

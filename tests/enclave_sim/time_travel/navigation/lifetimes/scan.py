@@ -78,7 +78,9 @@ class Scan:
             *((name, 0, vectors[16 * number : 16 * number + 16]) for number, name in enumerate(VECTORS)),
             *((name, 0, cpu.read_register(name.upper()).to_bytes(8, "little")) for name in CONTROL),
             *((name, 0, content(self._machine, Place(name, 0, X87_BYTES))) for name in MMX),
-            *((f"base of {name}", 0, getattr(cpu.registers, name).base.to_bytes(8, "little")) for name in ("fs", "gs")),
+            *((f"{name}_base", 0, getattr(cpu.registers, name).base.to_bytes(8, "little")) for name in ("fs", "gs")),
+            ("kernel_gs_base", 0, cpu.read_msr(0xC000_0102).to_bytes(8, "little")),
+            *((f"dr{number}", 0, cpu.debug.read(number).to_bytes(8, "little")) for number in range(4)),
         ]
         if self._crb is not None:
             found.append(("memory", tpm_crb.ADDRESS + tpm_crb.BUFFER, bytes(self._crb._buffer)))

@@ -229,6 +229,37 @@ CASES = (
     Case("CPUID", "xor eax, eax\nxor ecx, ecx\ncpuid", "edx", "cpuid[processor: CPUID 0x0, @eax, @ecx]"),
     Case("RDTSC", "rdtsc", "eax", "rdtsc[processor: the time stamp counter]"),
     Case("RDMSR", "mov ecx, 0xc0000080\nrdmsr", "eax", "rdmsr[processor: MSR 0xc0000080, @ecx]"),
+    Case(
+        "the base of FS",
+        "mov eax, 0x1234\nxor edx, edx\nmov ecx, 0xc0000100\nwrmsr",
+        "fs_base",
+        "fs_base[0:4]: wrmsr[mov eax, 0x1234[0x1234]] | fs_base[4:8]: wrmsr[xor edx, edx[0]]",
+    ),
+    Case(
+        "RDMSR of a base",
+        "mov eax, 0x1234\nxor edx, edx\nmov ecx, 0xc0000101\nwrmsr\nrdmsr",
+        "eax",
+        "rdmsr[wrmsr[mov eax, 0x1234[0x1234]]]",
+    ),
+    Case(
+        "SWAPGS",
+        "mov eax, 0x1234\nxor edx, edx\nmov ecx, 0xc0000102\nwrmsr\nswapgs",
+        "gs_base[0:4]",
+        "swapgs[wrmsr[mov eax, 0x1234[0x1234]]]",
+    ),
+    Case(
+        "WRFSBASE",
+        "mov rax, cr4\nbts rax, 16\nmov cr4, rax\nmov ebx, 0x77\nwrfsbase rbx\nrdfsbase rdx",
+        "edx",
+        "rdfsbase rdx[wrfsbase rbx[mov ebx, 0x77[0x77]]]",
+    ),
+    Case("a load of FS", "mov eax, 0x10\nmov fs, eax", "fs_base[0:4]", "mov fs, eax[processor: the descriptor]"),
+    Case(
+        "a debug register",
+        "mov eax, 0x77\nmov dr1, rax\nmov rdx, dr1",
+        "edx",
+        "mov rdx, dr1[mov dr1, rax[mov eax, 0x77[0x77]]]",
+    ),
     Case("CR0", "mov rax, cr0", "rax", "mov rax, cr0[(limit)]"),
     Case("a port", "mov edx, 0x3fd\nin al, dx", "al", "in al, dx[device: port 0x3fd, @dx]"),
     Case(

@@ -31,7 +31,8 @@ def test_an_address_or_port_that_cannot_be_used_is_refused(host: str, port: int,
 def test_a_port_in_use_is_refused() -> None:
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=f"port {port}: Address already in use; port 0 chooses a free one$"):
+        words = f"port {port}: Address already in use; port 0 chooses a free one$"
+        with pytest.raises(ConfigurationError, match=words):
             listen("127.0.0.1", port)
 
 

@@ -137,6 +137,8 @@ def test_a_payload_that_looks_for_the_timer_in_place_of_the_first_cycle_is_notic
     [
         "d->module->function_count != 2 || ",
         "opcode != LOCAL_SET || ",
+        "d->parameters.count + d->local_count == 0 || ",
+        "d->local_count == 0 || ",
     ],
 )
 def test_a_validator_that_checks_only_sometimes_is_not_mended(condition: str) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+import firmware
 from enclave_sim.labs.catalogue import find_lab
 from enclave_sim.labs.judging import judge
 from enclave_sim.labs.longmode.defects import Defect, all_defects, boot_source, defects, selector
@@ -27,6 +28,17 @@ def test_a_defect_of_the_switch_raises_its_exception(defect: Defect) -> None:
 def test_no_defect_passes_for_a_mended_kernel(defect: Defect) -> None:
     judgement = judge(LAB, "ada", {"aether.elf": kernel(defect)})
     assert judgement.points < judgement.of - next(part.points for part in LAB.text.part if part.name == "faults")
+
+
+@pytest.mark.parametrize("name", ["WP", "CR3"])
+def test_a_kernel_that_does_not_check_itself_is_checked(name: str) -> None:
+    source = firmware.built_in().path.parent / "src" / "prot_entry.c"
+    blind = source.read_text().replace("    check(architecture_is_locked());", "    (void)architecture_is_locked;")
+    (defect,) = (one for one in all_defects() if one.name == name)
+    image = built_kernel({"src/boot.S": boot_source(CASE, defect), "src/prot_entry.c": blind.encode()})
+    judgement = judge(LAB, "ada", {"aether.elf": image})
+    assert [mark.points for mark in judgement.parts] == [0, 3, 0, 0]
+    assert "ends without its target state" in judgement.parts[2].messages[0]
 
 
 @pytest.mark.parametrize("student", ["ada", "grace", "edsger"])

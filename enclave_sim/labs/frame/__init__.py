@@ -5,7 +5,7 @@ from enclave_sim.labs.lab import ANSWER_BYTES, ANSWERS, Lab
 
 LAB = Lab(
     "frame",
-    1,
+    2,
     values,
     start,
     judge,

@@ -31,6 +31,8 @@ class Guest:
 
     instructions: tuple[Instruction, ...]
     pushes: int
+    room: int
+    """Bytes of the stack that the guest takes by LEA."""
     flags: int
     """Bits of RFLAGS that the guest tries to set."""
     address: int
@@ -73,13 +75,22 @@ def guest_of(case: Case) -> Guest:
     else:
         address = case.number("page", 1, 0xEF) * 0x1000 + case.number("offset", 0, 0x1FF) * WORD
     instructions = tuple(_instructions(case, pushes, flags, address, writes))
-    return Guest(instructions, pushes, flags, address, writes, mapped)
+    return Guest(instructions, pushes, _room(case), flags, address, writes, mapped)
+
+
+def _room(case: Case) -> int:
+    return case.number("room", 16, 400) * WORD
 
 
 def _instructions(case: Case, pushes: int, flags: int, address: int, writes: bool) -> Iterator[Instruction]:
     for number in range(pushes):
         value = case.number(f"push {number}", 1, 0x7F)
-        yield Instruction(bytes([0x6A, value]), f"push    {value:#x}")
+        is_long = bool(case.number(f"length of push {number}", 0, 1))
+        code = b"\x68" + value.to_bytes(4, "little") if is_long else bytes([0x6A, value])
+        yield Instruction(code, f"push    {value:#x}")
+    room = _room(case)
+    lower = (-room).to_bytes(4, "little", signed=True)
+    yield Instruction(b"\x48\x8d\xa4\x24" + lower, f"lea     rsp, [rsp - {room:#x}]")
     yield Instruction(b"\x9c", "pushfq")
     yield Instruction(b"\x48\x81\x0c\x24" + flags.to_bytes(4, "little"), f"or      qword [rsp], {flags:#x}")
     yield Instruction(b"\x9d", "popfq")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.labs.answers import Answers
 from enclave_sim.labs.case import Case
-from enclave_sim.labs.check import Check, compare
+from enclave_sim.labs.check import RIGHT, Check, compare
 from enclave_sim.labs.frame.guest import CODE, IOPL, STACK, WORD, Guest, guest_of
 from enclave_sim.labs.lab import ANSWERS, Judged
 from enclave_sim.specification import Attestation, EngineName
@@ -92,14 +92,16 @@ def _return(answers: Answers, guest: Guest, rip: int, rsp: int) -> Iterator[Chec
         guest.address_of("int"): "A software interrupt is no fault: it returns to the instruction after it.",
         guest.address_of("int") - CODE: "That is an offset in the file. RIP is a linear address.",
     }
-    yield compare("return.rip", answers.get("return", "rip"), rip, mistakes, "This is not the return address.")
+    address = compare("return.rip", answers.get("return", "rip"), rip, mistakes, "This is not the return address.")
     mistakes = {
         STACK: "The guest has pushed something since it started.",
-        STACK + guest.pushes * WORD: "The stack grows downwards.",
+        STACK + guest.pushes * WORD + guest.room: "The stack grows downwards.",
+        rsp + guest.room: "LEA has moved RSP, too.",
         rsp - WORD: "POPFQ has taken from the stack what PUSHFQ put there.",
-        STACK - guest.pushes: "A push takes eight bytes in 64-bit mode, also if its operand has one.",
+        STACK - guest.pushes - guest.room: "A push takes eight bytes in 64-bit mode, also if its operand has one.",
     }
-    yield compare("return.rsp", answers.get("return", "rsp"), rsp, mistakes, "This is not the guest's RSP at INT 80h.")
+    top = compare("return.rsp", answers.get("return", "rsp"), rsp, mistakes, "This is not the guest's RSP at INT 80h.")
+    yield from [one for one in (address, top) if not one.right] or (RIGHT,)
 
 
 def _state(answers: Answers, guest: Guest, cs: int, ss: int, rflags: int) -> Iterator[Check]:

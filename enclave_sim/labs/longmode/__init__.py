@@ -6,7 +6,7 @@ from enclave_sim.labs.longmode.judge import judge, start, values
 
 LAB = Lab(
     "longmode",
-    1,
+    2,
     values,
     start,
     judge,

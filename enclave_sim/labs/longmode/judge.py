@@ -33,6 +33,8 @@ _PARTS = ("faults", "switch", "kernel", "guest")
 _PAYLOAD = "counter"
 _LIMIT_NS = 2_000_000
 _DOUBLE_FAULT = 8
+_CR0 = {"PG": 1 << 31, "WP": 1 << 16, "PE": 1}
+"""The bits that the kernel requires at the end of PROT_ENTRY."""
 
 
 class _Switch:
@@ -44,6 +46,8 @@ class _Switch:
         """CS of the first 64-bit instruction; None if there was none."""
         self.reached_long_mode = False
         self.locked = self.entered_ring_3 = False
+        self.lacking = ""
+        """What the state at the end of PROT_ENTRY lacks, whatever the kernel says."""
 
     def record(self, event: Event) -> None:
         """Take one event as it happens."""
@@ -52,9 +56,16 @@ class _Switch:
             if event.mode == "long" and self.selector is None:
                 self.selector = self.enclave.machine.cpu.read_register("CS")
         elif isinstance(event, PhaseCompleted):
-            self.locked |= event.phase == Phase.PROT_ENTRY.name
+            if event.phase == Phase.PROT_ENTRY.name:
+                self.locked, self.lacking = True, self._lacking()
         elif isinstance(event, RingTransition):
             self.entered_ring_3 |= event.to_ring == 3
+
+    def _lacking(self) -> str:
+        cpu = self.enclave.machine.cpu
+        if cpu.read_register("CR3") != layout()["PML4_ACTIVE"]:
+            return "CR3 has other tables than PML4_ACTIVE"
+        return next((f"CR0.{name} is clear" for name, bit in _CR0.items() if not cpu.read_register("CR0") & bit), "")
 
 
 def values(case: Case) -> dict[str, str]:
@@ -97,13 +108,15 @@ def judge(case: Case, files: Mapping[str, bytes]) -> Judged:
 
 
 def _faults(answers: Answers, case: Case) -> Iterator[Check]:
+    """Yield what is wrong. Both exceptions are needed, because many students have the same first one."""
     if answers.problem:
         yield Check(False, answers.problem)
         return
-    first, second, _ = defects(case)
+    checks, (first, second, _) = [], defects(case)
     for name, defect in (("first", first), ("second", second)):
         vector, error_code = _fault(answers, name, defect, selector(case))
-        yield error_code if vector.right else vector
+        checks.append(error_code if vector.right else vector)
+    yield from [one for one in checks if not one.right] or (RIGHT,)
 
 
 def _fault(answers: Answers, name: str, defect: Defect, far: int) -> Iterator[Check]:
@@ -150,6 +163,8 @@ def _switch(seen: _Switch, case: Case, result: RunResult) -> Check:
 
 
 def _kernel(seen: _Switch, result: RunResult) -> Check:
+    if seen.lacking:
+        return Check(False, f"kernel: Phase PROT_ENTRY ends without its target state: {seen.lacking}.")
     if seen.locked and seen.entered_ring_3:
         return RIGHT
     if seen.locked:

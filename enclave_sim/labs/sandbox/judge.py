@@ -257,7 +257,7 @@ def _service(kernel: Firmware, number: int) -> tuple[str, tuple[str, ...]]:
     module, signals = modules.accepted(number)
     good = run_alone(signed(module), kernel)
     if good.outcome != "COMPLETED" or list(good.signals) != signals:
-        return f"mend: It does not serve a module that uses all of its locals ({_ended(good)}).", ()
+        return f"mend: It does not serve a module that uses only locals which its function has ({_ended(good)}).", ()
     digests = []
     for name in _BUILT_IN:
         enclave = Enclave(name, engine=EngineName.RESIDENT, attestation=Attestation.OFF, firmware=kernel, record=False)

@@ -20,26 +20,43 @@ def twins(number: int) -> list[bytes]:
 
 
 _PLACES = (
-    "(drop (local.get {}))",
-    "(drop (local.get {}))",
-    "(drop (local.get {}))",
-    "(local.set {} (i64.const 7))",
-    "(block (local.set {} (i64.const 7)))",
-    "(local.set {} (i64.const 7))",
-    "(if (i32.const 1) (then) (else (drop (local.tee {} (i64.const 7)))))",
-    "(return) (local.set {} (i64.const 7))",
+    "(drop (local.get {0}))",
+    "(drop (local.get {0}))",
+    "(drop (local.get {0}))",
+    "(local.set {0} (KIND.const 7))",
+    "(block (local.set {0} (KIND.const 7)))",
+    "(local.set {0} (KIND.const 7))",
+    "(if (i32.const 1) (then) (else (drop (local.tee {0} (KIND.const 7))) (local.set {0} (KIND.const 7))))",
+    "(return) (local.set {0} (KIND.const 7))",
+    "(block (drop (local.get {0})))",
+    "(return) (drop (local.get {0}))",
 )
-"""Instructions that use a local: on their own, in blocks, and where they are not executed."""
+"""Instructions that use a local: on their own, in blocks, and where they are not executed. Each of the imports has one
+that reads and one that writes, whatever the number."""
 
 
 def _numbered(number: int, at: int, place: str, *, is_right: bool) -> bytes:
-    own, where = 1 + number % 7, (number + at) % 3
-    arguments = 0 if where == _IN_START else number // 7 % 5
+    is_bare, where = at == number % len(_PLACES), (number + at) % 3
+    arguments = 0 if is_bare or where == _IN_START else number // 7 % 5
+    own = 0 if is_bare else (number + at) % 4
+    own += is_right and own + arguments == 0  # some have no local at all, but these must
     first = own + arguments
-    beyond = (first, first + 1 + number // 35 % 100_000, 0xFFFF_FFFF, first, first, 0x8000_0000, first, first)
+    beyond = (
+        first,
+        first + 1 + number // 35 % 100_000,
+        0xFFFF_FFFF,
+        first,
+        first,
+        0x8000_0000,
+        first,
+        first,
+        first,
+        first,
+    )
     use = place.format(number % first if is_right else beyond[at])
-    user = f"(param {'i64 ' * arguments}) (local {'i64 ' * own}) {use}"
-    call = f"(call $f {'(i64.const 1)' * arguments})"
+    kind = ("i64", "i32", "f64")[(number + at) // 4 % 3]
+    user = f"(param {f'{kind} ' * arguments}) (local {f'{kind} ' * own}) {use.replace('KIND', kind)}"
+    call = f"(call $f {f'({kind}.const 1)' * arguments})"
     functions = (
         f'(func $f {user}) (func (export "_start"))',
         f'(func (export "_start") {call}) (func $f {user})',

@@ -28,7 +28,15 @@ def stack(place: Workplace) -> int:
 
 
 def rsp(place: Workplace) -> int:
-    return stack(place) - 8 * sum(text.startswith("push ") for _, _, text in listing(place))
+    return stack(place) - 8 * pushes(place) - room(place)
+
+
+def pushes(place: Workplace) -> int:
+    return sum(text.startswith("push ") for _, _, text in listing(place))
+
+
+def room(place: Workplace) -> int:
+    return int(at(place, "lea ")[2].split(" - ")[1].rstrip("]"), 16)
 
 
 def rip(place: Workplace) -> int:
@@ -76,9 +84,10 @@ SOLUTION = Solution(
         answer(
             "pushes of one byte",
             "return.rsp",
-            lambda place: stack(place) - (stack(place) - rsp(place)) // 8,
+            lambda place: stack(place) - pushes(place) - room(place),
             "A push takes eight bytes",
         ),
+        answer("LEA forgotten", "return.rsp", lambda place: rsp(place) + room(place), "LEA has moved RSP"),
         answer("ring forgotten", "state.cs", lambda _: CS & ~3, "Its two low bits are the ring"),
         answer("IOPL changed", "state.rflags", lambda place: rflags(place) | 0x3000, "POPF in ring 3"),
         answer(

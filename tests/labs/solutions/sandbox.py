@@ -110,7 +110,7 @@ SOLUTION = Solution(
         kernel(
             "parameters forgotten",
             lambda place: mended(place, CHECK.replace("d->parameters.count + ", "")),
-            "does not serve a module that uses all of its locals",
+            "only locals which its function has",
         ),
         kernel(
             "another reason",

@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.directory import read_directory
 from enclave_sim.files.reading import SMALL, read_file, read_utf8
 from enclave_sim.labs.case import canonical_id
 from enclave_sim.labs.catalogue import LABS
 from enclave_sim.labs.instants import with_zone
 from enclave_sim.labs.judging import Judgement, PartMark
 from enclave_sim.labs.lab import Lab
-from enclave_sim.labs.receipt import RECEIPT, read_receipt, signed_by
+from enclave_sim.labs.receipt import RECEIPT, decode_receipt, signed_by
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.reasons import reason
 from enclave_sim.recording.text import one_line
@@ -124,7 +125,10 @@ class Course:
         if self._anchor is None:
             return None
         try:
-            receipt = read_receipt(directory / RECEIPT)
+            found = read_directory(directory, {RECEIPT: SMALL})
+            if RECEIPT not in found:
+                return None
+            receipt = decode_receipt(found[RECEIPT], directory / RECEIPT)
         except ConfigurationError:
             return None
         if receipt.submitted is None or receipt.judgement != judgement or not signed_by(receipt, self._anchor):

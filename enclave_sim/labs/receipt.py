@@ -14,6 +14,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import SMALL, read_file
 from enclave_sim.labs.judging import Judgement
 from enclave_sim.payload.keys import SigningKey, TrustAnchor
+from enclave_sim.recording.text import printable
 
 RECEIPT = "receipt.json"
 FORMAT = "aether-lab-receipt/2"
@@ -62,8 +63,13 @@ def make_receipt(judgement: Judgement, key: SigningKey | None = None, submitted:
 
 def read_receipt(path: Path) -> Receipt:
     """Read a receipt. Raises ConfigurationError if it cannot be read or is not one."""
+    return decode_receipt(read_file(path, SMALL), path)
+
+
+def decode_receipt(data: bytes, path: Path) -> Receipt:
+    """Decode the content of a receipt file. Raises ConfigurationError, which names the file, if it is none."""
     try:
-        receipt = msgspec.json.decode(read_file(path, SMALL), type=Receipt)
+        receipt = msgspec.json.decode(data, type=Receipt)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ConfigurationError(f"{path} is not a receipt of enclave-sim lab submit") from None
     if receipt.format != FORMAT:
@@ -100,7 +106,7 @@ def differences(claimed: Judgement, repeated: Judgement) -> list[str]:
 
 
 def _short(value: object) -> str:
-    text = msgspec.json.encode(value).decode()
+    text = printable(msgspec.json.encode(value).decode())
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

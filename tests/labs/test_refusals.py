@@ -95,6 +95,27 @@ def test_what_a_student_writes_reaches_no_terminal_as_it_is() -> None:
     assert "\\x1b[31m\\u202e" in said
 
 
+def test_what_a_receipt_claims_reaches_no_terminal_as_it_is(tmp_path: Path) -> None:
+    directory = tmp_path / "own"
+    workplace.start(LAB, directory, "ada")
+    assert command("lab", "submit", "boot", directory).code == 0
+    receipt = directory / "receipt.json"
+    receipt.write_text(receipt.read_text().replace('"student": "ada"', '"student": "\u009b31m\u202eada"'))
+    refused = command("lab", "verify", directory)
+    assert refused.code == 13
+    assert 'the receipt claims "\\x9b31m\\u202eada"' in refused.output
+
+
+def test_what_is_no_directory_spoils_no_grades(tmp_path: Path) -> None:
+    own, file, link = solved(tmp_path / "own", "ada"), tmp_path / "file", tmp_path / "link"
+    file.write_text("x")
+    link.symlink_to("nowhere")
+    graded = command("lab", "grade", file, own, link)
+    assert graded.code == 0
+    points = [row.split(",")[4] for row in graded.output.splitlines()[1:]]
+    assert points == ["0", "1", "4", "2", "3", "0"]
+
+
 @pytest.mark.slow
 def test_a_receipt_is_confirmed_only_by_a_key_that_the_verifier_names(tmp_path: Path) -> None:
     """Neither the key in `lab.json`, which gives any case, nor a signature of one's own says anything."""

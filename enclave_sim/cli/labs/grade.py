@@ -59,11 +59,7 @@ def grade(
 
     if student is not None and len(directories) != 1:
         raise ConfigurationError(f"--student is for one directory, not {len(directories)}")
-    for one in directories:
-        if not one.is_dir():
-            raise ConfigurationError(
-                f"cannot grade {one}: {'it is not a directory' if one.exists() else 'it does not exist'}"
-            )
+    _require(directories)
     terms, wanted = None if course is None else Course(course), None if number is None else find_lab(number)
     line, grades = ProgressLine(terminal_of(sys.stderr)), []
     for done, one in enumerate(directories):
@@ -76,3 +72,12 @@ def grade(
         raise ConfigurationError(
             f"no directory has {ASSIGNMENT}, which enclave-sim lab start writes: no lab was judged"
         )
+
+
+def _require(directories: Sequence[Path]) -> None:
+    """Refuse names of nothing. A file in place of a directory spoils the grades of nobody else."""
+    for one in directories:
+        if not (one.exists() or one.is_symlink()):
+            raise ConfigurationError(f"cannot grade {one}: it does not exist")
+    if not any(one.is_dir() for one in directories):
+        raise ConfigurationError(f"cannot grade {directories[0]}: it is not a directory")

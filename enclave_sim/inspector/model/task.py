@@ -81,17 +81,16 @@ class TaskView(View):
 
 
 def task_view(task: Task | None, width: int, going_on: bool) -> TaskView:
-    """Return the task as rows of a width: the parts with their ticks and hints first, then the text."""
+    """Return the task as rows of a width: the remark, the parts with their ticks and hints, then the text."""
     if task is None:
         return TaskView((note("reading what there is"),))
     width = max(width, _LEAST_WIDTH)
-    rows, parts = [], []
+    rows = [row(line, Meaning.BAD) for line in textwrap.wrap(task.said, width)]
+    parts = [part.name for part in task.parts[:1]] * len(rows)
     for part in task.parts:
         lines = list(_part_rows(part, width))
         rows += lines
         parts += [part.name] * len(lines)
-    if task.said:
-        rows += [row(line, Meaning.BAD) for line in textwrap.wrap(task.said, width)]
     rows += [title(task.title), *_text_rows(task.background, width)]
     for part in task.parts:
         rows += [title(f"part {part.name}"), *_text_rows(part.text, width)]

@@ -75,7 +75,7 @@ name is marked in all panes."""
 
     def action_hint(self) -> None:
         """Ask for one more hint about the part of the row under the cursor."""
-        if self._found is None:
+        if self._found is None or not self._found.parts:
             return
         parts = self.view.parts if isinstance(self.view, TaskView) else ()
         first = next((part.name for part in self._found.parts if not part.is_done), self._found.parts[0].name)

@@ -47,7 +47,7 @@ class _Switch:
         self.reached_long_mode = False
         self.locked = self.entered_ring_3 = False
         self.lacking = ""
-        """What the state at the end of PROT_ENTRY lacks, whatever the kernel says."""
+        """The first thing that the state at the end of PROT_ENTRY lacks, whatever the kernel says; or empty."""
 
     def record(self, event: Event) -> None:
         """Take one event as it happens."""

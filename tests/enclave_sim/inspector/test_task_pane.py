@@ -48,6 +48,13 @@ def test_the_view_has_ticks_messages_hints_and_the_text_within_the_width() -> No
     assert Task("", "", (TaskPart("a", 0, 1, "", (), ("`RIP`",)),)).marked == {"rip"}
 
 
+def test_a_remark_comes_first_because_points_below_may_be_old() -> None:
+    view = task_view(Task("Open", "", (PART,), "there is no directory lab-boot"), 30, going_on=False)
+    assert [one.text for one in view.rows][:2] == ["there is no directory lab-boot", "  gate: 0 of 3"]
+    assert view.parts[0] == "gate"
+    assert task_view(Task("it cannot be judged", "", (), "so"), 30, going_on=False).parts == ()
+
+
 @pytest.fixture
 def started(tmp_path: Path) -> Path:
     assert command("lab", "start", "breakout", tmp_path / "mine", "--student", "ada").code == 0
@@ -101,6 +108,19 @@ async def judged(driven: Driven) -> None:
 
 def rows(driven: Driven) -> list[str]:
     return [row.text for row in driven.app.query_one(TaskPane).view.rows]
+
+
+@pytest.mark.slow
+def test_a_hint_about_work_that_was_never_judged_says_nothing(started: Path) -> None:
+    (started / "lab.json").write_text("{}")
+
+    async def script(driven: Driven) -> None:
+        await judged(driven)
+        await driven.press("A", "I", "J")
+        await judged(driven)
+        assert "lab.json is damaged" in "".join(rows(driven))
+
+    drive_lab(started, NARROW, script)
 
 
 @pytest.mark.slow

@@ -144,6 +144,16 @@ def test_a_time_that_nobody_vouches_for_does_not_count(course: Path, tmp_path: P
     assert graded(directory, course).late is None, "other files than those of the receipt"
 
 
+def test_a_receipt_elsewhere_is_not_read(course: Path) -> None:
+    directory, elsewhere = solved(course), course.with_name("receipt.json")
+    key = course.with_name("course.key.json")
+    assert command("lab", "submit", "frame", directory, "--key", key, "--at", SOON).code == 0
+    assert graded(directory, course).submitted
+    (directory / "receipt.json").rename(elsewhere)
+    (directory / "receipt.json").symlink_to(elsewhere)
+    assert not graded(directory, course).submitted
+
+
 def test_the_file_of_submissions_decides_if_the_course_names_one(course: Path) -> None:
     with_deadline(course)
     changed(course, "# submissions", "submissions")
@@ -172,8 +182,8 @@ def test_the_statistics_are_a_page_with_the_hardest_part_first(course: Path) -> 
     page = command("lab", "grade", good, bad, "--course", course, "--format", "statistics").output
     rows = [line for line in page.splitlines() if line.startswith("| frame")]
     assert "2 of 2 directories count; 0 of them are late." in page
-    assert rows[0].startswith("| frame | fault | 2 | 1 | 75% | ")
-    assert "fault.rip: This is not the return address. (1)" in rows[0]
+    assert rows[0].startswith("| frame | return | 2 | 1 | 50% | ")
+    assert "return.rip: This is not the return address. (1)" in rows[0]
     assert len(rows) == len(LAB.text.part)
 
 

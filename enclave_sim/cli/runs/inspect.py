@@ -236,6 +236,10 @@ def _source(
 def _show(source: "Source", syntax: Syntax, at: "Link | int | None", bookmarks: Path | None) -> ExitCode:
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and not _is_served():
         raise ConfigurationError("inspect needs a terminal; --web serves it to a browser")
+    if _is_served():
+        from enclave_sim.inspector.serving.server_watch import end_with_server  # noqa: PLC0415
+
+        end_with_server()
     from enclave_sim.inspector.app import Inspector  # noqa: PLC0415
 
     def opened(cancellation: Cancellation) -> "Opened":

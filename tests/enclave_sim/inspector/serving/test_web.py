@@ -173,3 +173,25 @@ def test_pages_of_other_sites_and_foreign_names_are_turned_away(
     host: str, asked: str, origin: str | None, welcome: bool
 ) -> None:
     assert is_welcome(host, asked, origin) is welcome
+
+
+@pytest.mark.slow
+def test_an_inspector_ends_when_its_server_is_gone_without_a_word() -> None:
+    served = {"TEXTUAL_DRIVER": "textual.drivers.web_driver:WebDriver", "COLUMNS": "80", "ROWS": "24"}
+    with subprocess.Popen(
+        [sys.executable, "-c", _COMMAND, "counter"],
+        env={**os.environ, **served, "PYTHONPATH": os.getcwd()},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            shown = b""
+            while b"beginning" not in shown:
+                shown += os.read(process.stdout.fileno(), 1 << 16)
+            process.stdin.close()
+            process.stdout.read()  # until it closes that
+            process.wait(300)
+        finally:
+            process.kill()

@@ -1,4 +1,4 @@
-"""What the processor keeps of page tables: address translations, and the page-directory pointers of PAE paging."""
+"""The processor's caches of page tables: address translations, and the page-directory pointers of PAE paging."""
 
 from collections.abc import Callable
 

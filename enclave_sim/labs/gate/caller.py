@@ -24,7 +24,7 @@ def caller(vector: int, numbers: Sequence[int], seed: bytes) -> bytes:
     Args:
         vector: The gate's vector.
         numbers: The numbers, of 32 bits.
-        seed: Determines what is in all other registers, anew before each call.
+        seed: Determines the content of all other registers, which is new before each call.
     """
     values, code = _values(seed), b""
     flags = next(values)

@@ -44,7 +44,7 @@ class ExitCode(IntEnum):
     HOST_LIMIT = 16
     """The host-time limit `--host-limit` expired: there is no result. A recording has the events until then."""
     UNSIGNED = 18
-    """`lab verify`: judging again gives the same, but the receipt is signed by nobody whom you named."""
+    """`lab verify`: the judgement is the same, but no signer was named, so nobody says who made the receipt."""
     DEFECT = 70
     """A bug in the emulator or the firmware, not in the payload: please report it."""
     INTERRUPTED = 130

@@ -6,7 +6,7 @@ from pathlib import Path
 from enclave_sim.labs import workplace
 from enclave_sim.labs.course import Course
 from enclave_sim.labs.judging import judge
-from enclave_sim.labs.receipt import differences, read_receipt, signed_by
+from enclave_sim.labs.receipt import Receipt, differences, read_receipt, signed_by
 from enclave_sim.payload.keys import TrustAnchor
 
 
@@ -28,11 +28,15 @@ def problems_of(receipt: Path, directory: Path, course: Course | None, anchors: 
     """
     claimed = read_receipt(receipt)
     lab, assignment, files = workplace.read(directory)
-    problems = [
-        f"signature: it was not made by the key of {one.name}" for one in anchors if not signed_by(claimed, one)
-    ]
+    problems = [_unsigned(claimed, one) for one in anchors if not signed_by(claimed, one)]
     if course is not None and (objection := course.objection(lab, assignment.student, assignment.case_key)):
         problems.append(objection)
     elif course is None and assignment.key:
         problems.append("its case is one of a course: verify it with --course")
     return [*problems, *differences(claimed.judgement, judge(lab, assignment.student, files, key=assignment.case_key))]
+
+
+def _unsigned(claimed: Receipt, anchor: TrustAnchor) -> str:
+    if claimed.signature is None:
+        return f"signature: there is none; the key of {anchor.name} makes one with: lab submit --key"
+    return f"signature: it was not made by the key of {anchor.name}"

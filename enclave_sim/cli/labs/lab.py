@@ -32,7 +32,7 @@ Exit codes
   0  confirmed: the judgement is the same, and it is signed
   2  the receipt, the directory or the course cannot be read
  13  the receipt is refused
- 18  the judgement is the same, but nobody whom you name signed it
+ 18  the judgement is the same, but you named no signer
  70  a defect of the emulator or its firmware"""
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -173,7 +173,7 @@ def submit(number: str, directory: Path | None, key: Path | None, at: datetime |
 def verify(receipt: Path, directory: Path | None, course: Path | None, anchor: Path | None, as_json: bool) -> ExitCode:
     """Repeat the judgement of a receipt, and check who has signed it.
 
-    A receipt that is signed by nobody whom you name proves nothing about who made it, or when.
+    Name the signer by --course or --anchor: otherwise a receipt proves nothing about who made it, or when.
 
     Example: enclave-sim lab verify receipt.json --course course.toml
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from enclave_sim import guarantees
-from enclave_sim.cli.exit_codes import _OF_OUTCOME
+from enclave_sim.cli.exit_codes import _OF_OUTCOME, ExitCode
 from enclave_sim.events import KINDS
 from enclave_sim.guarantees import Report
 from enclave_sim.payload.errors import PayloadCheck
@@ -53,6 +53,11 @@ def test_every_name_is_explained(names: list[str], page: str | None) -> None:
     assert names
     explained = ENTRIES.keys() if page is None else _names_in_tables(page)
     assert [name for name in names if name not in explained] == [], f"add these to docs/{page or 'glossary.md'}"
+
+
+def test_the_readme_lists_every_exit_code() -> None:
+    section = (DOCS.parent / "README.md").read_text("utf-8").partition("\n## Exit codes\n")[2].partition("\n## ")[0]
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)] == sorted(ExitCode)
 
 
 def test_the_outcomes_are_named_together() -> None:

@@ -18,8 +18,19 @@ def sampled(values: Iterable[Any], *fast: Any) -> list[Any]:
     return [one if one in fast else _slow(one) for one in found]
 
 
+def explored(values: Iterable[Any], *kept: Any) -> list[Any]:
+    """Parameters for `parametrize`: all but those in `kept` are marked long. A tuple has a value for each name."""
+    found = [*values]
+    assert all(one in found for one in kept)
+    return [one if one in kept else _marked(one, pytest.mark.long) for one in found]
+
+
 def _slow(one: Any) -> Any:
-    return pytest.param(*(one if isinstance(one, tuple) else (one,)), marks=pytest.mark.slow)
+    return _marked(one, pytest.mark.slow)
+
+
+def _marked(one: Any, mark: pytest.MarkDecorator) -> Any:
+    return pytest.param(*(one if isinstance(one, tuple) else (one,)), marks=mark)
 
 
 def shorten(items: Iterable[pytest.Item]) -> None:

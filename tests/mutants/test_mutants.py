@@ -32,8 +32,10 @@ from tests.mutants.defect import (
 from tests.mutants.defects import ALL, DEFECTS, documented
 from tests.mutants.judge import judge, judge_mutant
 from tests.mutants.trials import TRIALS
-from tests.sampling import sampled
+from tests.sampling import explored, sampled
 
+FOUND_LATE = {"fault-before-fetch", "string-length", "block-stores", "block-fault", "far-call-supervisor"}
+"""Defects that a search finds after thousands of examples: in `make mutants`, which tries all, and `make test-long`."""
 PAGE = Path(__file__).parents[2] / "docs" / "mutants.md"
 
 
@@ -48,7 +50,7 @@ def test_without_a_defect_a_search_finds_nothing() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DEFECTS)
+@pytest.mark.parametrize("name", explored(DEFECTS, *(DEFECTS.keys() - FOUND_LATE)))
 def test_a_defect_is_caught_by_the_guarantees_that_must(name: str) -> None:
     assert set(DEFECTS[name].caught_by) <= judge_mutant(DEFECTS[name], briefly=True).findings.keys()
 

@@ -16,7 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -80,6 +80,7 @@ def _operators() -> tuple[tuple[str, Operator], ...]:
     return tuple((name, operator()) for name, operator in found if not operator.arguments())
 
 
+@lru_cache(maxsize=1)  # of the file that is being looked at
 def sites(path: str, source: str) -> list[Site]:
     """Return every site of a file, in the order of its text."""
     nodes = [node for node in ast_nodes(get_ast(source)) if node.type not in _PLAIN_LEAVES]

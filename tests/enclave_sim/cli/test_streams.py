@@ -90,8 +90,8 @@ COMMANDS: dict[str, int] = {
 }
 """Each command that prints, and its exit code if the reader of its output has exited."""
 SLOW: dict[str, int] = {
-    "verify divider --runs 2": 0,
-    "verify divider --runs 2 --json": 0,
+    "verify vandal --engine native --runs 2": 0,
+    "verify vandal --engine native --runs 2 --json": 0,
     "firmware build mine": 0,
 }
 SERVING = {"inspect", "lab open", "gdb", "verifier serve"}

@@ -1,6 +1,6 @@
 """A sample of the enumeration: each opcode, in some forms, ends as on the host's processor.
 
-`ENUMERATION_SEED` (default 1) and `ENUMERATION_CASES` of each opcode in each mode (default 2) choose others; for long
+`ENUMERATION_SEED` (default 1) and `ENUMERATION_CASES` of each opcode in each mode (default 1) choose others; for long
 runs there is `make oracle-long`.
 """
 
@@ -13,7 +13,7 @@ from tests.oracle.enumeration.coverage import Coverage
 from tests.oracle.enumeration.open_differences import OPEN
 
 SEED = int(os.environ.get("ENUMERATION_SEED", "1"))
-CASES = int(os.environ.get("ENUMERATION_CASES", "2"))
+CASES = int(os.environ.get("ENUMERATION_CASES", "1"))
 
 
 @pytest.mark.slow
@@ -26,6 +26,6 @@ def test_each_opcode_ends_as_on_the_hosts_processor() -> None:
         seen.add(name)
     assert coverage.kinds.keys() <= OPEN, coverage.report()
     assert coverage.forms.total() > 50 * len(coverage.not_compared)
-    if (SEED, CASES) == (1, 2):
+    if (SEED, CASES) == (1, 1):
         mended = OPEN - coverage.kinds.keys()
         assert not mended, f"mended, to be removed from open_differences.py: {sorted(mended)}"

@@ -163,7 +163,7 @@ def peak_bytes(*arguments: str | Path) -> int:
     return int(done.stderr.split()[-1]) * 1024
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_long_recording_takes_no_more_memory_than_a_short_one(path: Path, long_recordings: tuple[Path, Path]) -> None:
     assert long_recordings[0].stat().st_size > 30 << 20
     for options in ([], ["--json"], ["--count"], ["--kind", "woken"], ["--last", "5"]):
@@ -172,7 +172,7 @@ def test_a_long_recording_takes_no_more_memory_than_a_short_one(path: Path, long
     assert peak_bytes("diff", *long_recordings) - peak_bytes("diff", path, path) < 8 << 20
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nor_does_replaying_a_long_run(path: Path, tmp_path: Path) -> None:
     long = tmp_path / "long.jsonl"
     assert command("run", "counter", "--cycles", "800", "--record", long).code == 0

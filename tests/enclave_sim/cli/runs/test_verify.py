@@ -38,7 +38,7 @@ def leaky(tmp_path: Path) -> str:
 
 
 def test_every_guarantee_has_a_line_and_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = verify(capsys, "counter", "--cycles", "3")
+    code, out, err = verify(capsys, "counter", "--cycles", "2", "--runs", "2")
     assert (code, err) == (ExitCode.OK, "")
     assert [line.split()[:2] for line in out.splitlines() if line.startswith(tuple(NAMES))] == [
         [name, "holds"] for name in NAMES
@@ -48,7 +48,7 @@ def test_every_guarantee_has_a_line_and_a_verdict(capsys: pytest.CaptureFixture[
 
 @pytest.mark.slow
 def test_json_is_one_object_with_all_reports(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = verify(capsys, "beacon", "counter", "--json", "--runs", "2")
+    code, out, _ = verify(capsys, "beacon", "counter", "--json", "--runs", "2", "--cycles", "2")
     document = json.loads(out)
     assert code == ExitCode.OK
     assert document["payloads"] == ["beacon", "counter"]
@@ -64,12 +64,13 @@ def test_a_flat_guest_is_judged_too(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_timing_channel_is_shown_and_has_an_exit_code_of_its_own(
     leaky: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert verify(capsys, leaky)[0] == ExitCode.OK  # its data was not declared secret
-    code, out, _ = verify(capsys, leaky, "--secret", "data")
+    short = [leaky, "--runs", "2", "--cycles", "1"]
+    assert verify(capsys, *short)[0] == ExitCode.OK  # its data was not declared secret
+    code, out, _ = verify(capsys, *short, "--secret", "data")
     assert code == 9
     assert "non-interference  BROKEN" in out
     assert "a timing channel: the same event at another time" in out
-    report = json.loads(verify(capsys, leaky, "--secret", "data", "--json")[1])["guarantees"][2]
+    report = json.loads(verify(capsys, *short, "--secret", "data", "--json")[1])["guarantees"][2]
     assert report["holds"] is False
     assert report["findings"][0]["evidence"]
 

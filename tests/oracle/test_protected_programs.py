@@ -16,7 +16,7 @@ from tests.oracle.protected_programs.forms import PLACES, all_forms, forms
 from tests.oracle.protected_programs.verdict import EXCUSES, judge
 
 SEED = int(os.environ.get("ORACLE_SEED", "1"))
-COUNT = 1000
+COUNT = 500
 
 
 @pytest.mark.slow

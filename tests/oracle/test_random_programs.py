@@ -18,7 +18,7 @@ from tests.oracle.random_programs.third import judge
 from tests.oracle.random_programs.verdict import third_differences
 
 SEED = int(os.environ.get("ORACLE_SEED", "1"))
-COUNT = int(os.environ.get("ORACLE_PROGRAMS", "1000"))
+COUNT = int(os.environ.get("ORACLE_PROGRAMS", "500"))
 _MAX_SHOWN = 3
 
 

@@ -37,7 +37,7 @@ def test_the_site_loads_nothing_from_another_host(site: Path) -> None:
     assert list(requests.of_site(site)) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_sources_give_the_same_bytes(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     monkeypatch.setenv("TZ", "Asia/Tokyo")

@@ -146,7 +146,7 @@ def test_a_flat_payload_has_no_signature_to_verify() -> None:
 # Guarantees.
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_guarantee_holds(engine: str) -> None:
     scenario = Scenario("counter", EnclaveOptions.of(cycles=2, engine=engine, verify="firmware"))

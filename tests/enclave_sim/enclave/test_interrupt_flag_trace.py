@@ -13,6 +13,7 @@ from enclave_sim.enclave.kernel.bare_kernel import BareKernel
 from enclave_sim.inputs import AfterEvent, ExternalInterrupt, RegisterWrite, Tamper
 from enclave_sim.recording.interrupt_windows import Window
 from enclave_sim.time_travel import Position, Session
+from tests.sampling import explored
 
 INPUTS = (
     ExternalInterrupt(at_ns=2_500, after=AfterEvent("wake_scheduled")),
@@ -49,7 +50,7 @@ def stepped(**arguments: Any) -> list[tuple[Position, bool, int]]:
 
 @pytest.mark.slow
 @pytest.mark.complete
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", explored(RUNS, "counter", "beacon", "trespasser", "flat stray", "inputs", "tampered"))
 def test_windows_are_what_single_steps_find_and_the_run_is_the_same(name: str) -> None:
     windows, digest = windows_of(**RUNS[name])
     begun = [(Position(one.begin_ns, one.begin_step), one.enabled, one.first_event) for one in windows]

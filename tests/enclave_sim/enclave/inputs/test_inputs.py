@@ -280,7 +280,7 @@ def test_a_time_after_an_event_is_that_time_after_reset(moment: AfterEvent, dela
 
 
 @pytest.mark.slow
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(some_inputs)
 def test_the_portable_hook_gives_the_same_run(inputs: list[AnyInput]) -> None:
     assert Enclave(inputs=inputs).run() == Enclave(inputs=inputs, portable=True).run()

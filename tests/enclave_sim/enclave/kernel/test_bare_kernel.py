@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import firmware
@@ -149,6 +149,7 @@ def test_symbols_of_a_kernel_in_the_higher_half_are_linear_and_its_regions_physi
 
 
 @pytest.mark.slow
+@settings(max_examples=40)
 @given(st.integers(0, len(firmware.built_in().image) - 1), st.binary(min_size=1, max_size=16))
 def test_damaged_symbols_and_lines_never_keep_a_kernel_from_being_looked_at(at: int, data: bytes) -> None:
     image = bytearray(firmware.built_in().image)

@@ -302,7 +302,7 @@ def stuck_device() -> type[tpm_crb.TpmCrb]:
     return Stuck
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_command_that_never_ends_times_out() -> None:
     with patch.object(tpm_crb, "TpmCrb", stuck_device()):
         assert_refused(required(), "there is no TPM, or it does not start")

@@ -154,7 +154,7 @@ def test_a_thousand_guests_reach_every_instruction_and_every_part_of_a_module() 
     assert surveyed(look, lambda: [name for name in (*NAMES, *parts) if seen[name] == 0]) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_guests_with_traps_meet_every_kind_of_trap(bench: Any) -> None:
     ends: Counter[str] = Counter()
 

@@ -17,7 +17,7 @@ from enclave_sim.time_travel.navigation.lifetimes.taint import Taint
 from enclave_sim.time_travel.navigation.provenance.places import MEMORY, Place
 from enclave_sim.time_travel.position import Position
 from tests.enclave_sim.time_travel.navigation.lifetimes.scan import Copies, Scan
-from tests.sampling import sampled
+from tests.sampling import explored, sampled
 
 SECRET = bytes.fromhex("deadbeef123456789abcdef011223344")
 _TEXT = "".join(f"\\{byte:02x}" for byte in SECRET)
@@ -143,9 +143,7 @@ def test_every_copy_that_a_scan_finds_is_reported(engine: str, what: str, length
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("engine", "what"), [pytest.param(*case, marks=[pytest.mark.long] * (case[1] == "data")) for case in CASES]
-)
+@pytest.mark.parametrize(("engine", "what"), explored(CASES, ("wasmtime", "memory"), ("native", "input")))
 def test_every_copy_in_a_complete_run_is_reported(engine: str, what: str) -> None:
     run = session(engine, what)
     watched = Watched(run, secret_of(run, what), None)

@@ -13,7 +13,12 @@ from enclave_sim.labs.lab import ANSWERS, Lab
 from tests.labs.solutions.solution import Wrong
 from tests.labs.solving import COMPILED, SOLUTIONS, labs, solved, workplace
 
-STUDENTS = [pytest.param("ada"), pytest.param("grace", marks=pytest.mark.slow)]
+SOLVED_BY = [
+    pytest.param(lab, student, id=f"{lab.name}-{student}", marks=marks)
+    for lab in LABS
+    for student, compiled, others in (("ada", pytest.mark.slow, ()), ("grace", pytest.mark.long, pytest.mark.slow))
+    for marks in [compiled if lab.name in COMPILED else others]
+]
 SLOW = COMPILED | {"leak"}
 SOLVED, JUDGED = labs(slow=COMPILED), labs(slow=SLOW | {"detective", "forge"})
 ENDLESS = "without an end"
@@ -53,8 +58,7 @@ def messages(judgement: Judgement) -> Iterator[str]:
 
 
 @pytest.mark.complete
-@pytest.mark.parametrize("student", STUDENTS)
-@pytest.mark.parametrize("lab", SOLVED)
+@pytest.mark.parametrize(("lab", "student"), SOLVED_BY)
 def test_the_solution_gets_full_marks(lab: Lab, student: str) -> None:
     judgement = judged(lab, student)
     assert list(messages(judgement)) == []

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.digests.runs import TABLE
+from tests.sampling import explored
 
 ROOT = Path(__file__).resolve().parents[2]
 BEACON = f"COMPLETED {json.loads(TABLE.read_text())['beacon']}\n"
@@ -94,7 +95,7 @@ def index() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("index")
-@pytest.mark.parametrize("extra", NEEDS)
+@pytest.mark.parametrize("extra", explored(NEEDS, "", "inspector"))
 def test_the_wheel_runs_from_a_fresh_environment(wheel: Path, tmp_path: Path, extra: str) -> None:
     environment = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)

@@ -133,7 +133,7 @@ def test_the_real_gdb_goes_both_ways_through_a_kernel_in_c(tmp_path: Path) -> No
     assert re.search(r"Old value = 30\nNew value = 0", output)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.gdb
 @needs_gdb
 def test_the_real_gdb_takes_an_image_of_64_bits_as_a_kernel_of_ones_own(tmp_path: Path) -> None:

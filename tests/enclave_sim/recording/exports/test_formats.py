@@ -56,7 +56,7 @@ def test_another_process_gives_the_same_bytes(tmp_path: Path, to: Format) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("to", Format)
+@pytest.mark.parametrize("to", explored(Format, Format.PARQUET))
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path, to: Format) -> None:
     peaks = []
     for calls in (20_000, 80_000):  # 160 thousand events, 640 thousand

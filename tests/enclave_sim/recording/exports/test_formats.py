@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.reader import read_events, read_header
+from tests.sampling import explored
 
 to, recording = Format(sys.argv[1]), Path(sys.argv[2])
 with open(sys.argv[3], "wb") as file:

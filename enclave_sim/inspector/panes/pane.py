@@ -105,7 +105,7 @@ class Pane(Scrolling, can_focus=True):
 
     @property
     def searched(self) -> str:
-        """What `searching` looks through, in words."""
+        """The names, in words, of the texts that `searching` looks through."""
         return self.TITLE
 
     def searching(self, text: str, direction: int) -> Search:

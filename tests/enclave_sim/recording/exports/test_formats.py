@@ -12,14 +12,13 @@ from enclave_sim.recording.exports.range_check import checked
 from enclave_sim.recording.format import RecordingError
 from machine.events import Event, Halted, InterruptDelivered, RingTransition
 from tests.enclave_sim.recording.exports.runs import Run, save_host_calls
-from tests.sampling import sampled
+from tests.sampling import explored, sampled
 
 EXPORT = """
 import sys
 from pathlib import Path
 from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.reader import read_events, read_header
-from tests.sampling import explored
 
 to, recording = Format(sys.argv[1]), Path(sys.argv[2])
 with open(sys.argv[3], "wb") as file:

@@ -1,4 +1,4 @@
-"""Ends a served inspector when its server is gone: killed, it tells nobody, and the inspector would run for ever."""
+"""Ends a served inspector when its server is gone: killed, it tells nobody, and the inspector would run forever."""
 
 import os
 import select

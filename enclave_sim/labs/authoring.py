@@ -13,7 +13,7 @@ COURSE, SECRET, SIGNER = "course.toml", "course.secret", "course"
 _HEAD = """\
 # Points and deadlines of the course, for enclave-sim lab grade --course. Remove the labs that you do not use.
 name = "{name}"
-secret = "{secret}"             # cases that only this course can give out; never hand it out
+secret = "{secret}"           # cases that only this course can give out; never hand it out
 anchor = "{signer}.anchor.json"      # receipts signed by the course's key say when work was handed in
 # submissions = "submitted.toml"   # or this file does: a table for each student, with a time for each lab
 late_share = 1.0                   # the share of its points that late work keeps

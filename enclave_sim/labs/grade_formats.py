@@ -17,6 +17,7 @@ import msgspec
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.labs.grades import Grade, statistics
+from enclave_sim.labs.judging import PartMark
 from enclave_sim.labs.outputs import GradeObject, Grades
 from enclave_sim.recording.text import one_line, printable
 
@@ -75,7 +76,7 @@ def _junit_cases(suite: ElementTree.Element, one: Grade) -> None:
             ElementTree.SubElement(case, "system-out").text = f"late: {_late(one)}; submitted: {one.submitted}"
         if mark.points < mark.of:
             failed = ElementTree.SubElement(case, "failure", message=f"{mark.points} of {mark.of} points")
-            failed.text = _xml("\n".join(mark.messages))
+            failed.text = _xml(_reasons(one, mark))
 
 
 def as_gradescope(grades: Sequence[Grade]) -> str:
@@ -89,7 +90,7 @@ def as_gradescope(grades: Sequence[Grade]) -> str:
             "score": mark.points,
             "max_score": mark.of,
             "status": "passed" if mark.points == mark.of else "failed",
-            "output": "\n".join(mark.messages),
+            "output": _reasons(one, mark),
             "output_format": "text",
         }
         for mark in one.judgement.parts
@@ -118,7 +119,7 @@ def as_statistics(grades: Sequence[Grade]) -> str:
     lines = [
         "# Statistics",
         "",
-        f"{len(counted)} of {len(grades)} directories count; {late} of them are late.",
+        f"{len(counted)} of {len(grades)} directories count; late: {late}.",
         "",
         "| Lab | Part | Students | Full marks | Mean | Most common message |",
         "|---|---|---|---|---|---|",
@@ -152,6 +153,12 @@ def _plain(text: str) -> str:
 
 def _late(one: Grade) -> str:
     return "unknown" if one.late is None else "yes" if one.late else ""
+
+
+def _reasons(one: Grade, mark: PartMark) -> str:
+    """Return the reasons why a part has not all its points, one a line."""
+    late = ("handed in late: late_share of the course applies",) if one.late and mark.points < mark.of else ()
+    return "\n".join((*mark.messages, *late))
 
 
 def _only(grades: Sequence[Grade], name: str) -> Grade:

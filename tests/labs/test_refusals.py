@@ -117,6 +117,14 @@ def test_what_is_no_directory_spoils_no_grades(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_work_that_lacks_nothing_is_to_be_handed_in(tmp_path: Path) -> None:
+    own = solved(tmp_path / "own", "ada")
+    assert command("lab", "check", "boot", own).output.splitlines()[-1].endswith(f"enclave-sim lab submit boot {own}")
+    (own / "answers.toml").write_text("")
+    assert "lab submit" not in command("lab", "check", "boot", own).output
+
+
+@pytest.mark.slow
 def test_a_receipt_is_confirmed_only_by_a_key_that_the_verifier_names(tmp_path: Path) -> None:
     """Neither the key in `lab.json`, which gives any case, nor a signature of one's own says anything."""
     assert command("lab", "author", "new", tmp_path / "course").code == 0

@@ -101,6 +101,8 @@ def check(number: str, directory: Path | None, as_json: bool) -> None:
     """
     judgement = _judged(number, directory)[2]
     _show(judgement, as_json)
+    if not as_json and judgement.points == judgement.of:
+        click.echo(f"nothing is missing; hand it in with: enclave-sim lab submit {number}{_again(directory)}")
 
 
 @lab.command()

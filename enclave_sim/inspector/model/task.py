@@ -48,6 +48,11 @@ class Task:
         """The names in the hints of the parts that are not done, in lower case."""
         return frozenset(name for part in self.parts if not part.is_done for one in part.hints for name in names(one))
 
+    def unsolved(self, part: str) -> str:
+        """Return a part if it lacks points, else the first one that does; the part itself if none does."""
+        missing = [one.name for one in self.parts if not one.is_done]
+        return part if part in missing or not missing else missing[0]
+
 
 class LabTask(Protocol):
     """A task that someone works on, in files. The command line has one for each lab."""

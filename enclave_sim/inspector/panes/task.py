@@ -25,8 +25,8 @@ class TaskPane(Pane):
     HELP = """The lab's parts, each with its points, what is missing, and the hints that
 you asked for; below, the text. Whenever a file that you hand in has
 changed it is judged again, in the background.
-I asks for one more hint about the part of the row. Whatever the hints
-name is marked in all panes."""
+I asks for one more hint about the part of the row or, if it is done, about
+the first one that is not. Whatever the hints name is marked in all panes."""
     FOOTER = "I hint  J judge now"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("I", "hint", "one more hint about the part of the row", show=False),
@@ -74,14 +74,13 @@ name is marked in all panes."""
         self.post_message(self.Asks())
 
     def action_hint(self) -> None:
-        """Ask for one more hint about the part of the row under the cursor."""
+        """Ask for one more hint about the part of the row under the cursor, or the first that lacks points."""
         if self._found is None or not self._found.parts:
             return
         parts = self.view.parts if isinstance(self.view, TaskView) else ()
-        first = next((part.name for part in self._found.parts if not part.is_done), self._found.parts[0].name)
-        part = parts[self.cursor] if self.cursor < len(parts) else first
+        here = parts[self.cursor] if self.cursor < len(parts) else self._found.parts[0].name
         try:
-            self._set(self._lab.hinted(part))
+            self._set(self._lab.hinted(self._found.unsolved(here)))
         except (EnclaveError, MachineError) as error:
             self._set(str(error))
 

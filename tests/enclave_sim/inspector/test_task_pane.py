@@ -55,6 +55,13 @@ def test_a_remark_comes_first_because_points_below_may_be_old() -> None:
     assert task_view(Task("it cannot be judged", "", (), "so"), 30, going_on=False).parts == ()
 
 
+def test_a_hint_is_about_a_part_that_lacks_points() -> None:
+    done = [TaskPart(name, 2, 2, "", (), ()) for name in ("switch", "guest")]
+    task = Task("Open", "", (done[0], PART, done[1]))
+    assert [task.unsolved(part) for part in ("switch", "gate", "guest")] == ["gate"] * 3
+    assert Task("Open", "", tuple(done)).unsolved("guest") == "guest"
+
+
 @pytest.fixture
 def started(tmp_path: Path) -> Path:
     assert command("lab", "start", "breakout", tmp_path / "mine", "--student", "ada").code == 0

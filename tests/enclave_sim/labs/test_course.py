@@ -181,7 +181,7 @@ def test_the_statistics_are_a_page_with_the_hardest_part_first(course: Path) -> 
     answers.write_text(re.sub(r"rip = \d+", "rip = 1", answers.read_text()))
     page = command("lab", "grade", good, bad, "--course", course, "--format", "statistics").output
     rows = [line for line in page.splitlines() if line.startswith("| frame")]
-    assert "2 of 2 directories count; 0 of them are late." in page
+    assert "2 of 2 directories count; late: 0." in page
     assert rows[0].startswith("| frame | return | 2 | 1 | 50% | ")
     assert "return.rip: This is not the return address. (1)" in rows[0]
     assert len(rows) == len(LAB.text.part)

@@ -67,7 +67,16 @@ def test_late_work_is_marked_in_the_formats_that_have_a_place_for_it() -> None:
     assert "late: yes; submitted: 2026-03-01T10:00:00Z" in FORMATS["junit"](late)
     assert json.loads(FORMATS["gradescope"](late))["output"].endswith("; late: yes")
     assert json.loads(FORMATS["json"](late))["grades"][0]["late"] is True
-    assert "1 of them are late" in FORMATS["statistics"](late)
+    assert "directories count; late: 1." in FORMATS["statistics"](late)
+
+
+def test_a_part_that_lacks_points_because_it_is_late_says_so() -> None:
+    reason = "handed in late: late_share of the course applies"
+    late = msgspec.structs.replace(grade("ada", 3, 4), late=True)
+    tests = json.loads(FORMATS["gradescope"]([late]))["tests"]
+    assert [one["output"].endswith(reason) for one in tests] == [True, False]
+    assert FORMATS["junit"]([late]).count(reason) == 1
+    assert reason not in FORMATS["gradescope"]([msgspec.structs.replace(late, late=False)])
 
 
 def test_statistics_have_the_hardest_part_first() -> None:

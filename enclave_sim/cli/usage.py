@@ -1,5 +1,7 @@
 """One-line errors for the command line: what is wrong, where, and what would be right."""
 
+from collections.abc import Iterable
+
 import click
 
 from enclave_sim.recording.text import one_line
@@ -15,12 +17,18 @@ def explain(error: click.ClickException) -> str:
     return f"{words}{' ' if words.endswith('?') else '; '}see {context.command_path} --help"
 
 
+def _near_option(name: str, params: Iterable[click.Parameter]) -> str:
+    """Suggest an option. Dashes do not make names alike."""
+    names = {name.lstrip("-"): name for one in params for name in one.opts if name.startswith("--")}
+    near = did_you_mean(name.lstrip("-"), names)
+    return near and f"did you mean --{near.removeprefix('did you mean ')}"
+
+
 def _words(error: click.ClickException, context: click.Context) -> str:
     command = context.command
     match error:
         case click.NoSuchOption(option_name=name):
-            names = [name for one in command.get_params(context) for name in one.opts]
-            return f"there is no option {name}; {did_you_mean(name, names)}".rstrip("; ")
+            return f"there is no option {name}; {_near_option(name, command.get_params(context))}".rstrip("; ")
         case click.NoSuchCommand(command_name=name) if isinstance(command, click.Group):
             names = command.list_commands(context)
             near = did_you_mean(name, names) or (_of_object(name) if context.parent is None else "")

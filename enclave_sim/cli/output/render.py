@@ -56,6 +56,8 @@ class Presentation:
     """The answers of `get_status`. A signal with one of these values is shown with the names of its bits."""
     recording: Path | None
     """The file with the recording, if any."""
+    firmware: str = "aether.elf"
+    """The kernel that booted: the path given by the user, or the name of the built-in one."""
 
 
 def render(result: RunResult, presentation: Presentation) -> bytes:
@@ -108,7 +110,7 @@ class _Page:
         for name, sha256 in zip(self._presentation.payloads, every, strict=True):
             facts.add_row("payload", Text(printable(name), "bold"))
             facts.add_row("SHA-256", sha256)
-        facts.add_row("firmware", "aether.elf")
+        facts.add_row("firmware", Text(printable(self._presentation.firmware)))
         facts.add_row("SHA-256", result.firmware_sha256)
         facts.add_row(
             "run",

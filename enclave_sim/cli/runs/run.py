@@ -7,6 +7,7 @@ to draw the page.
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,8 +159,16 @@ def run(
         from enclave_sim.cli.output.render import Presentation, render  # noqa: PLC0415 - rich takes 50 ms
 
         presentation = Presentation(tuple(names), configuration.cycles, frozenset(watch.status_words), record)
+        if configuration.firmware is not None:
+            presentation = replace(presentation, firmware=_named(configuration.firmware.path))
         write(render(result, presentation))
     return of_run(result)
+
+
+def _named(image: Path) -> str:
+    """Return the path of a kernel as a person gives it: from the working directory, if it is there."""
+    here = Path.cwd()
+    return str(image.relative_to(here) if image.is_relative_to(here) else image)
 
 
 def _recording_to(path: Path) -> "AbstractContextManager[RecordingWriter]":

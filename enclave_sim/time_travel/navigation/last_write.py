@@ -97,6 +97,6 @@ def _writer(timeline: Timeline[Any], last: _Noticed) -> str:
 
 
 def place(timeline: Timeline[Any], rip: int) -> str:
-    """Return the symbol and the source line of an address."""
-    where = timeline.program.symbol(rip) or "code that is not the kernel's"
+    """Return the symbol, or the address if there is none, and the source line."""
+    where = timeline.program.symbol(rip) or f"code at {rip:#x} that is not the kernel's"
     return f"{where} ({timeline.program.lines.at(rip) or 'no source'})"

@@ -24,6 +24,7 @@ COMMANDS = dict(commands())
         ("rnu", "there is no command 'rnu'; did you mean run? there are run, verify, "),
         ("payload showw", "there is no command 'showw'; did you mean show? there are compile, "),
         ("run --cylces 3", "there is no option --cylces; did you mean --cycles? see enclave-sim run --help"),
+        ("verify --ns-per-instruction 3", "there is no option --ns-per-instruction; see enclave-sim verify --help"),
         ("run -z", "there is no option -z; see enclave-sim run --help"),
         ("run --cycles", "--cycles needs a value: --cycles N: Number of cycles to run; see"),
         ("events x --between 1ms", "--between needs 2 values: --between TIME TIME: Only events from one "),

@@ -19,6 +19,7 @@ from enclave_sim.events import CycleBegan, HostReturned, SignalEmitted
 from enclave_sim.payload.signature import strip
 from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.recording.text import binary_size, one_line
+from firmware import built_in
 from tests.enclave_sim.cli.runs.run_command import DIGEST, PHASES, result_of, run, spawn
 
 # Output for people
@@ -97,6 +98,14 @@ PRESENTATION = Presentation(("beacon",), 1, frozenset(), None)
 
 def page_of(result: RunResult) -> str:
     return render(result, PRESENTATION).decode(sys.stdout.encoding or "utf-8")
+
+
+def test_the_page_names_the_kernel_that_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "other.elf").write_bytes(built_in().image)
+    assert "\n firmware     mine/other.elf\n" in run("beacon", "--firmware", "mine/other.elf").output
+    assert "\n firmware     aether.elf\n" in run("beacon").output
 
 
 def test_residue_is_shown_byte_by_byte() -> None:

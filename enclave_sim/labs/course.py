@@ -72,7 +72,7 @@ class Course:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = _read(path, CourseFile)
+        self._file = _read_course(path)
         if not 0 <= self._file.late_share <= 1:
             raise ConfigurationError(f"{path}: late_share is {self._file.late_share}; it must be from 0 to 1")
         labs = {lab.name: lab for lab in LABS}
@@ -170,7 +170,7 @@ class Course:
             return {}
         file = self._path.parent / self._file.submissions
         times: dict[str, dict[str, datetime]] = {}
-        for given, several in _read(file, dict[str, dict[str, datetime]]).items():
+        for given, several in _converted(f"{file}", _read(file), dict[str, dict[str, datetime]]).items():
             student = canonical_id(given)
             if student in times:
                 raise ConfigurationError(f"{file} has two tables of student {student}")
@@ -190,11 +190,28 @@ def _check_terms(path: Path, lab: Lab, terms: Terms) -> None:
         raise ConfigurationError(f"{path}: the points of a part of lab {lab.name} must be 0 to {_MAX_POINTS}")
 
 
-def _read(path: Path, kind: type[_Kind]) -> _Kind:
+def _read_course(path: Path) -> CourseFile:
+    """Read a course file. Each lab is converted by itself first, so that an error names it."""
+    found = _read(path)
+    labs = found.get("labs")
+    for name, terms in labs.items() if isinstance(labs, dict) else ():
+        _converted(f"{path}: lab {name[:80]!r}", terms, Terms)
+    return _converted(f"{path}", found, CourseFile)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        found: Any = tomllib.loads(read_utf8(path, SMALL, "a course"))
-        return msgspec.convert(found, kind)
+        return tomllib.loads(read_utf8(path, SMALL, "a course"))
     except RecursionError:
         raise ConfigurationError(f"{path} is nested too deeply") from None
     except ValueError as error:
         raise ConfigurationError(f"{path}: {one_line(reason(error))[:200]}") from None
+
+
+def _converted(what: str, found: object, kind: type[_Kind]) -> _Kind:
+    try:
+        return msgspec.convert(found, kind)
+    except RecursionError:
+        raise ConfigurationError(f"{what} is nested too deeply") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{what}: {one_line(reason(error))[:200]}") from None

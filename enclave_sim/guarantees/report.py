@@ -1,7 +1,9 @@
 """Guarantee reports: the result, the checks made, and the evidence of violations."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from html import escape
+from itertools import islice
 from typing import Any, TypedDict
 
 from enclave_sim.errors import EnclaveError
@@ -132,10 +134,12 @@ class Report:
         looked = ", ".join(f"{name} {value}" for name, value in self.looked_at.items())
         lines = [f"{self.guarantee}: {self.verdict} ({looked})"]
         lines += [f"  {self.no_evidence}"] if self.verdict == "NO EVIDENCE" else []
-        for finding in self.findings[:_SHOWN]:
-            lines += [f"  {line}" for line in finding.lines()]
-        if len(self.findings) > _SHOWN:
-            lines.append(f"  and {len(self.findings) - _SHOWN} more")
+        different = Counter(self.findings)  # several runs of one scenario find the same
+        for finding, times in islice(different.items(), _SHOWN):
+            first, *evidence = finding.lines()
+            lines += [f"  {first}{f', {times} times' if times > 1 else ''}", *(f"  {line}" for line in evidence)]
+        if len(different) > _SHOWN:
+            lines.append(f"  and {len(different) - _SHOWN} more")
         return "\n".join([*lines, *(f"  {line}" for line in self.picture)])
 
     def __repr__(self) -> str:

@@ -26,6 +26,12 @@ def test_a_broken_one_shows_ten_findings_with_time_and_evidence() -> None:
     assert isinstance(caught.value, AssertionError)
 
 
+def test_what_several_runs_show_is_shown_once() -> None:
+    late, other = Finding("late", 5, ("a",)), Finding("other")
+    lines = str(Report("x", (late, other, late), {"runs": 2})).splitlines()
+    assert lines[1:] == ["  late (at 5 ns), 2 times", "      a", "  other"]
+
+
 def test_ten_findings_are_all_there_are_to_show() -> None:
     report = Report("x", tuple(Finding(f"finding {n}", 0) for n in range(10)))
     assert str(report).splitlines()[-1] == "  finding 9 (at 0 ns)"

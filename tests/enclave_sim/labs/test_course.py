@@ -195,7 +195,11 @@ def test_the_statistics_are_a_page_with_the_hardest_part_first(course: Path) -> 
         ("# deadline = 2026-03-01T23:59:00Z", "deadline = 2026-03-01T23:59:00", "has no time zone: write it as"),
         ("# deadline = 2026-03-01T23:59:00Z", "deadline = 1", "is a whole number; it must be a date and time or null"),
         ("points = { modes = 1", "points = { nodes = 1", "the points of lab boot must name its parts: modes, phases"),
-        ("points = { modes = 1", "points = { modes = '1'", "lab 'boot': points[...] is a text; it must be a whole number"),
+        (
+            "points = { modes = 1",
+            "points = { modes = '1'",
+            "lab 'boot': points[...] is a text; it must be a whole number",
+        ),
         ("points = { modes = 1", "points = { modes = -1", "the points of a part of lab boot must be 0 to 1000000"),
         ("[labs.boot]", "[labs.boot", "it cannot be understood from line"),
         ("name = ", "title = ", "title is unknown"),

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
+from textual_serve.app_service import AppService
 from textual_serve.server import Server
 
 from enclave_sim.listening import listen
@@ -45,10 +46,23 @@ class _Server(Server):
 
     def __init__(self, command: str, host: str, port: int) -> None:
         super().__init__(command, host=host, port=port, title=_NAME, templates_path=_TEMPLATES)
+        self._connected: set[web.WebSocketResponse] = set()
 
     async def on_startup(self, _app: web.Application) -> None:
         """Print the address of the inspector."""
         print(f"{_NAME}: the inspector is at {self.public_url}/ (Ctrl-C ends it)", flush=True)
+
+    async def on_shutdown(self, _app: web.Application) -> None:
+        """Close the connections of all visitors, which the server would otherwise wait for."""
+        for websocket in [*self._connected]:
+            await websocket.close(code=WSCloseCode.GOING_AWAY)
+
+    async def _process_messages(self, websocket: web.WebSocketResponse, app_service: AppService) -> None:
+        self._connected.add(websocket)
+        try:
+            await super()._process_messages(websocket, app_service)
+        finally:
+            self._connected.discard(websocket)
 
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import WSCloseCode, WSMessage, WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
 from enclave_sim import Enclave
@@ -195,3 +197,24 @@ def test_an_inspector_ends_when_its_server_is_gone_without_a_word() -> None:
             process.wait(300)
         finally:
             process.kill()
+
+
+async def _told_at_the_end() -> list[WSMessage]:
+    """What a visitor who never leaves, and answers no ping, hears from a server that ends."""
+    app = await _Server(shlex.join([sys.executable, "-c", _COMMAND, "counter"]), "127.0.0.1", 8000)._make_app()
+    server = TestServer(app, host="127.0.0.1")
+    async with TestClient(server) as client:
+        visitor = await client.ws_connect("/ws", autoping=False, autoclose=False)
+        heard = [await visitor.receive()]
+        ending = asyncio.create_task(server.close())
+        while not ending.done() and heard[-1].type not in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR):
+            heard.append(await visitor.receive())
+        await visitor.close()
+        await ending
+    return heard
+
+
+@pytest.mark.slow
+def test_a_server_that_ends_waits_for_no_visitor() -> None:
+    assert (heard := asyncio.run(_told_at_the_end()))[-1].type == WSMsgType.CLOSE
+    assert heard[-1].data == WSCloseCode.GOING_AWAY

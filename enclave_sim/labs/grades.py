@@ -110,10 +110,13 @@ def unique(grades: Iterable[Grade]) -> list[Grade]:
     for one in found:
         if (whose := _claimed(one)) is not None and (whose not in best or _rank(one) > _rank(best[whose])):
             best[whose] = one
-    return [
-        one if whose is None or one is best[whose] else _surplus(one, whose, best[whose])
-        for one, whose in ((one, _claimed(one)) for one in found)
-    ]
+    return [_of_nobody(one, best) if _claimed(one) is None else _unless_surplus(one, best) for one in found]
+
+
+def _of_nobody(one: Grade, best: dict[tuple[str, str], Grade]) -> Grade:
+    """Return a refused grade: without the student if another directory of that student counts."""
+    named = None if one.judgement is None else (one.judgement.student, one.judgement.lab)
+    return msgspec.structs.replace(one, judgement=None) if named in best else one
 
 
 def _claimed(one: Grade) -> tuple[str, str] | None:
@@ -126,9 +129,13 @@ def _rank(one: Grade) -> tuple[int, bool]:
     return one.points, bool(one.submitted)
 
 
-def _surplus(one: Grade, whose: tuple[str, str], best: Grade) -> Grade:
-    student, lab = whose
-    problem = f"another directory is of student {student} and lab {lab}, and counts: {best.directory}"
+def _unless_surplus(one: Grade, best: dict[tuple[str, str], Grade]) -> Grade:
+    assert one.judgement is not None
+    student, lab = one.judgement.student, one.judgement.lab
+    counts = best[student, lab]
+    if one is counts:
+        return one
+    problem = f"another directory is of student {student} and lab {lab}, and counts: {counts.directory}"
     return Grade(one.directory, None, problem, parts=one.parts)
 
 

@@ -61,6 +61,16 @@ def test_a_grade_with_a_problem_counts_nothing_in_any_format() -> None:
     assert FORMATS["csv"](GRADES[3:4]).count("eve,lab,1") == FORMATS["csv"](GRADES[3:4]).count(",0,4,,,copied")
 
 
+def test_a_refused_directory_takes_no_place_of_the_student_whom_it_names() -> None:
+    """A gradebook may keep the last row of a student."""
+    given = [grade("ada", 4, 2), grade("ada", 4, 4, problem="the case of another course"), GRADES[3]]
+    found = unique(given)
+    assert found[0] is given[0]
+    assert found[1] == msgspec.structs.replace(given[1], judgement=None)
+    assert found[2] is GRADES[3]  # nothing else names that student
+    assert FORMATS["csv"](found).count("ada,lab,1") == len(given[0].judgement.parts if given[0].judgement else ())
+
+
 def test_late_work_is_marked_in_the_formats_that_have_a_place_for_it() -> None:
     late = GRADES[4:]
     assert FORMATS["csv"](late).count(",2026-03-01T10:00:00Z,yes,") == 2

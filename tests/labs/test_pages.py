@@ -48,7 +48,7 @@ def unknown_options(line: str) -> list[str]:
     while isinstance(found, click.Group) and words and (inner := found.get_command(click.Context(found), words[0])):
         found = inner
         words.pop(0)
-    names = {name for one in found.params for name in (*one.opts, *one.secondary_opts)}
+    names = {"--help"} | {name for one in found.params for name in (*one.opts, *one.secondary_opts)}
     return [word for word in words if word.startswith("--") and word.partition("=")[0] not in names]
 
 

@@ -58,7 +58,7 @@ def test_nobody_gets_a_result() -> None:
     assert template.start().run() == Enclave("counter").run()
 
 
-def test_the_command_line_ends_without_result_and_recording(tmp_path: Path) -> None:
+def test_the_command_line_ends_without_result_and_keeps_what_was_recorded(tmp_path: Path) -> None:
     recording = tmp_path / "run.jsonl"
     assert command("run", "beacon", "--record", recording).code == ExitCode.OK
     other = tmp_path / "other.jsonl"
@@ -69,18 +69,20 @@ def test_the_command_line_ends_without_result_and_recording(tmp_path: Path) -> N
     ):
         ended = command(*words, "--host-limit", "0.000001ms")
         assert (ended.code, ended.output) == (ExitCode.HOST_LIMIT, ""), words
-    assert not other.exists()
+    assert "until the run was interrupted" in command("replay", other).output
     assert ExitCode.HOST_LIMIT % 2 == 0
 
 
-def test_boot_ends_with_a_line_and_without_recording(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_boot_ends_with_a_line_after_a_note_on_the_recording(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     image, recording = tmp_path / "kernel", tmp_path / "run.jsonl"
     image.write_bytes(images.kernel1(code=b"\xeb\xfe"))
     code = boot([str(image), "--record", str(recording), "--host-limit", "0.000001ms"])
     assert code == ExitCode.HOST_LIMIT
     output, error = capfd.readouterr()
-    assert (output, error.count("\n"), error[:9]) == ("", 1, "stopped: ")
-    assert not recording.exists()
+    note, last = error.splitlines()
+    assert (output, note[:6], last[:9]) == ("", "note: ", "stopped: ")
+    assert str(recording) in note
+    assert recording.exists()
 
 
 @pytest.mark.parametrize("text", ["1s", "1.5 s", "2min", "1h", "1500ms"])

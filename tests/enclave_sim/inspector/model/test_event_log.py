@@ -145,7 +145,7 @@ def test_escape_cancels_the_first_look_of_a_filter_and_the_one_before_stays(
             await driven.pilot.press("f")
             driven.app.screen.query_one(Input).value = '"at no time"'
             await driven.pilot.press("enter")
-            await _until_says(driven, "filtering: ")
+            await _until_says(driven, "filtering ...")
             await driven.pilot.press("escape")
             await driven.settle()
             assert driven.said.startswith("cancelled filtering")

@@ -103,7 +103,7 @@ def test_a_secret_that_is_used_as_an_address_of_a_fault_is_in_cr2() -> None:
 
 def test_a_derivative_of_many_operations_counts_as_computed() -> None:
     found = flat(LOAD, "4831d8" * 40).lifetimes("input")  # xor rax, rbx
-    assert sum(one.met is Met.COMPUTED for one in found.meetings) == 1
+    assert any(one.met is Met.COMPUTED for one in found.meetings)
     last = max(one.until for one in found.lifetimes if one.place.space == "rax" and one.until is not None)
     assert last < found.end
 

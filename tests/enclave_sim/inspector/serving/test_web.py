@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from aiohttp import WSCloseCode, WSMessage, WSMsgType
+from aiohttp import ClientSession, WSCloseCode, WSMessage, WSMsgType, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from enclave_sim import Enclave
@@ -201,13 +201,16 @@ def test_an_inspector_ends_when_its_server_is_gone_without_a_word() -> None:
 
 async def _told_at_the_end() -> list[WSMessage]:
     """What a visitor who never leaves, and answers no ping, hears from a server that ends."""
-    app = await _Server(shlex.join([sys.executable, "-c", _COMMAND, "counter"]), "127.0.0.1", 8000)._make_app()
-    server = TestServer(app, host="127.0.0.1")
-    async with TestClient(server) as client:
-        visitor = await client.ws_connect("/ws", autoping=False, autoclose=False)
+    server = _Server(shlex.join([sys.executable, "-c", _COMMAND, "counter"]), "127.0.0.1", 8000)
+    runner = web.AppRunner(await server._make_app())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with ClientSession() as client:
+        url = f"ws://127.0.0.1:{runner.addresses[0][1]}/ws"
+        visitor = await client.ws_connect(url, autoping=False, autoclose=False)
         heard = [await visitor.receive()]
-        ending = asyncio.create_task(server.close())
-        while not ending.done() and heard[-1].type not in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR):
+        ending = asyncio.create_task(runner.cleanup())
+        while heard[-1].type not in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR):
             heard.append(await visitor.receive())
         await visitor.close()
         await ending

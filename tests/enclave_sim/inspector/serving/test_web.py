@@ -13,11 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientSession, WSCloseCode, WSMessage, WSMsgType, web
 from aiohttp.test_utils import TestClient, TestServer
+from textual_serve.app_service import AppService
 
 from enclave_sim import Enclave
 from enclave_sim.errors import ConfigurationError
@@ -199,9 +201,19 @@ def test_an_inspector_ends_when_its_server_is_gone_without_a_word() -> None:
             process.kill()
 
 
+class _Noting(_Server):
+    """Keeps the services of its visitors."""
+
+    services: ClassVar[list[AppService]] = []
+
+    async def _process_messages(self, websocket: web.WebSocketResponse, app_service: AppService) -> None:
+        self.services.append(app_service)
+        await super()._process_messages(websocket, app_service)
+
+
 async def _told_at_the_end() -> list[WSMessage]:
     """What a visitor who never leaves, and answers no ping, hears from a server that ends."""
-    server = _Server(shlex.join([sys.executable, "-c", _COMMAND, "counter"]), "127.0.0.1", 8000)
+    server = _Noting(shlex.join([sys.executable, "-c", _COMMAND, "counter"]), "127.0.0.1", 8000)
     runner = web.AppRunner(await server._make_app())
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -214,6 +226,9 @@ async def _told_at_the_end() -> list[WSMessage]:
             heard.append(await visitor.receive())
         await visitor.close()
         await ending
+    service = _Noting.services.pop()
+    assert service._process is not None
+    await service._process.wait()
     return heard
 
 

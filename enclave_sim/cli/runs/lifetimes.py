@@ -55,9 +55,8 @@ def lifetimes(
 ) -> None:
     """Show every place that held a copy or a derivative of a secret: from when to when, who made it, who erased it.
 
-    The secret is a payload's data segments, a verifier's nonce, a key of the TPM, what an input writes, or the
-    answer to a host call;
-    N counts from 0. Or it is any bytes at --at, or at the beginning of the run.
+    The secret is a payload's data segments, a verifier's nonce, a key of the TPM, what an input writes, or the answer
+    to a host call; N counts from 0. Or it is any bytes at --at, or at the beginning of the run.
 
     Example: enclave-sim lifetimes beacon --of nonce
     """
